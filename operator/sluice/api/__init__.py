@@ -1,0 +1,1 @@
+"""The resource types of `sluice.dev/v1alpha1`: parsed, frozen, free of I/O."""

@@ -1,0 +1,45 @@
+"""RolloutAction: what a person tells a run to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sluice.api.common import Model
+from sluice.api.units import Time
+
+
+class Verb(StrEnum):
+    """What can be told."""
+
+    PROMOTE = "Promote"
+    PROMOTE_FULLY = "PromoteFully"
+    PAUSE = "Pause"
+    RESUME = "Resume"
+    ABORT = "Abort"
+    RETRY = "Retry"
+    UNDO = "Undo"
+
+
+class RolloutActionSpec(Model):
+    """Spec; immutable. What lets more through (Promote, PromoteFully, Retry, Undo) needs `revision`."""
+
+    rollout: str
+    action: Verb
+    revision: int | None = None
+    reason: str = ""
+    actor: str = ""  # stamped by the API server
+
+
+class ActionPhase(StrEnum):
+    """How it ended; absent until then."""
+
+    DONE = "Done"
+    REJECTED = "Rejected"
+
+
+class RolloutActionStatus(Model):
+    """Status of a RolloutAction."""
+
+    phase: ActionPhase | None = None
+    message: str = ""
+    at: Time | None = None

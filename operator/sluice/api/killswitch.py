@@ -1,0 +1,74 @@
+"""KillSwitch (one namespace) and ClusterKillSwitch (all, or by namespaceSelector)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sluice.api.common import LabelSelector, Model
+from sluice.api.conditions import Condition
+from sluice.api.units import Time
+
+
+class Effect(StrEnum):
+    """What an engaged switch does to the candidate. The strictest of overlapping ones counts: Hold < Divert."""
+
+    HOLD = "Hold"
+    DIVERT = "Divert"
+
+    @property
+    def strictness(self) -> int:
+        """Greater is stricter."""
+        return (Effect.HOLD, Effect.DIVERT).index(self)
+
+
+class Scope(Model):
+    """Which Rollouts are covered. Empty: all in reach. `namespaceSelector` is ClusterKillSwitch's."""
+
+    selector: LabelSelector = LabelSelector()
+    namespace_selector: LabelSelector = LabelSelector()
+
+
+class KillSwitchSpec(Model):
+    """Spec of both kinds. No default for `engaged`: Git may leave it out."""
+
+    engaged: bool = False
+    reason: str = ""
+    engaged_by: str = ""  # stamped by the API server
+    release_reason: str = ""
+    scope: Scope = Scope()
+    effect: Effect = Effect.DIVERT
+
+
+class SwitchState(StrEnum):
+    """At a glance."""
+
+    ARMED = "Armed"
+    ENGAGING = "Engaging"
+    ENGAGED = "Engaged"
+
+
+class Affected(Model):
+    """How much a switch covers now."""
+
+    rollouts: int = 0
+    routes: int = 0
+
+
+class Diverted(Model):
+    """How far a Divert is: routes at 0 and confirmed, and those that are not yet."""
+
+    routes: int = 0
+    pending: int = 0
+
+
+class KillSwitchStatus(Model):
+    """Status of both kinds."""
+
+    observed_generation: int = 0
+    state: SwitchState = SwitchState.ARMED
+    message: str = ""
+    affected: Affected = Affected()
+    diverted: Diverted = Diverted()
+    engaged_at: Time | None = None
+    effective_at: Time | None = None
+    conditions: tuple[Condition, ...] = ()

@@ -1,0 +1,296 @@
+"""Rollout: spec and status."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Literal
+
+from sluice.api.analysis import Analysis, BackgroundAnalysis
+from sluice.api.common import Model
+from sluice.api.conditions import Condition
+from sluice.api.names import Slot
+from sluice.api.units import Duration, Share, StoredShare, Time
+
+
+class SlotServices(Model):
+    """The Service of each slot. Their selectors never change."""
+
+    blue: str
+    green: str
+
+    def of(self, slot: Slot) -> str:
+        """The name of a slot's Service."""
+        return self.blue if slot is Slot.BLUE else self.green
+
+
+class Workload(Model):
+    """What runs: bring your own two Services; `active` is the slot that shall end up serving."""
+
+    services: SlotServices
+    active: Slot
+    version: str | None = None
+
+
+class RouteRef(Model):
+    """A route whose rules name both slots' Services."""
+
+    kind: Literal["HTTPRoute", "GRPCRoute"] = "HTTPRoute"
+    name: str
+
+
+class ServiceSwitch(Model):
+    """A plain Service whose selector is switched from one slot to the other: 0 or 100 only."""
+
+    active: str
+    preview: str | None = None
+
+
+class Traffic(Model):
+    """What carries the traffic: one or more routes, or a plain Service, or both."""
+
+    routes: tuple[RouteRef, ...] = ()
+    service: ServiceSwitch | None = None
+
+
+class Pause(Model):
+    """A wait: for a duration, or (empty) for a person."""
+
+    duration: Duration | None = None
+
+
+class Step(Model):
+    """Exactly one of the fields is set."""
+
+    set_weight: Share | None = None
+    pause: Pause | None = None
+    analysis: Analysis | None = None
+
+
+class Canary(Model):
+    """Steps in order. A last `setWeight: 100` is implied."""
+
+    steps: tuple[Step, ...]
+
+
+class BlueGreen(Model):
+    """All at once, with checks before and after."""
+
+    pre_promotion: Analysis | None = None
+    auto_promote: bool = True
+    post_promotion: Analysis | None = None
+    watch: Duration | None = None
+
+
+class Strategy(Model):
+    """Exactly one of the two is set."""
+
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+
+
+class Readiness(StrEnum):
+    """When Ready is True."""
+
+    SERVING = "Serving"
+    COMPLETE = "Complete"
+
+
+class RolloutSpec(Model):
+    """Spec of a Rollout. The CRD refuses what CEL can tell to be wrong."""
+
+    workload: Workload
+    traffic: Traffic
+    strategy: Strategy
+    analysis: BackgroundAnalysis | None = None
+    paused: bool = False
+    progress_deadline: Duration = timedelta(minutes=10)
+    readiness: Readiness = Readiness.SERVING
+    revision_history_limit: int = 10
+
+
+class Phase(StrEnum):
+    """The state of a Rollout in one word."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    ABORTED = "Aborted"
+    KILLED = "Killed"
+    DEGRADED = "Degraded"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "Completed"
+    ABORTED = "Aborted"
+    KILLED = "Killed"
+    SUPERSEDED = "Superseded"
+    RETURNED = "Returned"  # the spec went back to the stable revision, or the Rollout was deleted
+
+
+class StableRevision(Model):
+    """What serves when no run is under way."""
+
+    slot: Slot
+    hash: str
+    version: str | None = None
+    number: int = 0  # of the run that made it stable; 0 where it was adopted
+
+
+class Revision(Model):
+    """The candidate of the current or last run."""
+
+    number: int
+    hash: str
+    slot: Slot
+    version: str | None = None
+    started_at: Time
+    outcome: Outcome | None = None  # None while the run is under way
+    reason: str = ""  # why it ended; a Reason
+    message: str = ""
+
+
+class StepStatus(Model):
+    """Where the run is.
+
+    `counted_seconds` is the part of a pause or watch that counted so far, up to `counted_until`;
+    time that no measurement covers does not count.
+    """
+
+    index: int  # from 1
+    of: int
+    kind: Literal["setWeight", "pause", "analysis", "watch"]
+    started_at: Time
+    counted_seconds: float = 0.0
+    counted_until: Time | None = None
+
+
+class Waiting(Model):
+    """What the run waits for that progressDeadline counts (endpoints, routes), and since when."""
+
+    reason: str
+    since: Time
+
+
+class PausedBy(Model):
+    """A person's Pause."""
+
+    actor: str
+    reason: str = ""
+    at: Time
+
+
+class Drift(Model):
+    """Foreign writes put back. `count` starts anew after a quiet while."""
+
+    count: int
+    last_at: Time
+
+
+class MetricPhase(StrEnum):
+    """Where a metric stands: its last measurement, or its verdict once a limit is passed."""
+
+    PENDING = "Pending"
+    PASSING = "Passing"
+    FAILING = "Failing"
+    ERROR = "Error"
+    NO_DATA = "NoData"
+    INCONCLUSIVE = "Inconclusive"
+    TOO_FEW_SAMPLES = "TooFewSamples"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+
+
+class MetricStatus(Model):
+    """One metric's tally.
+
+    `scope` is "background" or "step-<n>"; with `name` it is the key.
+    """
+
+    name: str
+    scope: str
+    phase: MetricPhase = MetricPhase.PENDING
+    value: float | None = None
+    baseline: float | None = None
+    threshold: str = ""
+    passes: int = 0
+    failures: int = 0
+    errors: int = 0
+    consecutive_errors: int = 0
+    no_data: int = 0  # consecutive
+    inconclusive: int = 0
+    measured_at: Time | None = None  # last attempt
+    covered_until: Time | None = None  # end of the last good measurement
+    first_at: Time  # when measuring begins
+    dry_run: bool = False
+    held: bool = False  # keeps the run from going on, for good or until it can be measured again
+    message: str = ""
+
+
+class HistoryEntry(Model):
+    """A run that ended."""
+
+    number: int
+    hash: str
+    version: str | None = None
+    from_slot: Slot
+    to_slot: Slot
+    outcome: Outcome
+    reason: str
+    message: str = ""
+    ended_at: Time
+
+
+class AuditEntry(Model):
+    """One thing that was meant or seen. `hash` chains it to the entry before."""
+
+    seq: int
+    id: str
+    stage: Literal["Intended", "Observed"]
+    action: str
+    actor: str
+    reason: str
+    message: str = ""
+    at: Time
+    hash: str
+
+
+class Audit(Model):
+    """The tail of the audit chain."""
+
+    seq: int = 0
+    head: str = ""
+    entries: tuple[AuditEntry, ...] = ()
+
+
+class Confirmation(StrEnum):
+    """How far the current weight is known to be in force."""
+
+    WRITTEN = "Written"
+    ACCEPTED = "Accepted"
+
+
+class RolloutStatus(Model):
+    """Status of a Rollout, and all the state that a run needs to go on after a crash."""
+
+    observed_generation: int = 0
+    phase: Phase | None = None
+    message: str = ""
+    stable: StableRevision | None = None
+    revision: Revision | None = None
+    run: str | None = None  # the RolloutRun of `revision`
+    step: StepStatus | None = None
+    weight: StoredShare | None = None  # the candidate's intended share, persisted before it is written
+    next_transition_at: Time | None = None
+    confirmation: Confirmation | None = None
+    waiting: Waiting | None = None
+    paused_by: PausedBy | None = None
+    drift: Drift | None = None
+    baselines: dict[str, float] = {}  # by metric name
+    metrics: tuple[MetricStatus, ...] = ()
+    rejected: tuple[str, ...] = ()  # revision hashes that need Retry
+    conditions: tuple[Condition, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    audit: Audit = Audit()

@@ -1,0 +1,85 @@
+"""RolloutRun: what a run executes, fixed when it began, and how it went."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sluice.api.analysis import Baseline, ResolvedMetric
+from sluice.api.common import Model
+from sluice.api.names import Slot
+from sluice.api.rollout import Outcome, SlotServices, Traffic
+from sluice.api.units import Duration, StoredShare, Time
+
+
+class RunStep(Model):
+    """One step of the one mechanism that canary and blue-green compile to.
+
+    `share` with setWeight; `duration` with watch and timed pauses; `metrics` with analysis.
+    """
+
+    kind: Literal["setWeight", "pause", "analysis", "watch"]
+    share: StoredShare | None = None
+    duration: Duration | None = None
+    metrics: tuple[ResolvedMetric, ...] = ()
+
+
+class RunAnalysis(Model):
+    """Background analysis, templates resolved."""
+
+    baseline: Baseline = Baseline.SNAPSHOT
+    metrics: tuple[ResolvedMetric, ...] = ()
+
+
+class RolloutRunSpec(Model):
+    """Spec of a RolloutRun. Immutable (CEL)."""
+
+    rollout: str
+    rollout_uid: str = ""
+    revision: int
+    hash: str
+    version: str | None = None
+    stable_hash: str
+    stable_version: str | None = None
+    from_slot: Slot
+    to_slot: Slot
+    services: SlotServices
+    traffic: Traffic
+    steps: tuple[RunStep, ...]
+    analysis: RunAnalysis = RunAnalysis()
+    progress_deadline: Duration = timedelta(minutes=10)
+    cause: Literal["SpecChanged", "Retry", "Undo"] = "SpecChanged"
+    requester: str = ""
+
+
+class StepTimes(Model):
+    """When a step began and ended."""
+
+    index: int
+    started_at: Time
+    ended_at: Time | None = None
+
+
+class RolloutRunStatus(Model):
+    """Status of a RolloutRun: the record that reports are made from."""
+
+    outcome: Outcome | None = None
+    reason: str = ""
+    message: str = ""
+    step: int = 0
+    steps: tuple[StepTimes, ...] = ()
+    baselines: dict[str, float] = {}
+    ended_at: Time | None = None
+
+    def entered(self, index: int, baselines: dict[str, float], at: datetime) -> RolloutRunStatus:
+        """The same once step `index` has begun; the steps before it have ended."""
+        steps = (*self._closed(at), StepTimes(index=index, started_at=at))
+        return self.model_copy(update={"step": index, "steps": steps, "baselines": baselines})
+
+    def ended(self, outcome: Outcome, reason: str, message: str, at: datetime) -> RolloutRunStatus:
+        """The same once the run is over."""
+        changes = {"outcome": outcome, "reason": reason, "message": message[:1024], "ended_at": at}
+        return self.model_copy(update={**changes, "steps": self._closed(at)})
+
+    def _closed(self, at: datetime) -> tuple[StepTimes, ...]:
+        return tuple(step.model_copy(update={"ended_at": at}) if step.ended_at is None else step for step in self.steps)

@@ -1,0 +1,346 @@
+"""Write docs/reference/reasons.md: what each condition, phase and reason means, and what to do.
+
+With --check, fail where the page is stale. Either way, fail where a value of the API has no explanation here, where an
+explanation is of nothing, and where no code gives a Reason.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sluice.api.action import ActionPhase
+from sluice.api.conditions import ConditionType, Reason
+from sluice.api.killswitch import SwitchState
+from sluice.api.rollout import Confirmation, MetricPhase, Outcome, Phase
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "reasons.md"
+PACKAGE = ROOT / "operator" / "sluice"
+HEAD = """\
+# Conditions, phases and reasons
+
+What a Rollout and a kill switch say about themselves, in `kubectl get -o yaml`, `sluice status` and Kubernetes Events.
+Every message names the object and, where somebody has to act, the next command. This page is written from
+`tools/gen_reasons_docs.py` by `make reasons-docs-write`.
+"""
+
+Told = tuple[str, ...]
+
+CONDITIONS: Mapping[ConditionType, Told] = {
+    ConditionType.READY: (
+        "Rollout",
+        "With `readiness: Serving` (default): stable answers, and the spec can be followed. With `Complete`: the "
+        "version that the spec asks for serves, too.",
+        "False: see its reason.",
+    ),
+    ConditionType.RECONCILING: (
+        "Rollout",
+        "Present only while True: the operator is not done yet (kstatus; GitOps tools wait on it).",
+        "Wait.",
+    ),
+    ConditionType.STALLED: (
+        "Rollout",
+        "Present only while True: it cannot go on until somebody mends what the message names; with `readiness: "
+        "Complete` also after a run that was aborted or killed.",
+        "Mend it; the operator notices by itself.",
+    ),
+    ConditionType.PROGRESSING: (
+        "Rollout",
+        "True: a run is under way; the reason says what it does or waits for. False: the reason is how the last one "
+        "ended.",
+        "",
+    ),
+    ConditionType.PAUSED: (
+        "Rollout",
+        "True: the run waits for a person, a release or a mended spec.",
+        "See its reason.",
+    ),
+    ConditionType.ANALYSIS_PASSED: (
+        "Rollout",
+        "True: every last measurement was good. False: a metric ended the run. Unknown: nothing is measured, or not "
+        "yet, or a metric holds the run.",
+        "",
+    ),
+    ConditionType.TRAFFIC_CONFIRMED: (
+        "Rollout",
+        "True: every route reads back the intended share, and its controller accepted it (`Accepted`). Unknown: read "
+        "back only (`Written`). False: not read back, or changed by somebody else.",
+        "",
+    ),
+    ConditionType.KILLED: (
+        "Rollout",
+        "True: a kill switch ended the last run, or covers the Rollout now.",
+        "`sluice release` the switch; then `sluice retry` a run that was killed.",
+    ),
+    ConditionType.EFFECTIVE: (
+        "Kill switch",
+        "True: engaged, and every covered route reads back 0 and was accepted. False: armed, or not there yet.",
+        "",
+    ),
+}
+
+PHASES: Mapping[Phase, Told] = {
+    Phase.HEALTHY: ("The version that was asked for serves, and nothing is going on.", ""),
+    Phase.PROGRESSING: ("A run is under way and goes on by itself.", "`sluice status --watch`"),
+    Phase.PAUSED: ("It waits for a person, a release or a mended spec.", "See the condition `Paused`."),
+    Phase.ABORTED: ("A run was aborted; stable serves.", "Mend the version, or `sluice retry` the same one."),
+    Phase.KILLED: ("A kill switch ended a run; stable serves.", "`sluice release`, then `sluice retry`"),
+    Phase.DEGRADED: (
+        "Stable has no ready endpoint, or what is needed to follow the spec is missing or wrong.",
+        "See the conditions `Ready` and `Stalled`.",
+    ),
+}
+
+OUTCOMES: Mapping[Outcome, Told] = {
+    Outcome.COMPLETED: ("The candidate became stable.",),
+    Outcome.ABORTED: ("By a metric, a deadline, a loss or a person; traffic returned to stable.",),
+    Outcome.KILLED: ("By a kill switch; traffic returned to stable.",),
+    Outcome.SUPERSEDED: ("The spec asked for another version in the candidate's slot.",),
+    Outcome.RETURNED: ("The spec asked for stable again, or the Rollout was deleted.",),
+}
+
+CONFIRMATIONS: Mapping[Confirmation, Told] = {
+    Confirmation.WRITTEN: ("Every route reads back the intended share.",),
+    Confirmation.ACCEPTED: ("And the controllers of all its parents accepted it at that generation.",),
+}
+
+METRIC_PHASES: Mapping[MetricPhase, Told] = {
+    MetricPhase.PENDING: ("Not measured yet.",),
+    MetricPhase.PASSING: ("The last measurement was good.",),
+    MetricPhase.FAILING: ("The last one missed its threshold, within `failureLimit`.",),
+    MetricPhase.ERROR: ("The last one was not answered, or refused.",),
+    MetricPhase.NO_DATA: ("The last one had no series, or NaN.",),
+    MetricPhase.INCONCLUSIVE: ("The last one was no single number: several series, partial data, infinity.",),
+    MetricPhase.TOO_FEW_SAMPLES: ("There was too little traffic to judge; see `minSamples`.",),
+    MetricPhase.SUCCESSFUL: ("In a step: it passed as often as it must.",),
+    MetricPhase.FAILED: ("A limit is passed.",),
+}
+
+SWITCH_STATES: Mapping[SwitchState, Told] = {
+    SwitchState.ARMED: ("Not engaged.",),
+    SwitchState.ENGAGING: ("Engaged; some routes are not confirmed at 0 yet.",),
+    SwitchState.ENGAGED: ("Engaged, and in force everywhere.",),
+}
+
+ACTION_PHASES: Mapping[ActionPhase, Told] = {
+    ActionPhase.DONE: ("Taken; the message says what it did.",),
+    ActionPhase.REJECTED: ("Not taken, and never will be; the message says why. Look again, then create a new one.",),
+}
+
+WELL, WAITING, ENDED, WRONG, PEOPLE = "Going well", "Waiting", "How a run ended", "Wrong", "Answers to people"
+METRICS = "Metrics: these hold a run, or end it"
+REASONS: Mapping[str, Mapping[Reason, Told]] = {
+    WELL: {
+        Reason.ADOPTED: ("The Rollout is new: what serves was read off the routes and taken as stable.", ""),
+        Reason.RUN_STARTED: ("The spec asks for something other than stable: a run began.", ""),
+        Reason.STEP_STARTED: ("A step of the run began.", ""),
+        Reason.STEPPING: ("The run is at work.", ""),
+        Reason.WEIGHT_CHANGED: ("A share was intended, and is being written to the routes.", ""),
+        Reason.CONFIRMED: ("The intended share was read back, and accepted.", ""),
+        Reason.MEASURING: ("No bad measurement so far, and not done.", ""),
+        Reason.MEASUREMENTS_PASS: ("Every last measurement was good.", ""),
+        Reason.NO_ANALYSIS: ("The run measures nothing that could fail.", ""),
+        Reason.STABLE_SERVES: ("Stable has ready endpoints.", ""),
+        Reason.IDLE: ("There is nothing to say: no run, no pause, no kill.", ""),
+    },
+    WAITING: {
+        Reason.PAUSE_STEP: ("A timed pause; only time that measurements cover counts.", "Wait, or `sluice promote`."),
+        Reason.WATCHING: ("Blue-green has switched and looks on before it is complete.", "Wait, or `sluice promote`."),
+        Reason.AWAITS_PROMOTION: ("A pause without an end.", "`sluice promote` or `sluice abort`"),
+        Reason.ANALYSING: ("A step's analysis is not done.", "Wait."),
+        Reason.PAUSED_BY_SPEC: ("`spec.paused` is true.", "Set it to false."),
+        Reason.PAUSED_BY_ACTION: ("Somebody paused the run; the message says who.", "`sluice resume`"),
+        Reason.HELD_BY_SWITCH: ("An engaged kill switch covers the Rollout.", "`sluice release` the switch it names."),
+        Reason.WAITS_FOR_ENDPOINTS: (
+            "The candidate's Service has no ready endpoint. Counts against `progressDeadline`.",
+            "Look at its pods and at the Service's selector.",
+        ),
+        Reason.WAITS_FOR_BASELINE: (
+            "A relative threshold needs a baseline from stable, and there is none yet.",
+            "Is there traffic to stable, and does its query answer? The message has Prometheus' words.",
+        ),
+        Reason.NOT_CONFIRMED: (
+            "A share is written, and not yet read back or accepted everywhere. In a run it counts against "
+            "`progressDeadline`.",
+            "If it lasts: is the Gateway's controller running? See the route's `status.parents`.",
+        ),
+        Reason.NO_MEASUREMENT: (
+            "A metric was not measured yet at the present share; exposure does not grow before.",
+            "Wait for its interval. `sluice promote --full` does not wait for it.",
+        ),
+        Reason.ANALYSIS_HOLDS: (
+            "A metric holds the run: it could not be measured, was inconclusive, or failed with `onFailure: Hold`.",
+            "Mend the query or Prometheus. Where a person decides: `sluice promote` (measured anew) or `sluice abort`.",
+        ),
+    },
+    METRICS: {
+        Reason.METRIC_FAILED: (
+            "A metric missed its threshold more often than `failureLimit`; the message has value and threshold.",
+            "Look at the candidate, whose pods are still there. Mended: release a new version.",
+        ),
+        Reason.METRIC_ERRORS: (
+            "A metric's last queries were not answered, or refused.",
+            "The message says by what: address, credentials, PromQL.",
+        ),
+        Reason.METRIC_NO_DATA: (
+            "A metric's query finds no series, or NaN.",
+            "Is there traffic? Do the labels in the query match?",
+        ),
+        Reason.METRIC_INCONCLUSIVE: (
+            "A metric's answer is no single number.",
+            "Aggregate the query, for instance with `sum()`; then `sluice promote` or `sluice abort`.",
+        ),
+        Reason.TOO_FEW_SAMPLES: (
+            "A metric rests on less than `minSamples.value`; after `waitAtMost`, `then: Fail` ends the run.",
+            "Send more traffic to the candidate, or lower the value.",
+        ),
+    },
+    ENDED: {
+        Reason.COMPLETED: ("The candidate serves, and is stable now.", ""),
+        Reason.CANDIDATE_LOST: (
+            "The candidate lost its last ready endpoint while it had traffic.",
+            "Look at its pods, then `sluice retry`.",
+        ),
+        Reason.PROGRESS_DEADLINE_EXCEEDED: (
+            "The run waited longer than `progressDeadline`; the message says for what.",
+            "Mend that, then `sluice retry`.",
+        ),
+        Reason.ABORTED_BY_ACTION: ("A person aborted it; the message says who and why.", "`sluice retry`"),
+        Reason.UNDONE_BY_ACTION: (
+            "What the spec asks for was undone by a person; an older revision serves.",
+            "Release a new version; or `sluice retry` the one that was undone.",
+        ),
+        Reason.KILLED_BY_SWITCH: (
+            "A kill switch diverted its traffic; the message says who engaged it and why.",
+            "`sluice release` the switch, then `sluice retry`.",
+        ),
+        Reason.SUPERSEDED: (
+            "The spec asked for another version in the candidate's slot; that one has a run of its own.",
+            "",
+        ),
+        Reason.RETURNED_TO_STABLE: ("The spec asked for stable again.", ""),
+        Reason.DELETED: ("The Rollout was deleted; traffic returned to stable first.", ""),
+    },
+    WRONG: {
+        Reason.INVALID_SPEC: ("The spec cannot be read, though the API server took it.", "Mend the field it names."),
+        Reason.SERVICE_MISSING: ("A slot's Service does not exist.", "Create it, or correct `spec.workload.services`."),
+        Reason.ROUTE_MISSING: (
+            "A route, or the Service that is switched, does not exist.",
+            "Create it, or correct `spec.traffic`.",
+        ),
+        Reason.ROUTE_UNSUITABLE: (
+            "No rule names both slots' Services, a rule has further backends, or a Service selects neither slot.",
+            "Mend the route as the message says.",
+        ),
+        Reason.ROUTE_CLAIMED: (
+            "Another Rollout already moves one of its routes or Services.",
+            "Remove it from one of the two.",
+        ),
+        Reason.ROUTE_REFUSED: (
+            "The Gateway's controller does not accept the route. Counts against `progressDeadline`.",
+            "The message has the controller's words.",
+        ),
+        Reason.TEMPLATE_MISSING: ("An analysis template does not exist.", "Create it, or correct the reference."),
+        Reason.TEMPLATE_INVALID: (
+            "A template, its args or a placeholder cannot be filled in.",
+            "Mend what the message names; new runs wait.",
+        ),
+        Reason.FOREIGN_WRITER: (
+            "Somebody else changed a share, and it was put back; again and again, the Rollout stalls over it.",
+            "Stop that writer from setting weights: see [GitOps](../guides/gitops.md).",
+        ),
+        Reason.NO_HEALTHY_STABLE: (
+            "Stable has no ready endpoint. Traffic is not moved to where nobody answers, not even by a kill.",
+            "Mend stable's pods; what was intended is done at once then.",
+        ),
+        Reason.RUN_LOST: (
+            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next.",
+            "`sluice retry` starts anew.",
+        ),
+        Reason.FORBIDDEN: (
+            "The API server forbids the operator a write.",
+            "Compare its ClusterRole with `manifests/base`; it tries again by itself.",
+        ),
+        Reason.WRITE_REFUSED: (
+            "The API server refuses a write for good, for instance by an admission policy.",
+            "The message has its words; it is tried again now and then.",
+        ),
+    },
+    PEOPLE: {
+        Reason.ACTION_DONE: ("A RolloutAction was taken.", ""),
+        Reason.ACTION_REJECTED: (
+            "A RolloutAction was not taken; its status says why.",
+            "Look again, then decide anew.",
+        ),
+    },
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD, "## Conditions", *_table(("Condition", "Of", "", "What to do"), CONDITIONS)]
+    parts += ["## Phases of a Rollout", *_table(("`status.phase`", "", "What to do"), PHASES)]
+    parts += ["## Reasons", "Of conditions, Events, audit entries, and of a run's end in `status.history`."]
+    for title, reasons in REASONS.items():
+        parts += [f"### {title}", *_table(("Reason", "What it means", "What to do"), reasons)]
+    parts += [
+        "## Events",
+        "Told as Kubernetes Events of the Rollout: "
+        + ", ".join(f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED))
+        + ", the end of a run by its reason (a Warning where it was aborted or killed), "
+        + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}` and `{Reason.ACTION_REJECTED}`. "
+        "Repeated ones are counted up, not told anew.",
+    ]
+    parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]
+    parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]
+    parts += ["## Metrics", *_table(("`status.metrics[].phase`", ""), METRIC_PHASES)]
+    parts += ["## Kill switches", *_table(("`status.state`", ""), SWITCH_STATES)]
+    parts += ["## RolloutActions", *_table(("`status.phase`", ""), ACTION_PHASES)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _table(heads: Told, rows: Mapping[Any, Told]) -> Iterator[str]:
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines += [f"| `{name}` | {' | '.join(told)} |" for name, told in rows.items()]
+    yield "\n".join(lines)
+
+
+def problems(sources: Iterable[str]) -> Iterator[str]:
+    """What keeps the page from being whole, one sentence each.
+
+    Args:
+        sources: the package's code, but for where reasons are declared.
+    """
+    explained: list[Mapping[Any, Told]] = [
+        CONDITIONS, PHASES, OUTCOMES, CONFIRMATIONS, METRIC_PHASES, SWITCH_STATES, ACTION_PHASES,
+        {reason: told for reasons in REASONS.values() for reason, told in reasons.items()},
+    ]  # fmt: skip
+    for rows in explained:
+        kind = type(next(iter(rows)))
+        for value in kind:
+            if value not in rows or not rows[value][0]:
+                yield f"{kind.__name__} {value} has no explanation: add it to tools/gen_reasons_docs.py"
+    used = {name for source in sources for name in re.findall(r"\bReason\.([A-Z_]+)\b", source)}
+    for reason in Reason:
+        if reason.name not in used:
+            yield f"no code gives the Reason {reason}: remove it from sluice/api/conditions.py"
+
+
+def main() -> int:
+    """Write the page, or check it. Returns the exit code."""
+    found = list(problems(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")))
+    wanted = page()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(wanted, encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted:
+        found.append(f"{PAGE.relative_to(ROOT)} is stale: run `make reasons-docs-write`")
+    sys.stderr.writelines(f"{problem}\n" for problem in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
