@@ -1,0 +1,76 @@
+"""First sight of a Rollout: what serves is taken as stable. Pure.
+
+It is read off the routes, and off the RolloutRuns that outlived an earlier Rollout of the name.
+"""
+
+from __future__ import annotations
+
+from sluice.api.conditions import Reason
+from sluice.api.names import Slot
+from sluice.api.rollout import Outcome, RolloutSpec, StableRevision
+from sluice.decide.draft import MAX_REJECTED, Draft
+from sluice.decide.model import RunView
+from sluice.decide.revision import Desired, desired_of, serving_slot
+
+
+def adopt(draft: Draft, spec: RolloutSpec) -> bool:
+    """Make sure that a stable revision is known.
+
+    Returns:
+        Whether one is; otherwise the draft is stalled with the reason.
+    """
+    if draft.status.stable is not None:
+        return True
+    desired = desired_of(spec)
+    newest = draft.observed.runs[-1] if draft.observed.runs else None
+    unfinished = newest if newest is not None and newest.status.outcome is None else None
+    slot = serving_slot(draft.observed.targets, unfinished, desired)
+    if slot is None:
+        problem = next((target for target in draft.observed.targets if target.problem_reason), None)
+        draft.stall(
+            problem.problem_reason if problem else Reason.ROUTE_MISSING,
+            problem.problem if problem else "no route could be read",
+        )
+        return False
+    draft.update(stable=_stable(draft, slot, desired), rejected=_rejected(draft.observed.runs))
+    message = "its Rollout, or the Rollout's status, was gone; traffic returned to stable"
+    for run in draft.observed.runs:
+        if run.status.outcome is None:
+            draft.run_statuses[run.name] = run.status.ended(Outcome.RETURNED, Reason.RUN_LOST, message, draft.now)
+    draft.note(Reason.ADOPTED, f"{slot} serves and is taken as stable")
+    draft.record("Observed", "adopt", Reason.ADOPTED, f"{slot} is stable")
+    return True
+
+
+def _stable(draft: Draft, slot: Slot, desired: Desired) -> StableRevision:
+    """What is known of the version in the slot: from the last run that ended or began with it, else from the spec."""
+    for run in reversed(draft.observed.runs):
+        if run.status.outcome is Outcome.COMPLETED and run.spec.to_slot is slot:
+            return StableRevision(slot=slot, hash=run.spec.hash, version=run.spec.version, number=run.spec.revision)
+        if run.status.outcome is not Outcome.COMPLETED and run.spec.from_slot is slot:
+            number = _number_of(draft.observed.runs, run.spec.stable_hash)
+            return StableRevision(slot=slot, hash=run.spec.stable_hash, version=run.spec.stable_version, number=number)
+    if slot is desired.slot:
+        return StableRevision(slot=slot, hash=desired.hash, version=desired.version)
+    return StableRevision(slot=slot, hash="")
+
+
+def _number_of(runs: tuple[RunView, ...], revision_hash: str) -> int:
+    """The number of the run that made a revision stable; 0 where none is known to have."""
+    completed = [
+        run.spec.revision for run in runs if run.spec.hash == revision_hash and run.status.outcome is Outcome.COMPLETED
+    ]
+    return max(completed, default=0)
+
+
+def _rejected(runs: tuple[RunView, ...]) -> tuple[str, ...]:
+    """The revisions whose newest run was aborted, killed or undone, the last rejected last."""
+    rejected: dict[str, None] = {}
+    for run in runs:
+        rejected.pop(run.spec.hash, None)
+        if run.status.outcome in {Outcome.ABORTED, Outcome.KILLED}:
+            rejected[run.spec.hash] = None
+        elif run.status.outcome is Outcome.COMPLETED and run.spec.cause == "Undo":
+            rejected.pop(run.spec.stable_hash, None)
+            rejected[run.spec.stable_hash] = None
+    return tuple(rejected)[-MAX_REJECTED:]

@@ -1,0 +1,95 @@
+"""Following the spec: when a run starts, is superseded, or goes back. Pure."""
+
+from __future__ import annotations
+
+from sluice.api.conditions import Reason
+from sluice.api.rollout import Outcome, RolloutSpec
+from sluice.decide import gates
+from sluice.decide.draft import Draft
+from sluice.decide.model import RunView
+from sluice.decide.revision import Desired, desired_of, new_run, run_name
+
+
+def follow(draft: Draft, spec: RolloutSpec) -> None:
+    """Compare what the spec asks for with what serves and what is under way."""
+    desired = desired_of(spec)
+    if draft.under_way:
+        _keep_or_leave(draft, desired)
+    elif desired.slot is draft.stable.slot:
+        _settle(draft, desired)
+    elif desired.hash not in draft.status.rejected:
+        _start(draft, spec, desired)
+
+
+def _keep_or_leave(draft: Draft, desired: Desired) -> None:
+    revision = draft.status.revision
+    if revision is None or desired.hash == revision.hash:
+        return
+    rejected = desired.hash in draft.status.rejected
+    if rejected and draft.run_spec is not None and draft.run_spec.cause == "Undo":
+        return  # what the spec asks for is what is being undone
+    if desired.slot is draft.stable.slot:
+        draft.end_run(
+            Outcome.RETURNED, Reason.RETURNED_TO_STABLE, f"the spec asks for {desired.slot} again, which is stable"
+        )
+        return
+    fate = "needs a retry" if rejected else f"starts once {draft.candidate} has no traffic"
+    draft.end_run(
+        Outcome.SUPERSEDED, Reason.SUPERSEDED, f"superseded by {desired.version or desired.hash}, which {fate}"
+    )
+
+
+def _settle(draft: Draft, desired: Desired) -> None:
+    """The slot that is asked for serves. A changed version in it is taken note of; it needs no run."""
+    if draft.stable.hash != desired.hash:
+        draft.update(stable=draft.stable.model_copy(update={"hash": desired.hash, "version": desired.version}))
+
+
+def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
+    if not draft.cleared:
+        message = f"revision {desired.version or desired.hash} waits until {draft.candidate} has no traffic"
+        draft.hold(Reason.NOT_CONFIRMED, message)
+        return
+    hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
+    if hold is not None:
+        draft.hold(hold.reason, f"revision {desired.version or desired.hash} waits: {hold.message}", until=hold.until)
+        return
+    missing = next((slot for slot in draft.observed.slots.values() if not slot.exists), None)
+    if missing is not None:
+        draft.stall(
+            Reason.SERVICE_MISSING,
+            f"Service {draft.observed.ref.namespace}/{missing.service} does not exist; create it",
+        )
+        return
+    if draft.observed.templates.problem:
+        draft.stall(draft.observed.templates.problem_reason, draft.observed.templates.problem)
+        return
+    begun = _begun(draft, desired)
+    run = (
+        begun.spec
+        if begun
+        else new_run(draft.observed, spec, draft.stable, desired, draft.observed.templates, retry=False)
+    )
+    draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=begun is not None)
+    draft.note(
+        Reason.RUN_STARTED,
+        f"revision {run.revision}{f' ({run.version})' if run.version else ''} begins: {run.from_slot} to {run.to_slot} "
+        f"in {len(run.steps)} steps",
+    )
+    draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
+
+
+def _begun(draft: Draft, desired: Desired) -> RunView | None:
+    """A RolloutRun created just before a crash, which no status speaks of yet."""
+    last = draft.observed.runs[-1] if draft.observed.runs else None
+    if (
+        last is None
+        or last.status.outcome is not None
+        or last.name in draft.run_statuses
+        or last.spec.rollout_uid != draft.observed.ref.uid
+        or last.spec.hash != desired.hash
+        or last.spec.from_slot is not draft.stable.slot
+        or last.spec.revision <= draft.number
+    ):
+        return None
+    return last

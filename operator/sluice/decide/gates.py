@@ -1,0 +1,136 @@
+"""What may stop exposure from growing: an ordered list of small checks, each named for what it finds. Pure.
+
+The list reads as policy. Each check answers None, or a `Hold` that says what is in the way and what would let go.
+`FREEZING` stops the run wherever it is; `GROWTH` adds what only matters where the candidate is to get more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sluice.api.conditions import Reason
+from sluice.api.units import NONE, format_share
+from sluice.decide import analysis, coverage
+from sluice.decide.analysis import Outcome
+from sluice.decide.coverage import BACKGROUND
+from sluice.decide.draft import Draft, Hold
+
+Gate = Callable[[Draft], Hold | None]
+
+
+def held_by_switch(draft: Draft) -> Hold | None:
+    """An engaged kill switch covers the Rollout, with whatever effect."""
+    if not draft.observed.switches:
+        return None
+    switch = draft.observed.switches[0]
+    return Hold(
+        Reason.HELD_BY_SWITCH,
+        f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}; goes on when it is released",
+    )
+
+
+def spec_unreadable(draft: Draft) -> Hold | None:
+    """The spec means nothing, so nobody knows what is asked for now."""
+    if draft.observed.spec is not None:
+        return None
+    return Hold(Reason.INVALID_SPEC, f"{draft.observed.spec_problem}; goes on when it is mended")
+
+
+def run_unseen(draft: Draft) -> Hold | None:
+    """The RolloutRun of the run under way is not there: nobody knows what comes next, or what is measured."""
+    if not draft.under_way or draft.run_spec is not None:
+        return None
+    return Hold(Reason.RUN_LOST, f"RolloutRun {draft.observed.ref.namespace}/{draft.status.run} is not there")
+
+
+def paused_by_spec(draft: Draft) -> Hold | None:
+    """spec.paused is true."""
+    if draft.observed.spec is None or not draft.observed.spec.paused:
+        return None
+    return Hold(Reason.PAUSED_BY_SPEC, "spec.paused is true; goes on when it is false")
+
+
+def paused_by_person(draft: Draft) -> Hold | None:
+    """Somebody paused it by a RolloutAction."""
+    paused = draft.status.paused_by
+    if paused is None:
+        return None
+    why = f": {paused.reason}" if paused.reason else ""
+    return Hold(Reason.PAUSED_BY_ACTION, f"paused by {paused.actor}{why}; goes on with: {draft.command('resume')}")
+
+
+def target_unfit(draft: Draft) -> Hold | None:
+    """A route or Service is missing, cannot carry both slots, or belongs to another Rollout."""
+    if draft.observed.rival:
+        return Hold(
+            Reason.ROUTE_CLAIMED,
+            f"Rollout {draft.observed.rival} already moves one of this Rollout's routes or Services; "
+            "remove it from one of the two",
+        )
+    for target in draft.observed.targets:
+        if target.problem_reason:
+            return Hold(Reason(target.problem_reason), target.problem, counts=True)
+    return None
+
+
+def analysis_in_the_way(draft: Draft) -> Hold | None:
+    """Background analysis failed, is unsure, or has not yet seen the present share."""
+    spec, step = draft.run_spec, draft.status.step
+    if spec is None or not spec.analysis.metrics or not draft.exposed:
+        return None
+    bad = analysis_bad(draft)
+    if bad is not None:
+        return bad
+    covered = coverage.covered_until(spec.analysis.metrics, draft.status.metrics, BACKGROUND, draft.now)
+    if step is not None and draft.intended > NONE and (covered is None or covered < step.started_at):
+        return Hold(Reason.NO_MEASUREMENT, f"waits for every metric to be measured at {format_share(draft.intended)}")
+    return None
+
+
+def analysis_bad(draft: Draft) -> Hold | None:
+    """Background analysis failed, waits for a person, or its last measurement was none."""
+    spec = draft.run_spec
+    if spec is None:
+        return None
+    verdict = analysis.verdict(spec.analysis.metrics, draft.status.metrics, BACKGROUND)
+    if verdict.outcome is Outcome.UNSURE:
+        return Hold(verdict.reason, verdict.message)
+    if verdict.outcome in {Outcome.FAILED, Outcome.HELD}:
+        return Hold(Reason.ANALYSIS_HOLDS, verdict.message)
+    return None
+
+
+def freshly_measured(draft: Draft) -> bool:
+    """Whether every metric has a good measurement that still speaks for now."""
+    spec = draft.run_spec
+    if spec is None:
+        return False
+    metrics = spec.analysis.metrics
+    return coverage.covered_until(metrics, draft.status.metrics, BACKGROUND, draft.now) is not None
+
+
+def candidate_not_ready(draft: Draft) -> Hold | None:
+    """The candidate has no ready endpoint: its share would answer 503."""
+    slot = draft.observed.slots[draft.candidate]
+    if not slot.exists:
+        return Hold(
+            Reason.SERVICE_MISSING,
+            f"Service {draft.observed.ref.namespace}/{slot.service} ({draft.candidate}) does not exist; create it",
+            counts=True,
+        )
+    if slot.ready_endpoints == 0:
+        return Hold(
+            Reason.WAITS_FOR_ENDPOINTS,
+            f"Service {draft.observed.ref.namespace}/{slot.service} ({draft.candidate}) has no ready endpoint",
+            counts=True,
+        )
+    return None
+
+
+FREEZING: Sequence[Gate] = (held_by_switch, spec_unreadable, run_unseen, paused_by_spec, paused_by_person)
+GROWTH: Sequence[Gate] = (*FREEZING, target_unfit, analysis_in_the_way, candidate_not_ready)
+
+
+def first(gates: Sequence[Gate], draft: Draft) -> Hold | None:
+    """The first thing in the way, or None."""
+    return next((hold for gate in gates if (hold := gate(draft)) is not None), None)

@@ -1,0 +1,255 @@
+"""What people tell a run to do (RolloutAction), each verb once. Pure.
+
+An action is done at most once: the audit entry that tells of it is known by the action's uid, so after a crash between
+the status write and the answer it is only answered. What it is known by must not depend on the current revision: Retry
+and Undo change that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sluice.api.action import Verb
+from sluice.api.conditions import Reason
+from sluice.api.rollout import Outcome, PausedBy, StepStatus
+from sluice.api.run import RolloutRunSpec
+from sluice.api.units import FULL, NONE
+from sluice.decide import analysis, audit, gates
+from sluice.decide.coverage import BACKGROUND
+from sluice.decide.draft import Draft
+from sluice.decide.model import GROWING_VERBS, ActionView, Answer
+from sluice.decide.progress import go_on, scope_of
+from sluice.decide.revision import Desired, desired_of, new_run, run_name, undo_run
+from sluice.decide.texts import REASON_BYTES, clip
+
+MAX_AGE = timedelta(minutes=10)
+UNATTRIBUTED = "unattributed"
+
+
+class _Refused(Exception):
+    """Why an action is rejected."""
+
+
+def obey(draft: Draft) -> None:
+    """Answer every action that has no answer yet, oldest first."""
+    for action in draft.observed.actions:
+        verb = action.spec.action
+        identity = audit.entry_id(draft.observed.ref.uid, action.spec.revision or 0, action.uid, verb.value)
+        told = [entry for entry in draft.status.audit.entries if entry.action == verb.value and entry.id == identity]
+        if told:
+            draft.answers.append(Answer(action.name, done=True, message=told[-1].message))
+            continue
+        waits = len(draft.holds)
+        try:
+            _check(draft, action)
+            message = _VERBS[verb](draft, action)
+        except _Refused as refusal:
+            del draft.holds[waits:]  # what was in the action's way is not what the run waits for
+            draft.answers.append(Answer(action.name, done=False, message=str(refusal)))
+            draft.note(Reason.ACTION_REJECTED, f"{verb} by {_actor(action)}: {refusal}", warning=True)
+            continue
+        _tell(draft, action, message, identity)
+
+
+def refuse_all(draft: Draft) -> None:
+    """Answer people where nothing can be done for the Rollout as it is: with what is wrong."""
+    why = draft.stalled.message if draft.stalled else "it was not observed yet; try again in a moment"
+    if draft.observed.deleting:
+        why = "the Rollout is being deleted; its traffic returns to stable by that"
+    for action in draft.observed.actions:
+        draft.answers.append(Answer(action.name, done=False, message=why))
+
+
+def _tell(draft: Draft, action: ActionView, message: str, identity: str) -> None:
+    reason = f" ({action.spec.reason})" if action.spec.reason else ""
+    telling = audit.Telling(
+        identity=identity,
+        stage="Observed",
+        action=action.spec.action.value,
+        actor=_actor(action),
+        reason=Reason.ACTION_DONE,
+        message=f"{message}{reason}",
+    )
+    draft.update(audit=audit.append(draft.status.audit, telling, draft.now))
+    draft.answers.append(Answer(action.name, done=True, message=message))
+    draft.note(Reason.ACTION_DONE, f"{action.spec.action} by {_actor(action)}: {message}{reason}")
+
+
+def _actor(action: ActionView) -> str:
+    return clip(action.spec.actor, REASON_BYTES) or UNATTRIBUTED
+
+
+def _check(draft: Draft, action: ActionView) -> None:
+    if draft.now - action.created_at > MAX_AGE:
+        raise _Refused("older than 10 minutes, so it may speak of another situation; create a new one")
+    asked = action.spec.revision
+    if asked is None and action.spec.action in GROWING_VERBS:
+        raise _Refused(f"{action.spec.action} needs spec.revision; the current revision is {draft.number}")
+    if asked is not None and asked != draft.number:
+        raise _Refused(
+            f"it is for revision {asked}, but the current one is {draft.number}; look again, then decide anew"
+        )
+
+
+def _needs_run(draft: Draft, doing: str) -> None:
+    if not draft.under_way:
+        phase = draft.status.revision.outcome if draft.status.revision else None
+        ended = f"revision {draft.number} is {phase}" if phase else "there was none yet"
+        raise _Refused(f"no run is under way to {doing}: {ended}")
+
+
+def _promote(draft: Draft, _: ActionView) -> str:
+    _needs_run(draft, "promote")
+    spec, step = draft.run_spec, draft.status.step
+    if spec is None or step is None:
+        raise _Refused("the run has not begun its first step yet; try again in a moment")
+    if step.kind == "setWeight":
+        raise _Refused(f"step {step.index} is still moving weight, there is no wait to skip; see: sluice status")
+    frozen = gates.first(gates.FREEZING, draft)
+    if frozen is not None:
+        raise _Refused(frozen.message)
+    set_aside = _set_aside(draft, spec, step)
+    if set_aside:
+        return set_aside
+    left = f"left step {step.index} ({step.kind})"
+    before = len(draft.holds)
+    if not go_on(draft, spec):
+        hold = draft.holds[before]
+        raise _Refused(f"{hold.message}; nothing was skipped")
+    return left
+
+
+def _set_aside(draft: Draft, spec: RolloutRunSpec, step: StepStatus) -> str:
+    """A person lets an analysis go on that is held for one. It is measured anew: exposure never grows unmeasured."""
+    scopes = {BACKGROUND: spec.analysis.metrics, scope_of(step.index): draft.inline}
+    for scope, metrics in scopes.items():
+        verdict = analysis.verdict(metrics, draft.status.metrics, scope)
+        if verdict.outcome is not analysis.Outcome.HELD:
+            continue
+        fresh = {tally.name: tally for tally in analysis.begin(metrics, scope, draft.now)}
+        draft.update(
+            metrics=tuple(
+                fresh[tally.name] if (tally.scope, tally.name) == (scope, verdict.metric) else tally
+                for tally in draft.status.metrics
+            )
+        )
+        return f"set aside: {verdict.message}; {verdict.metric} is measured anew"
+    return ""
+
+
+def _promote_fully(draft: Draft, _: ActionView) -> str:
+    _needs_run(draft, "promote")
+    spec, step = draft.run_spec, draft.status.step
+    if spec is None or step is None:
+        raise _Refused("the run has not begun its first step yet; try again in a moment")
+    hold = gates.first(gates.GROWTH, draft)
+    if hold is not None and hold.reason is Reason.NO_MEASUREMENT:  # a person need not wait for the next measurement
+        hold = gates.candidate_not_ready(draft)
+    if hold is not None:
+        raise _Refused(f"{hold.message}; nothing was skipped")
+    last = max(index for index, each in enumerate(spec.steps, 1) if each.kind == "setWeight" and each.share == FULL)
+    if step.index >= last:
+        raise _Refused(f"step {step.index} of {len(spec.steps)} already gives it everything; see: sluice promote")
+    draft.enter(last)
+    return f"went straight to step {last} of {len(spec.steps)}"
+
+
+def _pause(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "pause")
+    if draft.status.paused_by is not None:
+        raise _Refused(f"already paused by {draft.status.paused_by.actor}")
+    draft.update(paused_by=PausedBy(actor=_actor(action), reason=clip(action.spec.reason, REASON_BYTES), at=draft.now))
+    return "paused"
+
+
+def _resume(draft: Draft, _: ActionView) -> str:
+    name, namespace = draft.observed.ref.name, draft.observed.ref.namespace
+    if draft.status.paused_by is None:
+        if draft.observed.spec is not None and draft.observed.spec.paused:
+            raise _Refused("it is paused by spec.paused: set that to false")
+        raise _Refused(f"nobody paused it; to leave a pause step: sluice promote {name} -n {namespace}")
+    draft.update(paused_by=None)
+    return "resumed"
+
+
+def _abort(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "abort")
+    why = f": {action.spec.reason}" if action.spec.reason else ""
+    draft.end_run(Outcome.ABORTED, Reason.ABORTED_BY_ACTION, f"aborted by {_actor(action)}{why}", actor=_actor(action))
+    return f"aborted; traffic returns to {draft.stable.slot}"
+
+
+def _retry(draft: Draft, _: ActionView) -> str:
+    spec = draft.observed.spec
+    if spec is None:
+        raise _Refused(draft.observed.spec_problem)
+    again = desired_of(spec)
+    if draft.under_way:
+        raise _Refused(f"revision {draft.number} is under way; abort it first, or wait until it is over")
+    if again.slot is draft.stable.slot or again.hash not in draft.status.rejected:
+        raise _Refused("what the spec asks for was not aborted, killed or undone, so there is nothing to retry")
+    frozen = gates.first(gates.FREEZING, draft)
+    if frozen is not None:
+        raise _Refused(frozen.message)
+    if draft.observed.templates.problem:
+        raise _Refused(draft.observed.templates.problem)
+    run = new_run(draft.observed, spec, draft.stable, again, draft.observed.templates, retry=True)
+    draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
+    return f"revision {run.revision} starts again from step 1"
+
+
+def _undo(draft: Draft, action: ActionView) -> str:
+    if draft.under_way:
+        return _abort(draft, action)
+    spec, stable = draft.observed.spec, draft.stable
+    if spec is None:
+        raise _Refused(draft.observed.spec_problem)
+    before = _completed_run(draft)
+    _slot_untouched(draft, before)
+    hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
+    if hold is not None:
+        raise _Refused(hold.message)
+    view = draft.observed.slots[before.from_slot]
+    if view.ready_endpoints == NONE:
+        raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")
+    draft.reject(stable.hash)
+    back = Desired(before.from_slot, before.stable_version, before.stable_hash)
+    run = undo_run(draft.observed, spec, stable, back)
+    draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
+    return f"returns to {before.from_slot} ({before.stable_version or before.stable_hash})"
+
+
+def _completed_run(draft: Draft) -> RolloutRunSpec:
+    """The run that made the stable revision stable."""
+    number = draft.stable.number
+    if not number:
+        raise _Refused("there is no completed run to undo")
+    for run in draft.observed.runs:
+        if run.spec.revision == number and run.spec.to_slot is draft.stable.slot:
+            return run.spec
+    name = run_name(draft.observed.ref.name, number)
+    raise _Refused(f"RolloutRun {draft.observed.ref.namespace}/{name} is gone, so what served before is not known")
+
+
+def _slot_untouched(draft: Draft, before: RolloutRunSpec) -> None:
+    """A later run, however it ended, put another version where the old one was."""
+    for run in reversed(draft.observed.runs):
+        later = run.spec.revision > before.revision and run.spec.to_slot is before.from_slot
+        if later and run.spec.hash != before.stable_hash:
+            version = run.spec.version or run.spec.hash
+            raise _Refused(
+                f"revision {run.spec.revision} ({version}) took the place of what served before in {before.from_slot}; "
+                f"put {before.stable_version or before.stable_hash} there and ask for it by spec.workload"
+            )
+
+
+_VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
+    Verb.PROMOTE: _promote,
+    Verb.PROMOTE_FULLY: _promote_fully,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _resume,
+    Verb.ABORT: _abort,
+    Verb.RETRY: _retry,
+    Verb.UNDO: _undo,
+}

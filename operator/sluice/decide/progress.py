@@ -1,0 +1,226 @@
+"""Taking the run from step to step. Pure.
+
+A step is left when it is done and nothing freezes the run; a step that exposes more is entered only past every gate.
+At most one step is entered in a pass, so that what it intends is persisted before it is done.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sluice.api.analysis import ResolvedMetric
+from sluice.api.conditions import ConditionType, Reason, condition_of
+from sluice.api.rollout import Confirmation, Outcome, StepStatus, Waiting
+from sluice.api.run import RolloutRunSpec, RunStep
+from sluice.api.units import NONE, format_duration, format_share
+from sluice.decide import analysis, coverage, gates
+from sluice.decide.analysis import Outcome as Finding
+from sluice.decide.coverage import BACKGROUND
+from sluice.decide.draft import Draft
+
+FROZEN = frozenset(
+    {
+        Reason.HELD_BY_SWITCH,
+        Reason.INVALID_SPEC,
+        Reason.RUN_LOST,
+        Reason.PAUSED_BY_SPEC,
+        Reason.PAUSED_BY_ACTION,
+    }
+)
+
+
+def relative_metrics(spec: RolloutRunSpec) -> tuple[ResolvedMetric, ...]:
+    """The metrics of a run that compare with a baseline, each name once."""
+    every = (*spec.analysis.metrics, *(metric for step in spec.steps for metric in step.metrics))
+    return tuple({metric.name: metric for metric in every if metric.threshold.relative}.values())
+
+
+def advance(draft: Draft) -> None:
+    """Take the run one step further, if it may go."""
+    spec = draft.run_spec
+    if spec is None:
+        return
+    frozen = gates.first(gates.FREEZING, draft)
+    if frozen is not None:
+        draft.hold(frozen.reason, frozen.message, until=frozen.until)
+        _skip_time(draft, spec)
+        return
+    if draft.status.step is None:
+        if not draft.cleared:
+            draft.hold(Reason.NOT_CONFIRMED, f"waits until {draft.candidate} has no traffic", counts=True)
+        else:
+            _begin(draft, spec)
+        return
+    bad = gates.analysis_bad(draft)
+    if bad is not None:
+        draft.hold(bad.reason, bad.message)
+    if draft.step is not None and _done(draft, spec, draft.step, draft.status.step):
+        go_on(draft, spec)
+
+
+def go_on(draft: Draft, spec: RolloutRunSpec) -> bool:
+    """Leave the present step for the next, or complete the run.
+
+    Returns:
+        Whether it went on; otherwise a hold says why not.
+    """
+    index = draft.status.step.index if draft.status.step else 0
+    return enter_step(draft, spec, index + 1) if index < len(spec.steps) else _complete(draft, spec)
+
+
+def enter_step(draft: Draft, spec: RolloutRunSpec, index: int) -> bool:
+    """Enter step `index`, past every gate where it exposes more than now."""
+    step = spec.steps[index - 1]
+    if step.kind == "setWeight" and (step.share or NONE) > draft.intended:
+        hold = gates.first(gates.GROWTH, draft)
+        if hold is not None:
+            draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+            return False
+    draft.enter(index)
+    if step.kind == "analysis":
+        scope = scope_of(index)
+        kept = tuple(tally for tally in draft.status.metrics if tally.scope == BACKGROUND)
+        draft.update(metrics=(*kept, *analysis.begin(step.metrics, scope, draft.now)))
+    draft.note(Reason.STEP_STARTED, f"step {index} of {len(spec.steps)}: {describe(step)}")
+    return True
+
+
+def scope_of(index: int) -> str:
+    """The scope of an inline analysis' tallies."""
+    return f"step-{index}"
+
+
+def describe(step: RunStep) -> str:
+    """A step in a few words."""
+    match step.kind:
+        case "setWeight":
+            return f"set weight to {format_share(step.share or NONE)}"
+        case "pause" if step.duration is None:
+            return "pause until promoted"
+        case "pause" | "watch":
+            return f"{step.kind} for {format_duration(step.duration or timedelta(0))}"
+    return "analysis of " + ", ".join(metric.name for metric in step.metrics)
+
+
+def _begin(draft: Draft, spec: RolloutRunSpec) -> None:
+    """Enter the first step, once every relative threshold has its baseline."""
+    missing = [metric.name for metric in relative_metrics(spec) if metric.name not in draft.status.baselines]
+    if missing and spec.analysis.baseline == "Snapshot":
+        answer = draft.observed.baselines.get(missing[0])
+        draft.hold(
+            Reason.WAITS_FOR_BASELINE,
+            f"waits for a baseline of {', '.join(missing)} from the stable slot"
+            + (f": {answer.reading.message}" if answer and answer.reading.message else ""),
+        )
+        return
+    enter_step(draft, spec, 1)
+
+
+def _done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> bool:
+    match step.kind:
+        case "setWeight":
+            return _weight_done(draft, step)
+        case "analysis":
+            return _analysis_done(draft, step, at)
+        case "pause" if step.duration is None:
+            name, namespace = draft.observed.ref.name, draft.observed.ref.namespace
+            draft.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name} -n {namespace}")
+            return False
+    return _time_done(draft, spec, step, at)
+
+
+def _weight_done(draft: Draft, step: RunStep) -> bool:
+    if draft.status.confirmation is Confirmation.ACCEPTED:
+        return True
+    unfit = gates.target_unfit(draft)
+    if unfit is not None:
+        draft.hold(unfit.reason, unfit.message, counts=unfit.counts)
+    missing = "written" if draft.status.confirmation is None else "accepted by its controller"
+    draft.hold(
+        Reason.NOT_CONFIRMED, f"waits until {format_share(step.share or NONE)} is {missing} everywhere", counts=True
+    )
+    return False
+
+
+def _analysis_done(draft: Draft, step: RunStep, at: StepStatus) -> bool:
+    verdict = analysis.verdict(step.metrics, draft.status.metrics, scope_of(at.index))
+    if verdict.outcome is Finding.PASSED:
+        return True
+    held = verdict.outcome in {Finding.HELD, Finding.UNSURE}
+    draft.hold(Reason.ANALYSIS_HOLDS if held else Reason.ANALYSING, verdict.message or describe(step))
+    return False
+
+
+def _time_done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> bool:
+    """Count the part of the wait that measurements cover; done when that is long enough."""
+    wanted = (step.duration or timedelta(0)).total_seconds()
+    counted = _count(draft, spec, at)
+    draft.update(step=counted)
+    left = wanted - counted.counted_seconds
+    if left <= 0:
+        return True
+    reason = Reason.WATCHING if step.kind == "watch" else Reason.PAUSE_STEP
+    until = (counted.counted_until or draft.now) + timedelta(seconds=left)
+    draft.hold(reason, describe(step), until=until)
+    draft.update(next_transition_at=None if gates.analysis_bad(draft) else until)
+    return False
+
+
+def _count(draft: Draft, spec: RolloutRunSpec, at: StepStatus) -> StepStatus:
+    before = condition_of(draft.observed.status.conditions, ConditionType.PAUSED)
+    if before is not None and before.status == "True" and before.reason in FROZEN:
+        return coverage.skip_time(at, draft.now)
+    return coverage.count_time(
+        at,
+        spec.analysis.metrics if draft.exposed else (),
+        before=draft.observed.status.metrics,
+        after=draft.status.metrics,
+        scope=BACKGROUND,
+        now=draft.now,
+    )
+
+
+def _skip_time(draft: Draft, spec: RolloutRunSpec) -> None:
+    """Time in which the run is frozen does not count; what had passed before does."""
+    step = draft.status.step
+    if step is not None and step.kind in {"pause", "watch"}:
+        counted = _count(draft, spec, step)
+        draft.update(step=coverage.skip_time(counted, draft.now), next_transition_at=None)
+
+
+def _complete(draft: Draft, spec: RolloutRunSpec) -> bool:
+    hold = gates.analysis_in_the_way(draft)
+    if hold is not None:
+        draft.hold(hold.reason, hold.message, until=hold.until)
+        return False
+    version = f" ({spec.version})" if spec.version else ""
+    draft.end_run(Outcome.COMPLETED, Reason.COMPLETED, f"revision {spec.revision}{version} serves from {spec.to_slot}")
+    return True
+
+
+def watch_deadline(draft: Draft) -> bool:
+    """Abort when what progressDeadline counts has been waited for too long.
+
+    Returns:
+        Whether it did: what was planned for the run under way is then no longer meant.
+    """
+    spec = draft.run_spec
+    if spec is None:
+        return False
+    causes = sorted(draft.holds, key=lambda hold: hold.reason is Reason.NOT_CONFIRMED)
+    counting = next((hold for hold in causes if hold.counts), None)
+    if counting is None or any(hold.reason in FROZEN for hold in draft.holds):
+        draft.update(waiting=None)
+        return False
+    waiting = draft.status.waiting or Waiting(reason=counting.reason, since=draft.now)
+    ends_at = waiting.since + spec.progress_deadline
+    if draft.now < ends_at:
+        draft.update(waiting=Waiting(reason=counting.reason, since=waiting.since))
+        draft.wake(ends_at)
+        return False
+    draft.end_run(
+        Outcome.ABORTED,
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+        f"no progress for {format_duration(spec.progress_deadline)}: {counting.message}",
+    )
+    return True

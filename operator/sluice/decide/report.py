@@ -1,0 +1,289 @@
+"""What a Rollout says of itself: phase, message, conditions. Pure.
+
+`Ready`, `Reconciling` and `Stalled` follow kstatus. With `readiness: Serving` a Rollout is ready while stable serves,
+so a GitOps tool does not wait for a week of canary; with `Complete` it is ready only when the run is over and what was
+asked for serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
+from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
+from sluice.api.run import RolloutRunStatus
+from sluice.api.units import format_share
+from sluice.decide import analysis
+from sluice.decide.analysis import Outcome as Finding
+from sluice.decide.coverage import BACKGROUND
+from sluice.decide.draft import Draft, Hold
+from sluice.decide.model import TargetView
+from sluice.decide.progress import describe, scope_of
+from sluice.decide.revision import desired_of
+from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
+
+PAUSING = frozenset(
+    {
+        Reason.HELD_BY_SWITCH,
+        Reason.INVALID_SPEC,
+        Reason.RUN_LOST,
+        Reason.PAUSED_BY_SPEC,
+        Reason.PAUSED_BY_ACTION,
+        Reason.AWAITS_PROMOTION,
+        Reason.ANALYSIS_HOLDS,
+    }
+)
+
+
+def report(draft: Draft) -> None:
+    """Fill in phase, message, conditions and observedGeneration."""
+    phase, message = _phase(draft), _message(draft)
+    draft.update(phase=phase, message=clip(message, MESSAGE_BYTES), observed_generation=draft.observed.generation)
+    conditions = [_ready(draft, phase, message)]
+    if _reconciling(draft):
+        conditions.append(_condition(draft, ConditionType.RECONCILING, "True", Reason.STEPPING, message))
+    stalled = draft.stalled or _given_up(draft)
+    if stalled is not None:
+        conditions.append(_condition(draft, ConditionType.STALLED, "True", stalled.reason, stalled.message))
+    conditions += [_progressing(draft, message), _paused(draft), _analysis(draft), _traffic(draft), _killed(draft)]
+    draft.update(conditions=merge_conditions(draft.observed.status.conditions, conditions, draft.now))
+
+
+def with_stalled(status: RolloutStatus, reason: str, message: str, generation: int, now: datetime) -> RolloutStatus:
+    """A status as it is, but Stalled for that reason; the same where it says so already. Pure."""
+    stalled = Condition(
+        type=ConditionType.STALLED,
+        status="True",
+        reason=reason,
+        message=clip(message, CONDITION_BYTES),
+        observed_generation=generation,
+        last_transition_time=now,
+    )
+    replaced = {ConditionType.STALLED, ConditionType.RECONCILING}
+    others = [condition for condition in status.conditions if condition.type not in replaced]
+    return status.model_copy(update={"conditions": merge_conditions(status.conditions, [*others, stalled], now)})
+
+
+def _condition(draft: Draft, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:
+    return Condition(
+        type=kind,
+        status=status,
+        reason=str(reason),
+        message=clip(message, CONDITION_BYTES),
+        observed_generation=draft.observed.generation,
+        last_transition_time=draft.now,
+    )
+
+
+def _ended(draft: Draft) -> Outcome | None:
+    return draft.status.revision.outcome if draft.status.revision else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a run ended."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+def _rejected(draft: Draft) -> _Ending | None:
+    """How what the spec asks for ended, where it is not tried again by itself."""
+    revision, spec = draft.status.revision, draft.observed.spec
+    if draft.under_way or draft.status.stable is None:
+        return None
+    if spec is None:
+        if revision is None or revision.outcome not in {Outcome.ABORTED, Outcome.KILLED}:
+            return None
+        return _Ending(revision.outcome, revision.reason, revision.message)
+    desired = desired_of(spec)
+    if desired.slot is draft.stable.slot or desired.hash not in draft.status.rejected:
+        return None
+    ended = [entry for entry in draft.status.history if entry.hash == desired.hash]
+    kept = [run.status for run in draft.observed.runs if run.spec.hash == desired.hash]
+    newest_first: tuple[HistoryEntry | RolloutRunStatus, ...] = (*reversed(ended), *reversed(kept))
+    last = newest_first[0] if newest_first else None
+    if last is None or last.outcome not in {Outcome.ABORTED, Outcome.KILLED}:
+        return _Ending(Outcome.ABORTED, Reason.UNDONE_BY_ACTION, "what the spec asks for was undone")
+    return _Ending(last.outcome, last.reason, last.message)
+
+
+def _serves(draft: Draft) -> bool:
+    return draft.status.stable is not None and draft.observed.slots[draft.stable.slot].ready_endpoints > 0
+
+
+def _pausing(draft: Draft) -> Hold | None:
+    return next((hold for hold in draft.holds if hold.reason in PAUSING), None)
+
+
+def _phase(draft: Draft) -> Phase:
+    if draft.status.stable is None or not _serves(draft):
+        return Phase.DEGRADED
+    if draft.under_way:
+        return Phase.PAUSED if _pausing(draft) else Phase.PROGRESSING
+    rejected = _rejected(draft)
+    if rejected is not None:
+        return Phase.KILLED if rejected.outcome is Outcome.KILLED else Phase.ABORTED
+    if draft.stalled is not None:
+        return Phase.DEGRADED
+    returning = draft.status.confirmation is None and draft.status.drift is None
+    if returning or (draft.main_hold is not None and draft.main_hold.reason is Reason.NOT_CONFIRMED):
+        return Phase.PROGRESSING  # the share that was just taken from the candidate is not surely gone yet
+    return Phase.PAUSED if _pausing(draft) else Phase.HEALTHY
+
+
+def _way_on(draft: Draft) -> str:
+    """How a rejected revision is tried again; a kill switch has to be released first."""
+    if draft.observed.switches:
+        return f"to try again, first release {draft.observed.switches[0]}, then: {draft.command('retry')}"
+    return f"try again: {draft.command('retry')}"
+
+
+def _message(draft: Draft) -> str:
+    if draft.stalled is not None and not draft.under_way:
+        return draft.stalled.message
+    if draft.under_way:
+        return _run_message(draft)
+    rejected = _rejected(draft)
+    if rejected is not None:
+        return f"{rejected.message}; {draft.stable.slot} serves; {_way_on(draft)}"
+    if draft.main_hold is not None:
+        return draft.main_hold.message
+    if draft.status.stable is None:
+        return "not yet observed"
+    if not _serves(draft):
+        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint"
+    version = f" ({draft.stable.version})" if draft.stable.version else ""
+    return f"{draft.stable.slot}{version} serves"
+
+
+def _run_message(draft: Draft) -> str:
+    at, step = draft.status.step, draft.step
+    place = (
+        f"step {at.index} of {at.of}, {draft.candidate} at {format_share(draft.intended)}"
+        if at
+        else f"revision {draft.number} begins"
+    )
+    if draft.main_hold is not None:
+        return f"{place}: {draft.main_hold.message}"
+    return f"{place}: {describe(step)}" if step else place
+
+
+def _ready(draft: Draft, phase: Phase, message: str) -> Condition:
+    if draft.status.stable is not None and not _serves(draft):
+        return _condition(draft, ConditionType.READY, "False", Reason.NO_HEALTHY_STABLE, message)
+    spec = draft.observed.spec
+    if spec is None or draft.status.stable is None or (draft.stalled is not None and not draft.under_way):
+        reason = draft.stalled.reason if draft.stalled else Reason.IDLE
+        return _condition(draft, ConditionType.READY, "False", reason, message)
+    if spec.readiness is Readiness.SERVING:
+        return _condition(draft, ConditionType.READY, "True", Reason.STABLE_SERVES, message)
+    if phase is Phase.HEALTHY:
+        return _condition(draft, ConditionType.READY, "True", Reason.COMPLETED, message)
+    if draft.under_way:
+        return _condition(draft, ConditionType.READY, "False", Reason.STEPPING, message)
+    rejected = _rejected(draft)
+    if rejected is not None:
+        return _condition(draft, ConditionType.READY, "False", rejected.reason, message)
+    hold = draft.main_hold
+    return _condition(draft, ConditionType.READY, "False", hold.reason if hold else Reason.STEPPING, message)
+
+
+def _given_up(draft: Draft) -> _Ending | None:
+    """With `Complete`, an end that needs a person: who waits for Ready is told that waiting does not help."""
+    spec = draft.observed.spec
+    return _rejected(draft) if spec is not None and spec.readiness is Readiness.COMPLETE else None
+
+
+def _reconciling(draft: Draft) -> bool:
+    if draft.stalled is not None:
+        return False
+    waits = draft.observed.spec is not None and draft.observed.spec.readiness is Readiness.COMPLETE
+    return draft.status.stable is None or (waits and draft.under_way)
+
+
+def _progressing(draft: Draft, message: str) -> Condition:
+    if draft.under_way:
+        reason = draft.main_hold.reason if draft.main_hold else Reason.STEPPING
+        return _condition(draft, ConditionType.PROGRESSING, "True", reason, message)
+    revision = draft.status.revision
+    ended = revision.reason if revision else ""
+    return _condition(
+        draft, ConditionType.PROGRESSING, "False", ended or Reason.IDLE, revision.message if revision else ""
+    )
+
+
+def _paused(draft: Draft) -> Condition:
+    hold = _pausing(draft)
+    if hold is None:
+        return _condition(draft, ConditionType.PAUSED, "False", Reason.IDLE, "")
+    return _condition(draft, ConditionType.PAUSED, "True", hold.reason, hold.message)
+
+
+def _analysis(draft: Draft) -> Condition:
+    spec, at = draft.run_spec, draft.status.step
+    kind = ConditionType.ANALYSIS_PASSED
+    revision = draft.status.revision
+    failed = {
+        Reason.METRIC_FAILED,
+        Reason.METRIC_ERRORS,
+        Reason.METRIC_NO_DATA,
+        Reason.METRIC_INCONCLUSIVE,
+        Reason.TOO_FEW_SAMPLES,
+    }
+    if spec is None:
+        if revision is not None and revision.reason in failed:
+            return _condition(draft, kind, "False", revision.reason, revision.message)
+        return _condition(draft, kind, "Unknown", Reason.IDLE, "")
+    groups = [(spec.analysis.metrics, BACKGROUND)]
+    if at is not None:
+        groups.insert(0, (draft.inline, scope_of(at.index)))
+    verdicts = [analysis.verdict(metrics, draft.status.metrics, scope) for metrics, scope in groups if metrics]
+    if not verdicts:
+        return _condition(draft, kind, "Unknown", Reason.NO_ANALYSIS, "no analysis in this run")
+    bad = next((each for each in verdicts if each.outcome in {Finding.FAILED, Finding.HELD, Finding.UNSURE}), None)
+    if bad is not None:
+        return _condition(draft, kind, "False" if bad.outcome is Finding.FAILED else "Unknown", bad.reason, bad.message)
+    if any(each.outcome is Finding.RUNNING for each in verdicts):
+        return _condition(draft, kind, "Unknown", Reason.MEASURING, "no bad measurement so far")
+    return _condition(draft, kind, "True", Reason.MEASUREMENTS_PASS, "")
+
+
+def _traffic(draft: Draft) -> Condition:
+    kind = ConditionType.TRAFFIC_CONFIRMED
+    level = draft.status.confirmation
+    astray = _astray(draft)
+    if astray is not None:
+        message = f"{astray.ref} does not say, or no longer says, {format_share(draft.intended)} for {draft.candidate}"
+        return _condition(draft, kind, "False", Reason.NOT_CONFIRMED, message)
+    if level is Confirmation.ACCEPTED:
+        return _condition(
+            draft, kind, "True", Reason.CONFIRMED, f"{level}: read back, and accepted by every controller"
+        )
+    if level is Confirmation.WRITTEN:
+        return _condition(
+            draft, kind, "Unknown", Reason.NOT_CONFIRMED, "Written: read back, not yet accepted by every controller"
+        )
+    return _condition(draft, kind, "False", Reason.NOT_CONFIRMED, "not yet read back as intended")
+
+
+def _astray(draft: Draft) -> TargetView | None:
+    """A target that was confirmed once and does not read as intended now: changed by somebody else, or gone."""
+    if draft.status.stable is None or draft.status.confirmation is None:
+        return None
+    slot, share = draft.candidate, draft.intended
+    return next((target for target in draft.observed.targets if not target.at(slot, share)), None)
+
+
+def _killed(draft: Draft) -> Condition:
+    kind = ConditionType.KILLED
+    revision = draft.status.revision
+    if _ended(draft) is Outcome.KILLED and revision is not None:
+        return _condition(draft, kind, "True", revision.reason, revision.message)
+    if draft.observed.switches:
+        switch = draft.observed.switches[0]
+        message = f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}"
+        return _condition(draft, kind, "True", Reason.HELD_BY_SWITCH, message)
+    return _condition(draft, kind, "False", Reason.IDLE, "")

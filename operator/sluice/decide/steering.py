@@ -1,0 +1,227 @@
+"""From the intended share to the writes that make it so, and keep it so. Pure.
+
+Shares are always read back, never believed: whatever differs is written, be it a step just begun, a return to stable,
+or a foreign write. What grows the candidate's share passes every gate; what takes from it only needs a stable slot
+that answers. Foreign writes are put back with growing patience, so that two writers never fight in a tight loop: a
+status with `drift` says that what is off now had once been read back as intended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from sluice.api.conditions import Reason
+from sluice.api.names import Slot
+from sluice.api.rollout import Confirmation, Drift, SlotServices
+from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
+from sluice.decide import gates
+from sluice.decide.draft import Draft, Hold
+from sluice.decide.model import Acceptance, Shift, TargetView
+from sluice.decide.switches import diverting
+from sluice.decide.texts import REASON_BYTES, clip
+
+QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
+PATIENCE_SECONDS = 0.25
+MOST_PATIENCE = timedelta(seconds=60)
+MOST_PATIENCE_EXPOSED = timedelta(seconds=2)  # while the candidate has more than it may: patience is exposure then
+KILL_PATIENCE = timedelta(seconds=1)  # the most while a kill switch diverts: nobody else's write may undo that for long
+REPAIR = "repair"
+FIGHT = 3  # so many foreign writes in a row need a person
+
+
+def confirm(draft: Draft) -> None:
+    """Say how far the intended share is confirmed, or that what was confirmed has been changed by somebody else."""
+    slot, share = draft.candidate, draft.intended
+    carrying = [target for target in draft.observed.targets if target.found and target.shares]
+    if not carrying or draft.observed.rival:
+        return
+    if not all(target.at(slot, share) for target in carrying):
+        _notice_drift(draft)
+    elif not draft.under_way or len(carrying) == len(draft.observed.targets):
+        # A target that is gone keeps no run from being over: it has nothing that could be returned.
+        _confirm(draft, carrying, slot, share)
+
+
+def steer(draft: Draft) -> None:
+    """Add the shifts that are needed."""
+    services, targets = draft.observed.services, draft.observed.targets
+    if services is None or draft.observed.rival:
+        return
+    slot, share = draft.candidate, draft.intended
+    off = [target for target in targets if target.found and target.shares and not target.at(slot, share)]
+    if not off:
+        return
+    drifted = draft.status.drift is not None
+    if drifted and not _may_repair(draft, max(off, key=lambda target: target.share(slot))):
+        return
+    shrinking = [target for target in off if not _grows(target, slot, share)]
+    growing = [target for target in off if _grows(target, slot, share)]
+    shifts = [*_take(draft, shrinking, services, share), *_give(draft, growing, services, share)]
+    if not shifts:
+        return
+    draft.shifts += shifts
+    if drifted:
+        _count_repair(draft, shifts[0].target)
+    else:
+        draft.record("Intended", _action(draft), Reason.WEIGHT_CHANGED, f"{slot} to {format_share(share)}")
+
+
+def _least(target: TargetView, slot: Slot) -> BasisPoints:
+    """The smallest share that any rule gives the slot; only with shares."""
+    return min(target.shares) if slot is Slot.GREEN else FULL - max(target.shares)
+
+
+def _grows(target: TargetView, slot: Slot, share: BasisPoints) -> bool:
+    """Whether any rule would give the candidate more than now."""
+    return _least(target, slot) < share or (target.dark and share > NONE)
+
+
+def _action(draft: Draft) -> str:
+    step = draft.status.step
+    return f"step-{step.index}" if draft.under_way and step else "return"
+
+
+def _shift(draft: Draft, target: TargetView, services: SlotServices, share: BasisPoints, *, grows: bool) -> Shift:
+    cause = draft.cause(_action(draft))
+    switch = diverting(draft.observed.switches)
+    if switch is not None and not grows:
+        cause = replace(
+            cause, action="divert", switch=switch.id, reason=clip(switch.reason, REASON_BYTES), actor=switch.actor
+        )
+    return Shift(
+        target=target, services=services, slot=draft.candidate, share=share, grows=grows, cause=cause, owner=draft.owner
+    )
+
+
+def _give(draft: Draft, targets: Sequence[TargetView], services: SlotServices, share: BasisPoints) -> list[Shift]:
+    """Shifts that grow the candidate, past every gate."""
+    if not targets:
+        return []
+    hold = _begun(draft)
+    if hold is None:
+        # A rule that is dark gives stable its part too, which must answer then.
+        unlit = [target for target in targets if target.dark and share < FULL and not draft.stable_answers]
+        grown = [_shift(draft, target, services, share, grows=True) for target in targets if target not in unlit]
+        return [*grown, *_take(draft, unlit, services, share)]
+    draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+    # What answers nobody is lit again in any case, by stable; and a rule that has too much gives it back.
+    dark = [target for target in targets if target.dark]
+    uneven = [target for target in targets if not target.dark and target.share(draft.candidate) > share]
+    taken = _take(draft, dark, services, NONE)
+    for target in uneven:
+        taken += _take(draft, [target], services, _least(target, draft.candidate))
+    return taken
+
+
+def _begun(draft: Draft) -> Hold | None:
+    """The gates for a share that a step has begun: that the share before was measured is behind it."""
+    without_measuring = [gate for gate in gates.GROWTH if gate is not gates.analysis_in_the_way]
+    return gates.first(without_measuring, draft) or _analysis_bad(draft)
+
+
+def _analysis_bad(draft: Draft) -> Hold | None:
+    """As the gate says; but that the share before was measured is asked anew only where no measurement is fresh."""
+    hold = gates.analysis_in_the_way(draft)
+    if hold is None or hold.reason is not Reason.NO_MEASUREMENT:
+        return hold
+    return hold if draft.served and not gates.freshly_measured(draft) else None
+
+
+def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, share: BasisPoints) -> list[Shift]:
+    """Shifts that give stable more, where stable answers."""
+    if not targets:
+        return []
+    if not draft.stable_answers:
+        message = (
+            f"{draft.service(draft.stable.slot)}, which is stable, has no ready endpoint: "
+            "traffic stays where it is until one is ready"
+        )
+        draft.hold(Reason.NO_HEALTHY_STABLE, message, counts=True)
+        draft.stall(Reason.NO_HEALTHY_STABLE, message)
+        return []
+    return [_shift(draft, target, services, share, grows=False) for target in targets]
+
+
+def _notice_drift(draft: Draft) -> None:
+    """What was read back as intended is so no longer: nothing is claimed of it until it is put back."""
+    if draft.status.confirmation is None:
+        return
+    drift = draft.status.drift
+    if drift is None or not timedelta(0) <= draft.now - drift.last_at <= QUIET:
+        drift = Drift(count=0, last_at=draft.now)
+    draft.update(confirmation=None, drift=drift)
+
+
+def _may_repair(draft: Draft, target: TargetView) -> bool:
+    """Whether it is time to put a foreign write back."""
+    drift = draft.status.drift
+    if drift is None:
+        return True
+    if drift.count >= FIGHT:
+        draft.stall(
+            Reason.FOREIGN_WRITER,
+            f"{_foreign(draft, target)}, again and again; "
+            "stop that writer from setting weights (let Git ignore the field)",
+        )
+    patience = _patience(drift.count)
+    if target.share(draft.candidate) > draft.intended:
+        patience = min(patience, MOST_PATIENCE_EXPOSED)
+    if diverting(draft.observed.switches):
+        patience = min(patience, KILL_PATIENCE)
+    if timedelta(0) <= draft.now - drift.last_at < patience:
+        draft.wake(drift.last_at + patience)
+        return False
+    return True
+
+
+def _count_repair(draft: Draft, target: TargetView) -> None:
+    drift = Drift(count=(draft.status.drift.count if draft.status.drift else 0) + 1, last_at=draft.now)
+    message = _foreign(draft, target)
+    draft.update(drift=drift)
+    draft.record("Intended", REPAIR, Reason.FOREIGN_WRITER, message, cause=_repair_cause(drift))
+    draft.note(Reason.FOREIGN_WRITER, f"{message}; put back", warning=True)
+
+
+def _repair_cause(drift: Drift) -> str:
+    """What tells one repair from another in the audit."""
+    return format_time(drift.last_at)
+
+
+def _foreign(draft: Draft, target: TargetView) -> str:
+    slot = draft.candidate
+    return (
+        f"{target.ref} was changed by {target.writer or 'somebody else'}: {slot} has "
+        f"{format_share(target.share(slot))} instead of {format_share(draft.intended)}"
+    )
+
+
+def _patience(count: int) -> timedelta:
+    """How long to wait before the next repair: nothing at first, then doubling.
+
+    >>> [_patience(count).total_seconds() for count in (0, 1, 2, 4, 20)]
+    [0.0, 0.25, 0.5, 2.0, 60.0]
+    """
+    if count == 0:
+        return timedelta(0)
+    return min(MOST_PATIENCE, timedelta(seconds=PATIENCE_SECONDS * 2 ** min(count - 1, 10)))
+
+
+def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: BasisPoints) -> None:
+    """All targets read back as intended: say so, and whether their controllers took it."""
+    refused = next((target for target in targets if target.acceptance is Acceptance.REFUSED), None)
+    if refused is not None:
+        message = f"{refused.ref} is not accepted: {refused.acceptance_message}"
+        draft.hold(Reason.ROUTE_REFUSED, message, counts=True)
+        draft.stall(Reason.ROUTE_REFUSED, message)
+    accepted = all(target.acceptance is Acceptance.ACCEPTED for target in targets)
+    level = Confirmation.ACCEPTED if accepted else Confirmation.WRITTEN
+    if draft.status.confirmation is level:
+        return
+    draft.update(confirmation=level)
+    if accepted:
+        message, drift = f"{slot} at {format_share(share)}: {level}", draft.status.drift
+        draft.record_seen(_action(draft), Reason.CONFIRMED, message)
+        if drift is not None:
+            draft.record_seen(REPAIR, Reason.CONFIRMED, message, cause=_repair_cause(drift))

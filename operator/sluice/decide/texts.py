@@ -1,0 +1,22 @@
+"""Texts that people wrote, cut to what a status has room for. Pure."""
+
+from __future__ import annotations
+
+# Bytes of UTF-8. Together they keep a Rollout's status below 64 KiB, with as many metrics as can be measured at a time.
+MESSAGE_BYTES = 1024
+CONDITION_BYTES = 512
+REASON_BYTES = 256
+TALLIES_BYTES = 8 * 1024
+HISTORY_BYTES = 8 * 1024
+
+
+def clip(text: str, most_bytes: int) -> str:
+    """The text, or as much of its beginning as fits, with a mark that something is missing.
+
+    >>> clip("no endpoints", 12), clip("no endpoints", 8)
+    ('no endpoints', 'no en…')
+    """
+    raw = text.encode(errors="replace")
+    if len(raw) <= most_bytes:
+        return raw.decode()
+    return raw[: most_bytes - len("…".encode())].decode(errors="ignore") + "…"

@@ -1,0 +1,172 @@
+"""What to do next about a Rollout, in one sentence: an ordered list of states, the first that holds speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluice.api.conditions import ConditionType, Reason
+from sluice.api.rollout import Phase
+from sluice.views.fields import Fields
+from sluice.views.moments import age, countdown
+from sluice.views.rows import running
+from sluice.views.switches import SwitchRow
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the states below look at."""
+
+    rollout: Fields
+    switches: Sequence[SwitchRow]
+    now: datetime
+    program: str
+
+    @property
+    def status(self) -> Fields:
+        return self.rollout.at("status")
+
+    @property
+    def phase(self) -> str:
+        return self.status.text("phase")
+
+    def call(self, verb: str, rest: str = "") -> str:
+        """The command line for a verb on this Rollout."""
+        name, namespace = self.rollout.text("metadata", "name"), self.rollout.text("metadata", "namespace")
+        return f"{self.program} {verb} {name} -n {namespace}{' ' + rest if rest else ''}"
+
+    def reason(self, condition_type: ConditionType) -> str:
+        """The reason of a condition that is True; "" otherwise."""
+        return self._field(condition_type, "reason")
+
+    def message(self, condition_type: ConditionType) -> str:
+        """The message of a condition that is True; "" otherwise."""
+        return self._field(condition_type, "message")
+
+    def _field(self, condition_type: ConditionType, name: str) -> str:
+        for condition in self.status.items("conditions"):
+            if condition.text("type") == condition_type and condition.text("status") == "True":
+                return condition.text(name)
+        return ""
+
+
+def next_hint(rollout: Fields, switches: Sequence[SwitchRow], *, now: datetime, program: str) -> str:
+    """Tell what to do next, or what it waits for.
+
+    Args:
+        rollout: the Rollout.
+        switches: the engaged kill switches that cover it.
+        now: for countdowns.
+        program: what the reader types to call Sluice.
+    """
+    case = _Case(rollout, switches, now, program)
+    return next((told for state in _STATES if (told := state(case))), "")
+
+
+def _being_deleted(case: _Case) -> str:
+    if not case.rollout.at("metadata", "deletionTimestamp"):
+        return ""
+    return "being deleted: the operator first returns the traffic to stable"
+
+
+def _no_status(case: _Case) -> str:
+    if case.phase:
+        return ""
+    return "no status yet: is the operator running? Look at its pods and their logs"
+
+
+def _stalled(case: _Case) -> str:
+    reason = case.reason(ConditionType.STALLED)
+    if not reason:
+        return ""
+    return f"stalled ({reason}): mend what its message names; the operator goes on by itself when it sees the change"
+
+
+def _killed(case: _Case) -> str:
+    if case.phase != Phase.KILLED:
+        return ""
+    retry = case.call("retry")
+    return f"{_release(case)}, then {retry}" if case.switches else f"no kill switch covers it any more: {retry}"
+
+
+def _held_by_switch(case: _Case) -> str:
+    if case.reason(ConditionType.PAUSED) != Reason.HELD_BY_SWITCH:
+        return ""
+    return _release(case) if case.switches else "the kill switch that held it is released: it goes on in a moment"
+
+
+def _release(case: _Case) -> str:
+    switch = case.switches[0]
+    where = f"-n {switch.namespace}" if switch.namespace else "--cluster"
+    return f"held by {switch.title}: {case.program} release {switch.name} {where} --reason '...'"
+
+
+def _aborted(case: _Case) -> str:
+    if case.phase != Phase.ABORTED:
+        return ""
+    stable = case.status.text("stable", "slot")
+    back = f", or set spec.workload.active back to {stable}" if stable else ""
+    return f"stable serves; to try this revision again: {case.call('retry')}{back}"
+
+
+def _paused_by_person(case: _Case) -> str:
+    match case.reason(ConditionType.PAUSED):
+        case Reason.PAUSED_BY_ACTION:
+            actor = case.status.text("pausedBy", "actor")
+            return f"paused{' by ' + actor if actor else ''}: {case.call('resume')}"
+        case Reason.PAUSED_BY_SPEC:
+            return "paused in its manifest: set spec.paused to false"
+    return ""
+
+
+def _awaits_promotion(case: _Case) -> str:
+    reason = case.reason(ConditionType.PAUSED)
+    if reason == Reason.ANALYSIS_HOLDS:
+        return (
+            f"the analysis holds it; you decide: {case.call('promote')} (past an inline one), or {case.call('abort')}"
+        )
+    if reason not in {Reason.AWAITS_PROMOTION, Reason.PAUSE_STEP} or case.status.moment("nextTransitionAt"):
+        return ""
+    return f"waits for you: {case.call('promote')}"
+
+
+def _next_transition(case: _Case) -> str:
+    told = countdown(case.status.moment("nextTransitionAt"), case.now)
+    if not told or not running(case.status):
+        return ""
+    if case.status.text("step", "kind") in {"pause", "watch"}:
+        return f"goes on {told}; sooner: {case.call('promote')}"
+    return f"goes on {told}"
+
+
+def _waiting(case: _Case) -> str:
+    reason = case.status.text("waiting", "reason")
+    if not reason:
+        return ""
+    since = age(case.status.moment("waiting", "since"), case.now)
+    return f"waits ({reason}){' since ' + since if since else ''}"
+
+
+def _degraded(case: _Case) -> str:
+    return "read its conditions and message for what is wrong" if case.phase == Phase.DEGRADED else ""
+
+
+def _healthy(case: _Case) -> str:
+    return "nothing to do" if case.phase == Phase.HEALTHY else ""
+
+
+_STATES: tuple[Callable[[_Case], str], ...] = (
+    _being_deleted,
+    _no_status,
+    _stalled,
+    _killed,
+    _held_by_switch,
+    _aborted,
+    _paused_by_person,
+    _awaits_promotion,
+    _next_transition,
+    _waiting,
+    _degraded,
+    _healthy,
+)

@@ -1,0 +1,159 @@
+"""One line per kill switch, and which switches bear on a Rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sluice.api.killswitch import Effect, KillSwitchSpec, SwitchState
+from sluice.api.names import Kind
+from sluice.decide.switches import covers
+from sluice.errors import InvalidSpec
+from sluice.views.fields import UNKNOWN, Fields, clean
+from sluice.views.moments import age
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRow:
+    """A kill switch in a list. Every field is text; "" is absent, "?" is a value that makes no sense."""
+
+    kind: str
+    namespace: str  # "" for ClusterKillSwitch
+    name: str
+    state: str  # Armed, Engaging, Engaged, Releasing
+    effect: str
+    scope: str  # "all in shop", "app=checkout"
+    rollouts: str  # how many it covers
+    diverted: str  # "2/3 routes"
+    by: str
+    reason: str
+    engaged: str  # how long ago
+    age: str
+    message: str
+
+    @property
+    def title(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
+
+
+def switch_row(switch: Mapping[str, Any], now: datetime) -> SwitchRow:
+    """Read a KillSwitch or ClusterKillSwitch."""
+    fields = Fields(switch)
+    spec, status = fields.at("spec"), fields.at("status")
+    engaged = is_engaged(switch)
+    return SwitchRow(
+        kind=fields.text("kind"),
+        namespace=fields.text("metadata", "namespace"),
+        name=fields.text("metadata", "name"),
+        state=_state(fields, engaged=engaged),
+        effect=spec.text("effect") or Effect.DIVERT.value,
+        scope=_scope(fields),
+        rollouts=status.count("affected", "rollouts"),
+        diverted=_diverted(status) if engaged else "",
+        by=spec.text("engagedBy") if engaged else "",
+        reason=spec.text("reason") if engaged else "",
+        engaged=age(status.moment("engagedAt"), now) if engaged else "",
+        age=age(fields.moment("metadata", "creationTimestamp"), now),
+        message=status.text("message"),
+    )
+
+
+def is_engaged(switch: Mapping[str, Any]) -> bool:
+    """Whether a person has it engaged, whatever the operator has done about it yet."""
+    return Fields(switch).true("spec", "engaged")
+
+
+def bearing_on(
+    rollout: Mapping[str, Any],
+    switches: Iterable[Mapping[str, Any]],
+    *,
+    namespace_labels: Mapping[str, str] | None,
+    now: datetime,
+) -> tuple[SwitchRow, ...]:
+    """The engaged switches that cover a Rollout now.
+
+    Args:
+        rollout: the Rollout.
+        switches: any KillSwitches and ClusterKillSwitches.
+        namespace_labels: of the Rollout's namespace; None where the caller may not read them, and then a switch with a
+            namespaceSelector counts as covering.
+        now: for ages.
+    """
+    namespace, labels = Fields(rollout).text("metadata", "namespace"), Fields(rollout).labels()
+    return tuple(
+        switch_row(switch, now)
+        for switch in switches
+        if is_engaged(switch) and _covers(switch, namespace, labels, namespace_labels)
+    )
+
+
+def _covers(
+    switch: Mapping[str, Any], namespace: str, labels: dict[str, str], namespace_labels: Mapping[str, str] | None
+) -> bool:
+    fields = Fields(switch)
+    kind = Kind.KILL_SWITCH if fields.text("kind") == Kind.KILL_SWITCH else Kind.CLUSTER_KILL_SWITCH
+    of_namespace = fields.text("metadata", "namespace")
+    try:
+        spec = KillSwitchSpec.parse(fields.at("spec").value, "kill switch")
+    except InvalidSpec:  # nobody knows what it covers: better shown than hidden
+        return kind is Kind.CLUSTER_KILL_SWITCH or of_namespace == namespace
+    if kind is Kind.CLUSTER_KILL_SWITCH and namespace_labels is None:
+        return spec.scope.selector.matches(labels)
+    return covers(
+        kind,
+        of_namespace,
+        spec,
+        namespace=namespace,
+        namespace_labels=dict(namespace_labels or {}),
+        labels=labels,
+    )
+
+
+def _state(fields: Fields, *, engaged: bool) -> str:
+    """What the operator says, or where that lags behind what people want, the way it is going."""
+    told = fields.text("status", "state")
+    seen = fields.whole("status", "observedGeneration") == fields.whole("metadata", "generation")
+    if engaged and (told in {"", SwitchState.ARMED} or (told == SwitchState.ENGAGED and not seen)):
+        return SwitchState.ENGAGING
+    if not engaged and told in {SwitchState.ENGAGED, SwitchState.ENGAGING}:
+        return "Releasing"
+    return told or SwitchState.ARMED
+
+
+def _scope(fields: Fields) -> str:
+    scope = fields.at("spec", "scope")
+    parts = [_selector(scope.at("selector"))]
+    if fields.text("kind") == Kind.CLUSTER_KILL_SWITCH:
+        of_namespaces = _selector(scope.at("namespaceSelector"))
+        parts.append(f"namespaces {of_namespaces}" if of_namespaces else "")
+        everything = "all"
+    else:
+        everything = f"all in {fields.text('metadata', 'namespace')}"
+    return "; ".join(part for part in parts if part) or everything
+
+
+def _selector(selector: Fields) -> str:
+    labels = selector.at("matchLabels")
+    parts = []
+    if isinstance(labels.value, Mapping):
+        parts += [f"{clean(str(key))}={clean(str(value))}" for key, value in list(labels.value.items())[:8]]
+    elif labels:
+        parts.append(UNKNOWN)
+    for requirement in selector.items("matchExpressions"):
+        values = ",".join(value.text() for value in requirement.items("values"))
+        told = f"{requirement.text('key')} {requirement.text('operator')}"
+        parts.append(f"{told} ({values})" if values else told)
+    return ",".join(parts)
+
+
+def _diverted(status: Fields) -> str:
+    diverted = status.at("diverted")
+    if not diverted:
+        return ""
+    done, pending = diverted.whole("routes"), diverted.whole("pending")
+    if done is None and pending is None:
+        return UNKNOWN
+    return f"{done or 0}/{(done or 0) + (pending or 0)} routes"
