@@ -1,0 +1,132 @@
+"""Sluice on a testbed cluster as a user would have it: manifests/base applied, the operator run as its ServiceAccount.
+
+The operator is an ordinary process here (the testbed has no container runtime); its rights are those of the manifests.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.policies import PROBES, wait_for_policies
+from testbed.access import Access
+from testbed.processes import Child, session
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "sluice-system"
+KINDS = len(list((ROOT / "crds").glob("*.yaml")))
+PROBERS = ("mallory",)  # users that `install` needs on the cluster
+
+
+def install(cluster: Access) -> None:
+    """Apply manifests/base and wait until all of it is in force: CRDs served, policies active."""
+    cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
+    cluster.kubectl(
+        "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=30s"
+    )
+    cluster.wait(lambda: _kinds(cluster) == KINDS, 30, "discovery of Sluice's kinds")
+    wait_for_policies(cluster)
+    _tidy(cluster)
+
+
+def _tidy(cluster: Access) -> None:
+    """Take away what the probing left behind: an engaged switch alarms who lists them."""
+    release = '{"spec":{"engaged":false,"releaseReason":"it was a probe"}}'
+    cluster.kubectl("patch", "killswitch", "engaged", "-n", PROBES, "--type", "merge", "-p", release)
+    cluster.kubectl("delete", "namespace", PROBES, "--wait=false")
+
+
+def _kinds(cluster: Access) -> int:
+    return len(cluster.kubectl("api-resources", "--api-group=sluice.dev", "--no-headers").splitlines())
+
+
+class Operator:
+    """One replica of the operator.
+
+    Args:
+        cluster: where `install` was called.
+        prometheus_url: its own Prometheus, or None.
+        arguments: further ones of `sluice run`.
+        name: tells several replicas apart.
+
+    Attributes:
+        arguments: of the next start.
+    """
+
+    def __init__(
+        self, cluster: Access, prometheus_url: str | None = None, arguments: Sequence[str] = (), name: str = "operator"
+    ) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.arguments = [*(["--prometheus-url", prometheus_url] if prometheus_url else []), *arguments]
+        self._starts = 0
+        self._child: Child | None = None
+
+    def start(self, *, ready: bool = True) -> Operator:
+        """Start it, and (ready) wait until it says so."""
+        self._starts += 1
+        kubeconfig = session().folder / f"{self.cluster.name}-{self.name}.kubeconfig"
+        self.cluster.kubeconfig_for_token(self.cluster.token_for(NAMESPACE, "sluice"), kubeconfig)
+        self._child = session().spawn(
+            f"{self.cluster.name}-{self.name}-{self._starts}",
+            [
+                *(sys.executable, "-m", "sluice", "run"),
+                *("--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--http-port", "0"),
+                *("--identity", f"{self.name}-{self._starts}"),
+                *self.arguments,
+            ],
+        )
+        if ready:
+            self.cluster.wait(self.ready, 30, f"{self.name} to be ready")
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        """What it logged since it was started last."""
+        return self._running().log.read_text(errors="replace")
+
+    def ready(self) -> bool:
+        """Whether /readyz answers 200."""
+        self._running().check()
+        return self.http("/readyz").strip() == "ok"
+
+    def leads(self) -> bool:
+        """Whether it holds the Lease."""
+        return "sluice_leader 1.0" in self.http("/metrics")
+
+    def http(self, path: str) -> str:
+        """The body of a GET from its HTTP port, whatever the status; "" before it listens."""
+        found = re.search(r'"port": (\d+)', self.log)
+        if found is None:
+            return ""
+        try:
+            answer = urllib.request.urlopen(f"http://127.0.0.1:{found[1]}{path}", timeout=5)
+        except urllib.error.HTTPError as error:
+            answer = error  # an answer as well, and one that has to be closed
+        with answer:
+            return str(answer.read().decode())
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is handed over."""
+        child = self._running()
+        child.popen.send_signal(signal.SIGKILL)
+        child.popen.wait(10)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self._running().stop(graceful=True)
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._child

@@ -1,0 +1,3 @@
+module testbed/certs
+
+go 1.26

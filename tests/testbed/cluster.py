@@ -1,0 +1,210 @@
+"""A real control plane: kube-apiserver and kube-controller-manager, over an etcd that a process's clusters share."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from testbed.access import Access, Place, encoded, token_rows
+from testbed.builder import binary
+from testbed.errors import ApiUnreachableError, TestbedError
+from testbed.processes import Child, free_port, session
+from testbed.waiting import wait_for
+
+T = TypeVar("T")
+
+ADMIN_TOKEN = "admin-token"
+_START_SECONDS = 90.0
+_CONTROLLERS = (
+    "deployment,replicaset,replicationcontroller,endpoint,endpointslice,garbagecollector,namespace,serviceaccount,"
+    "serviceaccount-token,disruption,horizontalpodautoscaling,job,clusterrole-aggregation"
+)
+# The defaults (20 requests per second) would be the bottleneck of every test that churns pods.
+_CLIENT_LIMITS = ("--kube-api-qps=1000", "--kube-api-burst=2000")
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+class _Etcd:
+    """The etcd of this process: started with the first cluster, ended with the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self.url = ""
+
+    def start(self) -> str:
+        """Returns its client URL; starts it where it does not run."""
+        with self._lock:
+            if self._child is None or not self._child.running() or self._child.log.parent != session().folder:
+                self.url, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+                arguments = [
+                    binary("etcd"),
+                    "--data-dir",
+                    session().folder / "etcd",
+                    "--unsafe-no-fsync",
+                    "--log-level=warn",
+                    f"--listen-client-urls={self.url}",
+                    f"--advertise-client-urls={self.url}",
+                    f"--listen-peer-urls={peer}",
+                    f"--initial-advertise-peer-urls={peer}",
+                    f"--initial-cluster=default={peer}",
+                    "--quota-backend-bytes=8589934592",
+                ]
+                self._child = session().spawn("etcd", arguments)
+        return self.url
+
+
+_etcd = _Etcd()
+_index = itertools.count()
+
+
+class Cluster(Access):
+    """One Kubernetes cluster of the testbed. Make it with :meth:`start`.
+
+    Its name is unique in the process, and its prefix in etcd; its ``server`` stays the same over :meth:`stop_apiserver`
+    and :meth:`start_apiserver`.
+
+    Attributes:
+        index: 0 for the first cluster of the process; decides its pod addresses and Envoy's address.
+        audit_log: one JSON object per finished request and per opened watch, without bodies; None if not asked for.
+    """
+
+    def __init__(self, name: str, users: Mapping[str, Sequence[str]], audit: bool = False) -> None:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
+            raise TestbedError(f"{name!r} cannot name a cluster: use small letters, digits and `-`, as in `member-1`.")
+        self.index = next(_index)
+        self.port = free_port()
+        folder = session().folder / "clusters" / f"{self.index}-{name}"
+        folder.mkdir(parents=True)
+        subprocess.run([binary("testbed-certs"), "cluster", folder], check=True)
+        super().__init__(
+            Place(name, folder, binary("kubectl")), f"https://127.0.0.1:{self.port}", folder / "ca.crt", ADMIN_TOKEN
+        )
+        self.audit_log = self.folder / "audit.log" if audit else None
+        self._apiserver: Child | None = None
+        self._controllers: Child | None = None
+        (folder / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n{token_rows(users)}")
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        controllers: bool = True,
+        users: Mapping[str, Sequence[str]] | None = None,
+        *,
+        audit: bool = False,
+    ) -> Cluster:
+        """Start a cluster and wait until it serves.
+
+        Args:
+            name: small letters, digits and ``-``; unique among the process's clusters.
+            controllers: whether a controller manager runs; a member that only keeps objects needs none.
+            users: user name to groups; each gets the token ``<name>-token`` (see :meth:`user_token`).
+            audit: whether the API server keeps :attr:`audit_log`.
+
+        Raises:
+            TestbedError: a binary is not built, or a process ended; the message carries its log.
+        """
+        cluster = cls(name, users or {}, audit)
+        cluster.start_apiserver()
+        if controllers:
+            cluster.start_controllers()
+        return cluster
+
+    def start_apiserver(self) -> None:
+        """Start the API server on the cluster's port, with the data it had, and wait until it serves."""
+        folder = self.folder
+        arguments = [
+            binary("kube-apiserver"),
+            f"--etcd-servers={_etcd.start()}",
+            f"--etcd-prefix=/{self.index}-{self.name}",
+            f"--secure-port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--cert-dir={folder}",
+            f"--tls-cert-file={folder}/apiserver.crt",
+            f"--tls-private-key-file={folder}/apiserver.key",
+            f"--client-ca-file={folder}/ca.crt",
+            f"--token-auth-file={folder}/tokens.csv",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={folder}/sa.pub",
+            f"--service-account-signing-key-file={folder}/sa.key",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--disable-admission-plugins=ServiceAccount",
+            "--endpoint-reconciler-type=none",
+            "--shutdown-delay-duration=0s",
+        ]
+        if self.audit_log is not None:
+            policy = folder / "audit-policy.json"
+            policy.write_text(json.dumps(_AUDIT_POLICY))
+            arguments += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
+        self._apiserver = session().spawn(f"{self.name}-kube-apiserver", arguments)
+        wait_for(self._serves, _START_SECONDS, f"the API server of cluster {self.name} (log: {self._apiserver.log})")
+
+    def stop_apiserver(self) -> None:
+        """End the API server at once, as a crash would; its port then refuses connections, its data stay."""
+        self.client.close()
+        if self._apiserver:
+            self._apiserver.stop()
+
+    def start_controllers(self) -> None:
+        """Start the controller manager; it works as soon as its caches are filled, within a second or two."""
+        arguments = [
+            binary("kube-controller-manager"),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={_CONTROLLERS}",
+            "--leader-elect=false",
+            "--secure-port=0",
+            f"--service-account-private-key-file={self.folder}/sa.key",
+            f"--root-ca-file={self.ca_file}",
+            *_CLIENT_LIMITS,
+            "--concurrent-deployment-syncs=20",
+            "--concurrent-replicaset-syncs=20",
+            "--concurrent-service-endpoint-syncs=20",
+            "--concurrent-endpoint-syncs=20",
+            "--concurrent-namespace-syncs=20",
+            "--concurrent-gc-syncs=20",
+        ]
+        self._controllers = session().spawn(f"{self.name}-kube-controller-manager", arguments)
+
+    def stop_controllers(self) -> None:
+        """End the controller manager: Deployments and EndpointSlices stay as they are."""
+        if self._controllers:
+            self._controllers.stop()
+
+    def stop(self) -> None:
+        """End the cluster's processes. Its port and its pod addresses are not used again in this process."""
+        self.stop_controllers()
+        self.stop_apiserver()
+
+    def kubeconfig_for_certificate(self, user: str, groups: Sequence[str], path: Path) -> Path:
+        """Write a kubeconfig that identifies ``user`` in ``groups`` by a fresh client certificate; returns ``path``."""
+        prefix = self.folder / f"client-{user}"
+        subprocess.run([binary("testbed-certs"), "client", self.folder, prefix, user, *groups], check=True)
+        data = {
+            f"client-{kind}-data": encoded(Path(f"{prefix}.{end}"))
+            for kind, end in (("certificate", "crt"), ("key", "key"))
+        }
+        return self.write_kubeconfig(path, data, "default")
+
+    def _serves(self) -> bool:
+        assert self._apiserver
+        if not self._apiserver.running():
+            self._apiserver.check()
+        try:
+            ready, _ = self.client.request("GET", "/readyz")
+            return ready == 200 and self.client.request("GET", "/api/v1/namespaces/default")[0] == 200
+        except ApiUnreachableError:
+            return False

@@ -1,0 +1,436 @@
+"""What turns a cluster's objects into traffic and metrics: scheduler, kwok, Contour, Envoy, pods, Prometheus."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import subprocess
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed import builder, netns
+from testbed.apps import GATEWAY
+from testbed.builder import binary
+from testbed.cluster import Cluster
+from testbed.errors import TestbedError
+from testbed.pod_server import POD_PORT
+from testbed.pods import Pods, pods
+from testbed.processes import Child, free_port, session
+from testbed.waiting import wait_for
+
+_START_SECONDS = 60.0
+_NODE = "node-0"
+_READY_ANNOTATION = '.metadata.annotations["testbed/ready"]'
+
+
+class DataPlane:
+    """The data plane of one cluster. Make it with :meth:`start`, in a namespace made by ``python -m testbed run``.
+
+    Attributes:
+        envoy_address: ``127.0.0.1:8080`` for the first cluster, ``127.0.0.2:8080`` for the second, ...
+        prometheus_url: ``http://127.0.0.1:<port>``; stays the same over a stop and start.
+        pods: how each version answers; shared by all clusters.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        netns.require()
+        self.cluster = cluster
+        self.pods: Pods = pods()
+        self._host = f"127.0.0.{1 + cluster.index}"
+        self.envoy_address = f"{self._host}:8080"
+        self._prometheus_port = free_port()
+        self.prometheus_url = f"http://127.0.0.1:{self._prometheus_port}"
+        self._folder = cluster.folder / "dataplane"
+        self._folder.mkdir()
+        # A socket's path is limited to 108 characters.
+        self._admin = session().folder / f"envoy-{cluster.index}.sock"
+        self._children: dict[str, Child] = {}
+
+    @classmethod
+    def start(cls, cluster: Cluster) -> DataPlane:
+        """Start it and wait until Envoy is configured and Prometheus serves.
+
+        Envoy listens from the first accepted route on; before, connections are refused.
+
+        Raises:
+            TestbedError: outside a namespace of the testbed, a binary is missing, or a process ended.
+        """
+        plane = cls(cluster)
+        plane.pods.add_cluster(cluster)
+        with ThreadPoolExecutor() as pool:
+            for part in [
+                pool.submit(plane._start_nodes),
+                pool.submit(plane._start_gateway),
+                pool.submit(plane.start_prometheus),
+            ]:
+                part.result()
+        return plane
+
+    def stop(self) -> None:
+        """End its processes; the cluster goes on."""
+        self.pods.remove_cluster(self.cluster)
+        for child in self._children.values():
+            child.stop()
+
+    def start_prometheus(self) -> None:
+        """Start Prometheus on its port, with the data it had, and wait until it answers queries."""
+        config = self._write("prometheus.yaml", yaml.safe_dump(_prometheus_config(self.cluster)))
+        arguments = [
+            binary("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self._folder}/prometheus",
+            "--log.level=warn",
+            f"--web.listen-address=127.0.0.1:{self._prometheus_port}",
+            "--scrape.discovery-reload-interval=200ms",
+        ]
+        child = self._spawn("prometheus", arguments)
+        wait_for(lambda: child.check() and self._prometheus_ready(), _START_SECONDS, f"Prometheus (log: {child.log})")
+
+    def stop_prometheus(self) -> None:
+        """End Prometheus; its port then refuses connections, its data stay."""
+        if child := self._children.get("prometheus"):
+            child.stop(graceful=True)
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The result of an instant query, as Prometheus gives it: ``[{"metric": {...}, "value": [time, "1"]}]``.
+
+        Raises:
+            OSError: Prometheus is stopped, or refuses the query (``urllib.error.HTTPError``).
+        """
+        url = f"{self.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
+        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - always http to this machine
+            result: list[dict[str, Any]] = json.load(response)["data"]["result"]
+            return result
+
+    def routes(self, host: str) -> list[dict[str, Any]]:
+        """The routes that Envoy has now for a host, in its own terms, the most specific match first."""
+        dump = json.loads(self._envoy_admin("/config_dump?resource=dynamic_route_configs"))
+        for config in dump.get("configs", ()):
+            for virtual_host in config["route_config"].get("virtual_hosts", ()):
+                if any(domain.partition(":")[0] == host for domain in virtual_host["domains"]):
+                    return list(virtual_host.get("routes", ()))
+        return []
+
+    def weights(self, host: str) -> dict[str, int]:
+        """The weights that Envoy uses now on a host's least specific route: Service name to weight.
+
+        Services of weight 0 are left out, and a Service alone has 100. Empty where Envoy has no route for the host, or
+        answers it without a backend.
+        """
+        routes = self.routes(host)
+        return _route_weights(routes[-1]) if routes else {}
+
+    def wait_weights(self, host: str, weights: dict[str, int], timeout: float = 15.0) -> None:
+        """Wait until Envoy uses exactly these weights for the host; requests sent after it returns follow them.
+
+        Args:
+            host: the route's hostname.
+            weights: Service name to weight; those of 0 may be left out.
+            timeout: seconds; a patch of the route takes up to one.
+
+        Raises:
+            NotReadyError: it did not; the message shows the last weights.
+        """
+        wanted = {service: weight for service, weight in weights.items() if weight}
+        if len(wanted) == 1:
+            wanted = dict.fromkeys(wanted, 100)
+        last: dict[str, int] = {}
+
+        def converged() -> bool:
+            nonlocal last
+            last = self.weights(host)
+            return last == wanted
+
+        try:
+            wait_for(converged, timeout, f"Envoy's weights for {host}", interval=0.02)
+        except TestbedError as error:
+            raise type(error)(
+                f"Waited {timeout:g} s for Envoy's weights for {host} to be {wanted}; they are {last}."
+            ) from error
+
+    def wait_endpoints(self, namespace: str, service: str, count: int, timeout: float = 30.0) -> None:
+        """Wait until Envoy has exactly ``count`` endpoints for a Service's port 80.
+
+        Raises:
+            NotReadyError: it did not.
+        """
+        wait_for(
+            lambda: self._endpoints(namespace, service) == count,
+            timeout,
+            f"{count} endpoints of {namespace}/{service} in Envoy",
+        )
+
+    def _endpoints(self, namespace: str, service: str) -> int:
+        text = self._envoy_admin("/clusters?format=json")
+        for found in json.loads(text).get("cluster_statuses", ()):
+            if found["name"].startswith(f"{namespace}/{service}/"):
+                return len(found.get("host_statuses", ()))
+        return 0
+
+    def _envoy_admin(self, path: str) -> str:
+        connection = _UnixConnection(self._admin)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def _start_nodes(self) -> None:
+        cluster = self.cluster
+        stages = self._write("stages.yaml", yaml.safe_dump_all(_stages()))
+        kwok = [
+            "--config",
+            stages,
+            "--manage-all-nodes=true",
+            f"--cidr={netns.pod_cidr(cluster.index)}",
+            "--node-ip=10.0.0.1",
+        ]
+        self._spawn("kwok", [binary("kwok"), "--kubeconfig", cluster.kubeconfig, *kwok])
+        client = {"kubeconfig": str(cluster.kubeconfig), "qps": 1000, "burst": 2000}
+        configuration = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": client,
+            "leaderElection": {"leaderElect": False},
+        }
+        scheduler = self._write("scheduler.yaml", yaml.safe_dump(configuration))
+        self._spawn("kube-scheduler", [binary("kube-scheduler"), "--config", scheduler, "--secure-port=0"])
+        resources = {"cpu": "100000", "memory": "100000Gi", "pods": "100000"}
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": _NODE, "labels": {"kubernetes.io/hostname": _NODE, "kubernetes.io/os": "linux"}},
+            "status": {"allocatable": resources, "capacity": resources},
+        }
+        cluster.client.checked("POST", "/api/v1/nodes", node)
+        # Admission adds the taint `not-ready` to every new node, and no controller runs that would lift it.
+        cluster.client.checked(
+            "PATCH", f"/api/v1/nodes/{_NODE}", {"spec": {"taints": None}}, "application/merge-patch+json"
+        )
+        cluster.wait(lambda: self._check("kwok") and self._node_ready(), _START_SECONDS, f"node {_NODE}")
+
+    def _node_ready(self) -> bool:
+        return _has_condition(self.cluster.get(f"/api/v1/nodes/{_NODE}"), "Ready")
+
+    def _start_gateway(self) -> None:
+        paths = [
+            path
+            for path in (*builder.files("contour", "gateway-api"), *builder.files("contour", "contour"))
+            if "kustomization" not in path.name
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda path: self.cluster.kubectl("create", "--validate=false", "-f", str(path)), paths))
+        self.cluster.wait(self._crds_served, _START_SECONDS, "the Gateway API's and Contour's CRDs")
+        self._start_contour()
+        self.cluster.apply(yaml.safe_dump_all(_GATEWAY_OBJECTS))
+        self.cluster.wait(self._gateway_programmed, _START_SECONDS, "the Gateway gw to be programmed")
+        wait_for(self._envoy_live, _START_SECONDS, "Envoy to have its first configuration")
+
+    def _crds_served(self) -> bool:
+        items = self.cluster.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+        return all(_has_condition(item, "Established") for item in items)
+
+    def _start_contour(self) -> None:
+        xds, http_port, debug, health, admin = (str(free_port()) for _ in range(5))
+        configuration = {"gateway": {"gatewayRef": GATEWAY}, "network": {"admin-port": int(admin)}}
+        config = self._write("contour.yaml", yaml.safe_dump(configuration))
+        arguments = [
+            binary("contour"),
+            "serve",
+            f"--kubeconfig={self.cluster.kubeconfig}",
+            f"--config-path={config}",
+            "--insecure",
+            "--disable-leader-election",
+            "--kubernetes-client-qps=1000",
+            "--kubernetes-client-burst=2000",
+            "--xds-address=127.0.0.1",
+            f"--xds-port={xds}",
+            f"--http-address={self._host}",
+            f"--http-port={http_port}",
+            f"--health-address={self._host}",
+            f"--health-port={health}",
+            f"--debug-http-port={debug}",
+            f"--stats-address={self._host}",
+            f"--envoy-service-http-address={self._host}",
+            "--envoy-service-http-port=8080",
+        ]
+        self._spawn("contour", arguments)
+        bootstrap = self._folder / "envoy.json"
+        addresses = ("--xds-address=127.0.0.1", f"--xds-port={xds}", f"--admin-address={self._admin}")
+        command: list[str | Path] = [binary("contour"), "bootstrap", bootstrap, *addresses]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise TestbedError(f"`contour bootstrap` ended with code {made.returncode}: {made.stderr.strip()}")
+        wait_for(
+            lambda: self._check("contour") and _accepts("127.0.0.1", int(xds)),
+            _START_SECONDS,
+            "Contour to serve Envoy's configuration",
+        )
+        envoy = [
+            "-c",
+            bootstrap,
+            "--service-cluster",
+            "contour",
+            "--service-node",
+            "envoy",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warning",
+        ]
+        self._spawn("envoy", [binary("envoy"), *envoy, "--disable-hot-restart"])
+
+    def _gateway_programmed(self) -> bool:
+        self._check("contour")
+        path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{GATEWAY['namespace']}/gateways/{GATEWAY['name']}"
+        return _has_condition(self.cluster.get(path), "Programmed")
+
+    def _envoy_live(self) -> bool:
+        # Not the listener: Contour gives Envoy one with the first route.
+        self._check("envoy")
+        return self._envoy_admin("/ready").startswith("LIVE")
+
+    def _prometheus_ready(self) -> bool:
+        url = f"{self.prometheus_url}/-/ready"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - always http
+            return bool(response.status == 200)
+        return False
+
+    def _check(self, name: str) -> bool:
+        return self._children[name].check()
+
+    def _spawn(self, name: str, arguments: list[object]) -> Child:
+        child = session().spawn(f"{self.cluster.name}-{name}", arguments)
+        self._children[name] = child
+        return child
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        path.write_text(text)
+        return path
+
+
+_GATEWAY_OBJECTS = (
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GATEWAY["namespace"]}},
+    {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": "contour"},
+        "spec": {"controllerName": "projectcontour.io/gateway-controller"},
+    },
+    {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": dict(GATEWAY),
+        "spec": {
+            "gatewayClassName": "contour",
+            "listeners": [
+                {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
+            ],
+        },
+    },
+)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket: Envoy's administration interface."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("envoy", timeout=10)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _accepts(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def _has_condition(obj: dict[str, Any], kind: str) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
+
+
+def _stages() -> list[dict[str, Any]]:
+    """Stages of kwok for nodes and pods, with readiness by annotation and a grace that is kept.
+
+    ``testbed/ready: never`` keeps a pod from being ready, or makes a ready one unready; taking it away makes it ready.
+    ``testbed/ready-after: 5s`` lets it become ready that much after it was scheduled.
+    """
+    stages = {path.stem: yaml.safe_load(path.read_text()) for path in builder.files("kwok", "stages")}
+    ready, deleted = stages["pod-ready"]["spec"], stages["pod-delete"]["spec"]
+    never = {"key": _READY_ANNOTATION, "operator": "In", "values": ["never"]}
+    for expression in ready["selector"]["matchExpressions"]:
+        if expression["key"] == ".status.phase":
+            expression["values"] = ["Pending", "Running"]
+    # The template gives a new address each time it is used; a pod keeps its first.
+    template = ready["next"]["statusTemplate"].replace("{{ $podIPs :=", "{{ if not .status.podIP }}\n{{ $podIPs :=")
+    ready["next"]["statusTemplate"] = template.replace("phase: Running", "{{ end }}\nphase: Running")
+    unready = yaml.safe_load(yaml.safe_dump(stages["pod-ready"]))
+    unready["metadata"]["name"] = "pod-unready"
+    selectors = unready["spec"]["selector"]["matchExpressions"]
+    selectors[-1]["values"] = ["False"]
+    selectors.append(never)
+    template = unready["spec"]["next"]["statusTemplate"]
+    template = re.sub(r'status: "True"(\s+)type: (Ready|ContainersReady)', r'status: "False"\1type: \2', template)
+    unready["spec"]["next"]["statusTemplate"] = template.replace("ready: true", "ready: false")
+    ready["selector"]["matchExpressions"].append({**never, "operator": "NotIn"})
+    ready["delay"] = {
+        "durationMilliseconds": 0,
+        "durationFrom": {"expressionFrom": '.metadata.annotations["testbed/ready-after"]'},
+    }
+    deleted["selector"]["matchExpressions"].append({"key": ".metadata.finalizers", "operator": "DoesNotExist"})
+    deleted["delay"] = {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": ".metadata.deletionTimestamp"}}
+    return [*stages.values(), unready]
+
+
+def _prometheus_config(cluster: Cluster) -> dict[str, Any]:
+    def copied(source: str, target: str, regex: str = "(.+)") -> dict[str, Any]:
+        return {"source_labels": [source], "regex": regex, "target_label": target}
+
+    meta = "__meta_kubernetes_pod_"
+    relabel: list[dict[str, Any]] = [
+        {"source_labels": [f"{meta}phase"], "regex": "Running", "action": "keep"},
+        {
+            "source_labels": [f"{meta}ip"],
+            "regex": "(.+)",
+            "target_label": "__address__",
+            "replacement": f"$1:{POD_PORT}",
+        },
+        copied("__meta_kubernetes_namespace", "namespace"),
+        copied(f"{meta}name", "pod"),
+        copied(f"{meta}container_image", "version", r".*:([^:/@]+)"),
+        *(copied(f"{meta}label_{name}", name) for name in ("app", "slot", "version")),
+    ]
+    discovery = {"role": "pod", "kubeconfig_file": str(cluster.kubeconfig)}
+    job = {"job_name": "pods", "kubernetes_sd_configs": [discovery], "relabel_configs": relabel}
+    return {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "scrape_configs": [job],
+    }
+
+
+def _route_weights(route: dict[str, Any]) -> dict[str, int]:
+    action = route.get("route", {})
+    if "cluster" in action:
+        return {_service(action["cluster"]): 100}
+    clusters = action.get("weighted_clusters", {}).get("clusters", ())
+    return {_service(found["name"]): found["weight"] for found in clusters if found.get("weight")}
+
+
+def _service(cluster_name: str) -> str:
+    """The Service of an Envoy cluster ``<namespace>/<service>/<port>/<hash>``."""
+    return cluster_name.split("/")[1]
