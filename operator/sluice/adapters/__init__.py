@@ -1,0 +1,1 @@
+"""Adapters to the world, one narrow port each. They know nothing of each other."""

@@ -1,0 +1,1 @@
+"""Where audit entries go beside a Rollout's status."""

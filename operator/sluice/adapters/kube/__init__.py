@@ -1,0 +1,1 @@
+"""Kubernetes API servers: credentials, reads and writes, watches, the Lease, Events."""

@@ -1,0 +1,111 @@
+"""The Cluster port over a real API server: plain dicts, one request per call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from sluice.adapters.kube.listing import fetch_list
+from sluice.adapters.kube.resources import RESOURCES, collection_path, describe, object_path
+from sluice.adapters.kube.transport import JSON, JSON_PATCH, MERGE_PATCH, Request, Transport
+from sluice.api.names import FIELD_MANAGER, Kind
+from sluice.errors import NotFound
+from sluice.ports import Guard, Lane, Leadership, Obj
+
+
+class AlwaysLeader:
+    """For what needs no Lease: the Lease itself, the CLI, tests."""
+
+    def check(self) -> None:
+        """Never raises."""
+
+
+class KubeCluster:
+    """Implements `ports.Cluster`.
+
+    Args:
+        transport: the connections; several KubeClusters may share one.
+        leadership: asked right before every write is sent, after any wait for a turn.
+        field_manager: by which managedFields tell who wrote.
+    """
+
+    def __init__(self, transport: Transport, leadership: Leadership, *, field_manager: str = FIELD_MANAGER) -> None:
+        self.transport = transport
+        self._params = {"fieldManager": field_manager}
+        self._leadership = leadership
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """Read one object."""
+        what = f"get {describe(kind, namespace, name)}"
+        return _decode(await self.transport.send(Request("GET", object_path(kind, namespace, name), what, str(kind))))
+
+    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        """Read all, in pages of 500."""
+        objects, _ = await fetch_list(self.transport, kind, namespace)
+        return objects
+
+    async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
+        """Create. Conflict where the name is taken. The body may leave out apiVersion, kind and namespace."""
+        metadata = dict(body.get("metadata") or {})
+        if namespace:
+            metadata["namespace"] = namespace
+        whole = {**body, "apiVersion": RESOURCES[kind].api_version, "kind": str(kind), "metadata": metadata}
+        what = f"create {describe(kind, namespace, str(metadata.get('name', '')))}"
+        return await self._write(
+            Request("POST", collection_path(kind, namespace), what, str(kind), orjson.dumps(whole), JSON)
+        )
+
+    async def patch_json(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        operations: Sequence[Obj],
+        *,
+        lane: Lane = Lane.NORMAL,
+        guard: Guard | None = None,
+    ) -> Obj:
+        """Apply a JSON Patch. Conflict where a `test` failed, or a path that it walks is not there."""
+        path, what = object_path(kind, namespace, name), f"patch {describe(kind, namespace, name)}"
+        body = orjson.dumps(list(operations))
+        return await self._write(Request("PATCH", path, what, str(kind), body, JSON_PATCH, lane=lane), guard)
+
+    async def patch_merge(
+        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+    ) -> Obj:
+        """Apply a merge patch. Conflict where `metadata.resourceVersion` in it is no longer the object's."""
+        path = object_path(kind, namespace, name, subresource)
+        what = f"patch {'the ' + subresource + ' of ' if subresource else ''}{describe(kind, namespace, name)}"
+        return await self._write(Request("PATCH", path, what, str(kind), orjson.dumps(body), MERGE_PATCH, lane=lane))
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """Delete, if the uid still matches (Conflict otherwise). An object that is gone is no error."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        request = Request(
+            "DELETE",
+            object_path(kind, namespace, name),
+            f"delete {describe(kind, namespace, name)}",
+            str(kind),
+            body=orjson.dumps(options),
+            guard=self._leadership.check,
+        )
+        try:
+            await self.transport.send(request)
+        except NotFound:
+            return
+
+    async def _write(self, request: Request, guard: Guard | None = None) -> Obj:
+        def may_write() -> None:
+            self._leadership.check()
+            if guard is not None:
+                guard()
+
+        return _decode(await self.transport.send(replace(request, params=self._params, guard=may_write)))
+
+
+def _decode(body: bytes) -> Obj:
+    answer: Any = orjson.loads(body)
+    return answer if isinstance(answer, dict) else {}

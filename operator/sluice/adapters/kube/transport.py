@@ -1,0 +1,313 @@
+"""The HTTP connections to one API server: a pool for each lane, one more for watches.
+
+Kill writes have connections of their own, so no burst of other requests is ahead of them; and while one is on its
+way, other writes wait (see `KillPriority`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import aiohttp
+
+from sluice import __version__
+from sluice.adapters.kube.credentials import Credentials
+from sluice.adapters.kube.failures import failure_of
+from sluice.api.names import Kind
+from sluice.errors import Unavailable
+from sluice.ports import Guard, Lane
+
+NORMAL_CONNECTIONS = 32
+# All of them are open before a kill needs them. More would each begin with a TLS handshake, which costs both ends more
+# than several patches do: with 64, two hundred kills took three times as long.
+KILL_CONNECTIONS = 16
+MAX_WAIT_FOR_KILLS_SECONDS = 2.0
+
+_KEEPALIVE_SECONDS = 88.0  # the API server closes idle connections after 90; a Lease is renewed 16 times in 80
+
+# Before these versions, TLS connections whose peer is slow to say goodbye stay open; aiohttp knows how to end them.
+CLOSES_LATE = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds. A kill gives up sooner: it is tried again, on another connection."""
+
+    connect: float = 3.0
+    normal: float = 10.0
+    kill: float = 5.0
+    list_page: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        what: in words, for messages, such as `patch HTTPRoute shop/checkout`.
+        kind: for the counters.
+        guard: asked when nothing is left to wait for but the network; raises to send nothing.
+        seconds: total timeout; 0 is the lane's.
+    """
+
+    method: str
+    path: str
+    what: str
+    kind: str
+    body: bytes | None = None
+    content_type: str = JSON
+    params: Mapping[str, str] | None = None
+    lane: Lane = Lane.NORMAL
+    guard: Guard | None = None
+    seconds: float = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change anything."""
+        return self.method != "GET"
+
+
+class RequestLabels(NamedTuple):
+    """What requests are counted by. `status` is the HTTP status, or `error` where no answer came."""
+
+    verb: str
+    kind: str
+    lane: str
+    status: str
+
+
+class KillPriority:
+    """Lets kill writes go first: while one is queued or on its way, other writes wait, but never for long."""
+
+    def __init__(self, max_wait_seconds: float = MAX_WAIT_FOR_KILLS_SECONDS) -> None:
+        self._max_wait_seconds = max_wait_seconds
+        self._kills = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextlib.contextmanager
+    def kill(self) -> Iterator[None]:
+        """A kill write is under way."""
+        self._kills += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._kills -= 1
+            if not self._kills:
+                self._none.set()
+
+    async def give_way(self) -> None:
+        """Return once no kill write is under way. One that hangs holds nobody up for more than two seconds."""
+        if self._kills:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._max_wait_seconds):
+                    await self._none.wait()
+
+
+class Transport:
+    """Sends requests to one API server. Use it within one event loop; `close` it there, or use `async with`.
+
+    Attributes:
+        requests: finished requests.
+        seconds: time spent in them, from the first wait to the last byte.
+    """
+
+    def __init__(self, credentials: Credentials, *, name: str = "hub", timeouts: Timeouts | None = None) -> None:
+        self.name = name
+        self.credentials = credentials
+        self.requests: Counter[RequestLabels] = Counter()
+        self.seconds: defaultdict[RequestLabels, float] = defaultdict(float)
+        self._timeouts = timeouts or Timeouts()
+        self._priority = KillPriority()
+        self._turns = {
+            Lane.NORMAL: asyncio.Semaphore(NORMAL_CONNECTIONS),
+            Lane.KILL: asyncio.Semaphore(KILL_CONNECTIONS),
+        }
+        self._sessions: dict[Lane | None, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        """Nothing to do: sessions are opened when they are first used."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection. Requests under way fail with Unavailable."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+        for _ in range(2):  # the event loop closes aborted sockets in its next rounds
+            await asyncio.sleep(0)
+
+    async def send(self, request: Request) -> bytes:
+        """Send one request and return the body of a successful answer.
+
+        Raises:
+            SluiceError: see `failures.failure_of`; Unavailable where no answer came. Or what the guard raises.
+        """
+        loop = asyncio.get_running_loop()
+        started_at, status = loop.time(), "error"
+        try:
+            async with self._turn(request):
+                answer = await self._exchange(request)
+                status = str(answer.status)
+        finally:
+            labels = RequestLabels(request.method.lower(), request.kind, request.lane.value, status)
+            self.requests[labels] += 1
+            self.seconds[labels] += loop.time() - started_at
+        if 200 <= answer.status < 300:
+            return answer.body
+        if answer.status == 401:
+            self.credentials.reject()
+        raise failure_of(
+            answer.status, answer.headers, answer.body, request.what, json_patch=request.content_type == JSON_PATCH
+        )
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, path: str, params: Mapping[str, str], what: str, *, idle_seconds: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """Open a watch and give its body; it ends with an error when nothing comes for `idle_seconds`.
+
+        Raises:
+            SluiceError: as `send`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect, sock_read=idle_seconds)
+        headers = await self._headers(JSON, has_body=False)
+        try:
+            async with self._session(None).get(
+                self.credentials.server + path, params=params, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    if response.status == 401:
+                        self.credentials.reject()
+                    raise failure_of(response.status, response.headers, await response.read(), what)
+                yield response.content
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{what}: {_no_answer(error)}") from error
+
+    async def warm(self, connections: int = KILL_CONNECTIONS) -> None:
+        """Open the connections of the kill lane, so that a kill waits for no TLS handshake. Best effort.
+
+        Each request takes the connection that was idle longest, so what goes through the lane now and then (the Lease's
+        renewals do) keeps all of them open.
+        """
+        await asyncio.gather(*(self._touch() for _ in range(connections)))
+
+    async def _touch(self) -> None:
+        # What the answer is does not matter, only that a connection is open after it.
+        request = Request("GET", "/version", "read the version", "Version", lane=Lane.KILL)
+        with contextlib.suppress(Unavailable):
+            await self._exchange(request)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, request: Request) -> AsyncIterator[None]:
+        """Wait until the request may be sent. The pools' own queues stay empty: whoever has a turn has a connection.
+
+        The Lease's one small write waits for no turn: thousands of queued kills must not cost the right to write them.
+        """
+        if request.kind == Kind.LEASE and request.lane is Lane.KILL:
+            yield
+            return
+        if request.lane is Lane.KILL and request.writes:
+            with self._priority.kill():
+                async with self._turns[Lane.KILL]:
+                    yield
+            return
+        async with self._turns[request.lane]:
+            if request.writes:
+                await self._priority.give_way()
+            yield
+
+    async def _exchange(self, request: Request) -> _Answer:
+        """Send and read. A connection that the server closed while it was idle is replaced by another, once.
+
+        A patch that did take effect before its connection broke is refused the second time, or changes nothing:
+        patches test what they rest on, and set values. A POST is left to its caller.
+        """
+        try:
+            return await self._attempt(request)
+        except _BROKEN as error:
+            if request.method == "POST":
+                raise Unavailable(f"{request.what}: {_no_answer(error)}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{request.what}: {_no_answer(error)}") from error
+        try:
+            return await self._attempt(request)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{request.what}: {_no_answer(error)}") from error
+
+    async def _attempt(self, request: Request) -> _Answer:
+        headers = await self._headers(request.content_type, has_body=request.body is not None)
+        if request.guard is not None:
+            request.guard()
+        usual = self._timeouts.kill if request.lane is Lane.KILL else self._timeouts.normal
+        async with self._session(request.lane).request(
+            request.method,
+            self.credentials.server + request.path,
+            params=request.params,
+            data=request.body,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=request.seconds or usual, sock_connect=self._timeouts.connect),
+            allow_redirects=False,
+        ) as response:
+            return _Answer(response.status, response.headers, await response.read())
+
+    async def _headers(self, content_type: str, *, has_body: bool) -> dict[str, str]:
+        headers = {"Content-Type": content_type} if has_body else {}
+        authorization = await self.credentials.authorization()
+        if authorization:
+            headers["Authorization"] = authorization
+        return headers
+
+    def _session(self, lane: Lane | None) -> aiohttp.ClientSession:
+        """The session of a lane; of watches for None. Opened late, because it belongs to the running loop."""
+        session = self._sessions.get(lane)
+        if session is None:
+            limits = {Lane.NORMAL: NORMAL_CONNECTIONS, Lane.KILL: KILL_CONNECTIONS + 1, None: 0}
+            tls: ssl.SSLContext | bool = self.credentials.tls or True
+            connector = aiohttp.TCPConnector(
+                limit=limits[lane],
+                ssl=tls,
+                keepalive_timeout=_KEEPALIVE_SECONDS,
+                enable_cleanup_closed=CLOSES_LATE,
+            )
+            session = self._sessions[lane] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # The network inside a cluster is quicker than compressing on one side and expanding on the other.
+                headers={"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": f"sluice/{__version__}"},
+                proxy=self.credentials.proxy,
+            )
+        return session
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_BROKEN = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+
+
+def _no_answer(error: BaseException) -> str:
+    detail = str(error)[:200]
+    return f"no answer from the API server ({type(error).__name__}{': ' + detail if detail else ''})"

@@ -1,0 +1,1 @@
+"""What carries traffic: Gateway API routes, and plain Services switched between slots."""

@@ -1,0 +1,101 @@
+"""`sluice kill`, and what it shares with `sluice release`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sluice.cli.act import report
+from sluice.cli.help import Command
+from sluice.cli.options import cluster_options, format_option, object_name, wait_options
+from sluice.cli.selector import parse_selector
+from sluice.cli.session import Access, Session, with_session
+
+if TYPE_CHECKING:
+    from sluice.api.killswitch import Scope
+    from sluice.ops.outcome import Outcome, Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+DEFAULT_NAME = "stop"
+
+
+def switch_verb(command: F) -> F:
+    """Add what kill and release share: NAME, --cluster, where, how long to wait, and the form of the answer."""
+    for option in (
+        format_option("json", "yaml", "name"),
+        wait_options,
+        cluster_options,
+        click.option("--cluster", is_flag=True, help="A ClusterKillSwitch, for all namespaces."),
+        click.argument("name", default=DEFAULT_NAME, callback=object_name),
+    ):
+        command = option(command)
+    return command
+
+
+def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
+    """The switch that is meant."""
+    from sluice.api.names import Kind
+    from sluice.ops.outcome import Target
+
+    return Target(Kind.CLUSTER_KILL_SWITCH, "", name) if cluster else Target(Kind.KILL_SWITCH, namespace, name)
+
+
+@click.command("kill", cls=Command)
+@switch_verb
+@click.option("--reason", metavar="TEXT", required=True, help="Why; it stands on every Rollout that is stopped.")
+@click.option("-l", "--selector", metavar="LABELS", help="For a new switch: only Rollouts with these labels.")
+@click.option(
+    "--namespaces", metavar="LABELS", help="For a new switch, with --cluster: only namespaces with these labels."
+)
+@click.option(
+    "--effect",
+    type=click.Choice(["divert", "hold"]),
+    help="divert returns all traffic to stable; hold freezes. By default the switch's own, divert for a new one.",
+)
+def command(name: str, access: Access, output: str | None, *, cluster: bool, **order: Any) -> None:
+    """Engage a kill switch: traffic back to stable, at once.
+
+    NAME is the switch's, by default "stop". Where there is none of that name it is created; without -l it covers every
+    Rollout of the namespace, with --cluster every Rollout there is. It stays engaged until `sluice release`.
+
+    Examples:
+      sluice kill -n shop --reason "5xx on checkout"
+      sluice kill payments -n shop -l app=payments --reason "double charges"
+      sluice kill freeze -n shop --effect hold --reason "database maintenance"
+      sluice kill --cluster --reason "bad base image"
+
+    The same by kubectl:
+      kubectl patch killswitch stop -n shop --type merge -p '{"spec":{"engaged":true,"reason":"5xx"}}'
+    """
+    if order["namespaces"] and not cluster:
+        raise click.UsageError("--namespaces is for --cluster: a KillSwitch covers its own namespace only.")
+    scope = _scope(order["selector"], order["namespaces"])
+
+    async def work(session: Session) -> Outcome:
+        from sluice.api.killswitch import Effect
+        from sluice.ops.kill import kill
+
+        return await kill(
+            session.cluster,
+            switch_target(name, session.namespace, cluster=cluster),
+            reason=order["reason"],
+            effect=Effect(order["effect"].capitalize()) if order["effect"] else None,
+            scope=scope,
+            patience_seconds=order["patience_seconds"],
+        )
+
+    report(with_session(access, work), output)
+
+
+def _scope(selector: str | None, namespaces: str | None) -> Scope | None:
+    if not selector and not namespaces:
+        return None
+    from sluice.api.common import LabelSelector
+    from sluice.api.killswitch import Scope
+
+    return Scope(
+        selector=parse_selector(selector) if selector else LabelSelector(),
+        namespace_selector=parse_selector(namespaces) if namespaces else LabelSelector(),
+    )

@@ -1,0 +1,67 @@
+"""The group of all commands, and the entry point."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from sluice.cli import (
+    abort,
+    completion,
+    demo,
+    get,
+    kill,
+    pause,
+    promote,
+    release,
+    resume,
+    retry,
+    run,
+    status,
+    undo,
+    version,
+)
+from sluice.cli.connect import connect
+from sluice.cli.help import Group
+from sluice.cli.session import Environment
+
+COMPLETE_VARIABLE = "_SLUICE_COMPLETE"
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Watch and steer progressive rollouts, and stop them.
+
+    Data goes to stdout, messages to stderr; colours only to a terminal, and not where NO_COLOR is set.
+
+    Exit codes:
+      0  done
+      1  refused, rejected or failed
+      2  wrong usage
+      3  not found
+      4  written, but not confirmed in time
+      130  interrupted, which is how --watch ends
+
+    Examples:
+      sluice get -A                                    every Rollout
+      sluice status checkout -n shop --watch           one Rollout, live
+      sluice promote checkout -n shop                  past the pause it waits at
+      sluice kill -n shop --reason "5xx on checkout"   all of shop back to stable, at once
+    """
+    context.obj = context.obj or Environment(connect)
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        context.color = False
+
+
+for module in (get, status, promote, pause, resume, abort, retry, undo, kill, release, version, completion, demo, run):
+    cli.add_command(module.command)
+
+
+def main() -> None:
+    """Run the command line; also as kubectl's plugin."""
+    program = "kubectl sluice" if Path(sys.argv[0]).name.startswith("kubectl") else "sluice"
+    cli.main(prog_name=program, complete_var=COMPLETE_VARIABLE)

@@ -1,0 +1,242 @@
+"""The page that `sluice status` shows: fetched, laid out, followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sluice.api.names import Kind
+from sluice.cli.exits import NOT_FOUND, Failure
+from sluice.cli.mirror import Mirror
+from sluice.cli.output import encode, name_of, plain
+from sluice.cli.session import Session
+from sluice.cli.table import Column, bold, by_meaning, render
+from sluice.cli.watch import Lines, follow
+from sluice.errors import Forbidden, NotFound
+from sluice.ops.explain import explaining, resource
+from sluice.ops.outcome import rollout
+from sluice.views.detail import RolloutDetail, rollout_detail
+from sluice.views.fields import Fields
+
+if TYPE_CHECKING:
+    from sluice.ports import Obj
+
+
+class Page:
+    """One Rollout, and the switches that cover it.
+
+    Attributes:
+        notes: what could not be read, for stderr.
+    """
+
+    def __init__(self, session: Session, name: str, output: str | None, program: str) -> None:
+        self.notes: list[str] = []
+        self._session = session
+        self._target = rollout(session.namespace, name)
+        self._output = output
+        self._program = program
+        self._rollout = Mirror()
+        self._switches = {Kind.KILL_SWITCH: Mirror(), Kind.CLUSTER_KILL_SWITCH: Mirror()}
+        self._namespace_labels: dict[str, str] | None = None
+
+    async def fetch(self) -> None:
+        """Read everything once.
+
+        Raises:
+            NotFound, Forbidden, Unavailable: with a sentence for the person.
+        """
+        switches = [self._fetch_switches(kind) for kind in tuple(self._switches)]
+        await asyncio.gather(self._fetch_rollout(), self._fetch_namespace(), *switches)
+
+    async def _fetch_rollout(self) -> None:
+        with explaining("get", self._target, f"get on {resource(Kind.ROLLOUT)}"):
+            found = await self._session.cluster.get(Kind.ROLLOUT, self._target.namespace, self._target.name)
+        self._rollout.on_list([found])
+
+    async def _fetch_switches(self, kind: Kind) -> None:
+        namespace = self._target.namespace if kind is Kind.KILL_SWITCH else ""
+        try:
+            self._switches[kind].on_list(list(await self._session.cluster.list(kind, namespace)))
+        except (Forbidden, NotFound) as error:
+            del self._switches[kind]
+            self.notes.append(f"{kind}es are not shown: {error}")
+
+    async def _fetch_namespace(self) -> None:
+        """Its labels decide which ClusterKillSwitches cover it; who may not read them is shown those that might."""
+        try:
+            found = await self._session.cluster.get(Kind.NAMESPACE, "", self._target.namespace)
+        except (Forbidden, NotFound):
+            return
+        self._namespace_labels = Fields(found).labels()
+
+    def _found(self) -> Obj | None:
+        return self._rollout.objects.get((self._target.namespace, self._target.name))
+
+    def detail(self) -> RolloutDetail:
+        """What is known now."""
+        return rollout_detail(
+            self._found() or {},
+            [switch for mirror in self._switches.values() for switch in mirror.objects.values()],
+            namespace_labels=self._namespace_labels,
+            now=self._session.clock.now(),
+            program=self._program,
+        )
+
+    def text(self) -> str:
+        """All of it, as asked for, with a newline at the end."""
+        if self._output in {"json", "yaml"}:
+            return encode(plain(self.detail()), self._output)
+        if self._output == "name":
+            return name_of(Kind.ROLLOUT, self._target.name) + "\n"
+        return lay_out(self.detail(), wide=self._output == "wide") + "\n"
+
+    async def follow(self) -> None:
+        """Show changes until interrupted, or until the Rollout is deleted.
+
+        Raises:
+            Failure: it was deleted.
+        """
+        feeds = [self._session.feed(Kind.ROLLOUT, self._target.namespace, self._target.name, self._rollout)]
+        for kind, mirror in self._switches.items():
+            namespace = self._target.namespace if kind is Kind.KILL_SWITCH else ""
+            feeds.append(self._session.feed(kind, namespace, "", mirror))
+        as_data = self._output in {"json", "yaml"}
+        await follow(
+            feeds,
+            [self._rollout, *self._switches.values()],
+            page=None if as_data else lambda: self.text().rstrip("\n"),
+            lines=self._changes(),
+            ended=lambda: self._found() is None,
+        )
+        raise Failure(f"{self._target} was deleted", NOT_FOUND)
+
+    def _changes(self) -> Callable[[], Sequence[str]]:
+        """What is new since the last call: a document of the whole, or a line."""
+        printed: Lines[str] = Lines()
+
+        def changes() -> Sequence[str]:
+            found = self._found()
+            if found is None:
+                return ()
+            if self._output in {"json", "yaml"}:
+                head = "---\n" if self._output == "yaml" else ""
+                version = Fields(found).text("metadata", "resourceVersion")
+                return (head + self.text().rstrip("\n"),) if printed.fresh("", version) else ()
+            line = one_line(self.detail())
+            return (line,) if printed.fresh("", line) else ()
+
+        return changes
+
+
+def one_line(detail: RolloutDetail) -> str:
+    """What a pipe is told of a change."""
+    row = detail.row
+    facts = [f"{row.namespace}/{row.name}", row.phase or "-", f"revision {row.revision or '-'}"]
+    facts += [f"step {row.step}"] if row.step else []
+    facts += [f"weight {row.weight}"] if row.weight else []
+    return "   ".join([*facts, row.message])
+
+
+def lay_out(detail: RolloutDetail, *, wide: bool) -> str:
+    """The page as text, without a newline at the end."""
+    parts = [_head(detail), _slots(detail, wide=wide), _metrics(detail, wide=wide), _switches(detail)]
+    parts += [_conditions(detail, wide=wide), _history(detail), _audit(detail)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(detail: RolloutDetail) -> str:
+    row = detail.row
+    step = f"step {row.step}" if row.step else ""
+    weight = f"weight {row.weight}{f' ({detail.confirmation})' if detail.confirmation else ''}" if row.weight else ""
+    revision = f"revision {row.revision}" if row.revision else ""
+    outcome = f"{detail.outcome.lower()}" if detail.outcome else ""
+    facts = [by_meaning(row.phase) or "-", row.strategy, " ".join((revision, outcome)).strip(), step, weight]
+    lines = [bold(f"Rollout {row.namespace}/{row.name}"), "   ".join(fact for fact in facts if fact)]
+    if row.message:
+        lines.append(row.message)
+    if detail.behind:
+        lines.append("The operator has not yet seen the newest change of the spec.")
+    if detail.hint:
+        lines.append(f"{bold('Next:')} {detail.hint}")
+    return "\n".join(lines)
+
+
+def _section(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    return render(columns, rows) if rows else ""
+
+
+def _slots(detail: RolloutDetail, *, wide: bool) -> str:
+    columns = [Column(title) for title in ("SLOT", "ROLE", "SHARE", "VERSION", "SERVICE")]
+    columns += [Column("HASH")] if wide else []
+    return _section(
+        columns,
+        [
+            [slot.slot, slot.role, slot.share, slot.version, slot.service, *([slot.hash] if wide else [])]
+            for slot in detail.slots
+        ],
+    )
+
+
+def _metrics(detail: RolloutDetail, *, wide: bool) -> str:
+    columns = [Column("METRIC"), Column("PHASE", by_meaning)]
+    columns += [Column(title) for title in ("VALUE", "BASELINE", "THRESHOLD", "MEASURED")]
+    columns += [Column("SCOPE"), Column("PASSES"), Column("FAILURES")] if wide else []
+    columns.append(Column("MESSAGE"))
+    return _section(
+        columns,
+        [
+            [
+                metric.name,
+                metric.phase,
+                metric.value,
+                metric.baseline,
+                metric.threshold,
+                metric.measured,
+                *([metric.scope, metric.passes, metric.failures] if wide else []),
+                metric.message,
+            ]
+            for metric in detail.metrics
+        ],
+    )
+
+
+def _switches(detail: RolloutDetail) -> str:
+    columns = [Column("KILL SWITCH"), Column("STATE", by_meaning)]
+    columns += [Column(title) for title in ("EFFECT", "SINCE", "BY", "REASON")]
+    return _section(
+        columns, [[row.title, row.state, row.effect, row.engaged, row.by, row.reason] for row in detail.switches]
+    )
+
+
+def _conditions(detail: RolloutDetail, *, wide: bool) -> str:
+    """Without `wide`, a message that the head of the page tells already is left out."""
+    columns = [Column(title) for title in ("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")]
+    told = "" if wide else detail.row.message
+    return _section(
+        columns,
+        [
+            [one.type, one.status, one.reason, one.age, "" if one.message in told else one.message]
+            for one in detail.conditions
+        ],
+    )
+
+
+def _history(detail: RolloutDetail) -> str:
+    columns = [Column("RUN"), Column("OUTCOME", by_meaning)]
+    columns += [Column(title) for title in ("VERSION", "SLOTS", "ENDED", "REASON", "MESSAGE")]
+    return _section(
+        columns,
+        [
+            [one.revision, one.outcome, one.version, one.slots, one.ended, one.reason, one.message]
+            for one in detail.history
+        ],
+    )
+
+
+def _audit(detail: RolloutDetail) -> str:
+    columns = [Column(title) for title in ("AUDIT", "AGO", "STAGE", "ACTION", "ACTOR", "REASON", "MESSAGE")]
+    return _section(
+        columns,
+        [[one.seq, one.age, one.stage, one.action, one.actor, one.reason, one.message] for one in detail.audit],
+    )

@@ -1,0 +1,83 @@
+"""`sluice run`: the operator itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import click
+
+from sluice.cli.help import Command
+
+
+def _own_namespace() -> str:
+    """Where the operator's Lease and Secrets are: as the manifest says, else where the pod runs."""
+    from sluice.cli.connect import pod_namespace
+
+    return os.environ.get("POD_NAMESPACE") or pod_namespace() or "sluice-system"
+
+
+def _own_name() -> str:
+    return os.environ.get("POD_NAME") or socket.gethostname()
+
+
+@click.command("run", cls=Command)
+@click.option("--kubeconfig", metavar="PATH", help="By default the pod's service account, or else $KUBECONFIG.")
+@click.option(
+    "--namespace",
+    metavar="NAME",
+    default=_own_namespace,
+    show_default="the pod's, or else sluice-system",
+    help="Its own, for the Lease and Secrets.",
+)
+@click.option("--prometheus-url", metavar="URL", envvar="SLUICE_PROMETHEUS_URL", help="The operator's own Prometheus.")
+@click.option(
+    "--allow-address",
+    "allowed_addresses",
+    metavar="URL",
+    multiple=True,
+    help="A further Prometheus that analyses may ask; may be repeated.",
+)
+@click.option(
+    "--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="/healthz, /readyz, /metrics."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="JSON lines on stderr.",
+)
+@click.option(
+    "--lease-name", metavar="NAME", default="sluice", show_default=True, help="The Lease that the leader holds."
+)
+@click.option(
+    "--lease-seconds",
+    metavar="SECONDS",
+    type=click.IntRange(2, 600),
+    default=15,
+    show_default=True,
+    help="How long a leader that vanished keeps the others waiting; the same for all replicas.",
+)
+@click.option(
+    "--identity",
+    metavar="NAME",
+    default=_own_name,
+    show_default="the pod's name, or else the host's",
+    help="Its name in the Lease; unique among the replicas.",
+)
+def command(**options: Any) -> None:
+    """Run the operator.
+
+    Follows every Rollout and kill switch of the cluster. Any number may run: one leads, by a Lease, and the others stay
+    warm to take over. In a cluster, manifests/base runs it with the rights it needs.
+
+    Examples:
+      sluice run --prometheus-url http://prometheus.monitoring:9090
+      sluice run --kubeconfig ~/.kube/config --namespace sluice-system --log-level debug
+    """
+    from sluice.handlers.process import run_operator
+    from sluice.settings import Settings
+
+    raise SystemExit(run_operator(Settings(**options)))

@@ -1,0 +1,1 @@
+"""The shell around the core: caches, queue, observation, execution. It decides nothing."""

@@ -1,0 +1,276 @@
+"""The engine: from changes in the caches to passes over keys. Rollouts share nothing but the queue.
+
+Every replica feeds its caches; only the leader runs passes. A pass that fails is tried again with growing patience and
+says so in the Rollout's status where a person can mend it; it never holds up another key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from sluice.api.common import ObjectRef
+from sluice.api.names import OWNER_ANNOTATION, Kind
+from sluice.decide.model import Observed, Plan
+from sluice.decide.planner import plan
+from sluice.decide.switches import diverting
+from sluice.engine.execute import Executor, Ports, reason_of
+from sluice.engine.index import Index, parent_of
+from sluice.engine.kills import KillPath
+from sluice.engine.measure import Inbox, Measurer, Subject
+from sluice.engine.observe import Observer
+from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
+from sluice.engine.store import Obj, Store, key_of, service_of
+from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, labels_of
+from sluice.engine.switches import SwitchReporter
+from sluice.engine.telemetry import Telemetry
+from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
+from sluice.ports import Leadership, MetricProvider
+
+log = logging.getLogger(__name__)
+WorkKey = tuple[Kind, str, str]
+WORKERS = 16
+REFUSED_RETRY_SECONDS = 30.0
+KILL_RETRY_SECONDS = 2.0
+SWITCH_DEBOUNCE_SECONDS = 0.2
+WATCHED = (
+    Kind.NAMESPACE,
+    Kind.KILL_SWITCH,
+    Kind.CLUSTER_KILL_SWITCH,
+    Kind.ANALYSIS_TEMPLATE,
+    Kind.CLUSTER_ANALYSIS_TEMPLATE,
+    Kind.SERVICE,
+    Kind.ENDPOINT_SLICE,
+    Kind.HTTP_ROUTE,
+    Kind.GRPC_ROUTE,
+    Kind.ROLLOUT_RUN,
+    Kind.ROLLOUT_ACTION,
+    Kind.ROLLOUT,
+)
+
+
+class Engine:
+    """Runs passes while this process leads. Construct it through `wiring.build_engine`."""
+
+    def __init__(
+        self, ports: Ports, store: Store, *, metrics: MetricProvider, leadership: Leadership, telemetry: Telemetry
+    ) -> None:
+        self.store = store
+        self.queue: WorkQueue[WorkKey] = WorkQueue()
+        self._ports = ports
+        self._telemetry = telemetry
+        self._leadership = leadership
+        self._index = Index(store)
+        self._board = SwitchBoard(store)
+        self._inbox = Inbox()
+        self._observer = Observer(store, self._index, self._board, ports.routers, self._inbox)
+        self._executor = Executor(ports, store, self._board, self._persisted)
+        self._measurer = Measurer(metrics, self._inbox, ports.clock, self._answered)
+        self._kills = KillPath(
+            self._observer,
+            self._executor,
+            self._board,
+            leadership=leadership,
+            clock=ports.clock,
+            wake=self._wake_urgent,
+            timed=telemetry.killed,
+        )
+        self._reporter = SwitchReporter(store, self._board, self._observer, ports)
+        self._refused: dict[WorkKey, tuple[str, str]] = {}
+        self._leading = False
+        store.listen(self._changed)
+
+    async def run(self) -> None:
+        """Lead: pass over everything once, then over what changes, until cancelled or no longer leader.
+
+        Raises:
+            NotLeader: the Lease was lost; the caches stay warm, and `run` may be called again.
+        """
+        self._leading = True
+        for kind in (*SWITCH_KINDS, Kind.ROLLOUT):
+            for obj in self.store.all(kind):
+                self._add(kind, obj, urgent=kind in SWITCH_KINDS)
+                self._kills.trip(kind, None, obj)
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(WORKERS):
+                    workers.create_task(self._work())
+        except* NotLeader:
+            raise NotLeader("the Lease is no longer ours") from None
+        finally:
+            self._leading = False
+            self.queue.clear()
+            await self._measurer.stop()
+
+    @property
+    def backlog(self) -> int:
+        """How many keys wait."""
+        return len(self.queue)
+
+    # ------------------------------------------------------------------ changes
+
+    def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
+        if not self._leading:
+            return
+        obj = after or before or {}
+        if kind in SWITCH_KINDS:
+            self._kills.trip(kind, before, after)
+            self._add(kind, obj, urgent=True)
+            if before is None or after is None or before.get("spec") != after.get("spec"):
+                self._wake_reach(kind, key_of(obj)[0])
+        elif kind is Kind.ROLLOUT:
+            if after is None:
+                self._observer.forget(obj["metadata"]["uid"])
+            self._add(kind, obj)
+        elif kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION}:
+            if kind is Kind.ROLLOUT_RUN and after is None:
+                self._observer.forget_run(obj["metadata"]["uid"])
+            self.queue.add((Kind.ROLLOUT, key_of(obj)[0], parent_of(obj)))
+        elif kind is Kind.ENDPOINT_SLICE:
+            self._wake_concerned(Kind.SERVICE, key_of(obj)[0], service_of(obj))
+        elif kind in {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE}:
+            self._wake_concerned(kind, *key_of(obj))
+            self._wake_owner(obj)
+        else:
+            self._wake_stalled(kind, obj)
+
+    def _wake_concerned(self, kind: Kind, namespace: str, name: str) -> None:
+        for place in self._index.concerned(kind, namespace, name):
+            self.queue.add((Kind.ROLLOUT, *place))
+
+    def _wake_owner(self, obj: Obj) -> None:
+        """A run under way may move what the spec no longer names."""
+        owner = str((obj["metadata"].get("annotations") or {}).get(OWNER_ANNOTATION) or "").split("/")
+        if len(owner) == 3 and owner[0] == key_of(obj)[0]:
+            self.queue.add((Kind.ROLLOUT, owner[0], owner[1]))
+
+    def _wake_reach(self, kind: Kind, namespace: str) -> None:
+        found = (
+            self.store.of_namespace(Kind.ROLLOUT, namespace)
+            if kind is Kind.KILL_SWITCH
+            else self.store.all(Kind.ROLLOUT)
+        )
+        for rollout in found:
+            self._add(Kind.ROLLOUT, rollout, urgent=True)
+
+    def _wake_stalled(self, kind: Kind, obj: Obj) -> None:
+        """Templates and namespaces: rare, and they may concern any Rollout there."""
+        if kind is Kind.CLUSTER_ANALYSIS_TEMPLATE:
+            found = self.store.all(Kind.ROLLOUT)
+        else:
+            namespace = key_of(obj)[1] if kind is Kind.NAMESPACE else key_of(obj)[0]
+            found = self.store.of_namespace(Kind.ROLLOUT, namespace)
+        for rollout in found:
+            self._add(Kind.ROLLOUT, rollout)
+
+    def _add(self, kind: Kind, obj: Obj, *, urgent: bool = False) -> None:
+        self.queue.add((kind, *key_of(obj)), urgent=urgent)
+
+    def _wake_urgent(self, kind: Kind, namespace: str, name: str) -> None:
+        self.queue.add((kind, namespace, name), urgent=True)
+
+    def _answered(self, ref: ObjectRef) -> None:
+        self.queue.add((Kind.ROLLOUT, ref.namespace, ref.name))
+
+    # ------------------------------------------------------------------ passes
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._kills.give_way()
+                self._leadership.check()
+                await self._pass(key)
+            finally:
+                self.queue.done(key)
+            await asyncio.sleep(0)  # other tasks (kills) between two passes that did no I/O
+
+    async def _pass(self, key: WorkKey) -> None:
+        """One pass, with every failure turned into a later one."""
+        with self._telemetry.reconcile(key):
+            try:
+                if key[0] is Kind.ROLLOUT:
+                    await self._reconcile(key)
+                else:
+                    await self._reporter.report(*key)
+            except NotLeader:
+                raise
+            except Conflict:
+                self._telemetry.failed("conflict")
+                self.queue.retry(key)
+            except Unavailable as error:
+                log.warning("no answer; trying again", extra={"error": str(error)})
+                self._telemetry.failed("unavailable")
+                self.queue.retry(key, error.retry_after_seconds, at_most_seconds=self._patience(key))
+            except Permanent as error:
+                log.warning("a write was refused", extra={"error": str(error)})
+                self._telemetry.failed("refused")
+                self._note_refusal(key, error)
+            except SluiceError as error:
+                log.warning("a pass failed", extra={"error": str(error)})
+                self._telemetry.failed("other")
+                self.queue.retry(key)
+            except Exception:
+                # The edge: a defect that one object brings out must not stop the passes of all others.
+                log.exception("a pass ended in an unforeseen error; this is a defect of Sluice")
+                self._telemetry.failed("defect")
+                self.queue.retry(key, 1.0)
+            else:
+                self.queue.succeeded(key)
+
+    def _patience(self, key: WorkKey) -> float:
+        """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
+        rollout = self.store.get(*key) if key[0] is Kind.ROLLOUT else None
+        if rollout is not None and diverting(self._board.covering(key[1], labels_of(rollout))):
+            return KILL_RETRY_SECONDS
+        return LONGEST_RETRY_SECONDS
+
+    def _note_refusal(self, key: WorkKey, error: Permanent) -> None:
+        """Say in the next pass what was refused; try the write again now and then, or when something changes."""
+        problem = (str(reason_of(error)), str(error))
+        if self._refused.get(key) == problem:
+            self.queue.retry(key, REFUSED_RETRY_SECONDS)
+            return
+        self._refused[key] = problem
+        self.queue.retry(key)
+
+    async def _reconcile(self, key: WorkKey) -> None:
+        rollout = self.store.get(*key)
+        if rollout is None:
+            self._refused.pop(key, None)
+            return
+        self.queue.forget_timer(key)
+        observed = replace(self._observer.observe(rollout), write_problem=self._refused.get(key))
+        made = plan(observed, self._ports.clock.now())
+        self._telemetry.decided(made.status)
+        changed = await self._executor.carry_out(rollout, observed, made)
+        self._measure(observed, made)
+        if made.wake_at is not None:
+            self.queue.add_after(key, (made.wake_at - self._ports.clock.now()).total_seconds())
+        self._refused.pop(key, None)
+        if changed:
+            self.queue.add(key)
+            for kind, place in self._board.engaged:
+                self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
+
+    def _persisted(self, observed: Observed) -> None:
+        self._inbox.drop(observed.ref.uid, observed.status.run, observed.measurements)
+
+    def _measure(self, observed: Observed, made: Plan) -> None:
+        revision, stable = made.status.revision, made.status.stable
+        if not made.measures or revision is None or stable is None or made.status.run is None:
+            return
+        run = made.create_run or next((each.spec for each in observed.runs if each.name == made.status.run), None)
+        if run is None:
+            return
+        subject = Subject(
+            ref=observed.ref,
+            run=made.status.run,
+            version=run.version or "",
+            stable_version=run.stable_version or "",
+            services=run.services,
+            stable=stable.slot,
+        )
+        for measure in made.measures:
+            self._measurer.ask(subject, measure)

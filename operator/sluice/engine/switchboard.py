@@ -1,0 +1,98 @@
+"""The kill switches that are engaged now, parsed, and which Rollouts each covers.
+
+Fed by the kill switches' own watch. Asked by observing, by the kill path, and again just before every write that would
+grow exposure.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from sluice.api.killswitch import KillSwitchSpec
+from sluice.api.names import Kind
+from sluice.decide.model import SwitchView
+from sluice.decide.switches import covers, strictest_first
+from sluice.engine.store import Key, Obj, Store, key_of
+from sluice.errors import InvalidSpec
+
+log = logging.getLogger(__name__)
+SWITCH_KINDS = (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH)
+
+
+class SwitchBoard:
+    """Engaged switches by kind and key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._engaged: dict[tuple[Kind, Key], tuple[KillSwitchSpec, SwitchView]] = {}
+        store.listen(self._changed)
+
+    def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
+        if kind not in SWITCH_KINDS:
+            return
+        place = (kind, key_of(after or before or {}))
+        parsed = parse_switch(kind, after) if after is not None else None
+        if parsed is None or not parsed[0].engaged:
+            self._engaged.pop(place, None)
+        else:
+            self._engaged[place] = parsed
+
+    @property
+    def engaged(self) -> tuple[tuple[Kind, Key], ...]:
+        """The places of all engaged switches."""
+        return tuple(self._engaged)
+
+    def covering(self, namespace: str, labels: dict[str, str]) -> tuple[SwitchView, ...]:
+        """The engaged switches that cover a Rollout, strictest first."""
+        if not self._engaged:
+            return ()
+        return strictest_first(
+            view
+            for (kind, key), (spec, view) in self._engaged.items()
+            if self._covers(kind, key, spec, namespace, labels)
+        )
+
+    def rollouts_of(self, kind: Kind, namespace: str, spec: KillSwitchSpec) -> Iterator[Obj]:
+        """The Rollouts that a switch covers, engaged or not."""
+        found = (
+            self._store.of_namespace(Kind.ROLLOUT, namespace)
+            if kind is Kind.KILL_SWITCH
+            else self._store.all(Kind.ROLLOUT)
+        )
+        for rollout in found:
+            if self._covers(kind, (namespace, ""), spec, key_of(rollout)[0], labels_of(rollout)):
+                yield rollout
+
+    def _covers(self, kind: Kind, key: Key, spec: KillSwitchSpec, namespace: str, labels: dict[str, str]) -> bool:
+        home = self._store.get(Kind.NAMESPACE, "", namespace)
+        return covers(
+            kind, key[0], spec, namespace=namespace, namespace_labels=labels_of(home) if home else {}, labels=labels
+        )
+
+
+def labels_of(obj: Obj) -> dict[str, str]:
+    """The labels of an object."""
+    return (obj.get("metadata") or {}).get("labels") or {}
+
+
+def parse_switch(kind: Kind, obj: Obj) -> tuple[KillSwitchSpec, SwitchView] | None:
+    """A switch's spec and how decisions see it; None where it can't be parsed (the CRD refuses such)."""
+    namespace, name = key_of(obj)
+    metadata = obj["metadata"]
+    try:
+        spec = KillSwitchSpec.parse(obj.get("spec") or {}, f"{kind} {namespace}/{name}: spec")
+    except InvalidSpec as problem:
+        log.error("kill switch cannot be parsed", extra={"switch": f"{namespace}/{name}", "problem": str(problem)})
+        return None
+    view = SwitchView(
+        kind=kind,
+        namespace=namespace,
+        name=name,
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        effect=spec.effect,
+        reason=spec.reason,
+        actor=spec.engaged_by or "unattributed",
+    )
+    return spec, view

@@ -1,0 +1,309 @@
+"""The operator process: everything that `sluice run` starts, and the order in which it starts and ends.
+
+Every replica watches and keeps its caches warm; the one that holds the Lease runs the engine. What ends by itself
+(kopf, a watch, the engine in an unforeseen way) ends the process with a non-zero code, so that a supervisor starts it
+anew rather than leaving it half alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import uvloop
+
+from sluice.adapters.audit.log import LogAudit
+from sluice.adapters.clock import SystemClock
+from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
+from sluice.adapters.kube.credentials import load_credentials
+from sluice.adapters.kube.events import EventRecorder
+from sluice.adapters.kube.lease import LeaseElector, LeaseTimes
+from sluice.adapters.kube.listing import fetch_served
+from sluice.adapters.kube.transport import Transport
+from sluice.adapters.kube.watch import Informer
+from sluice.adapters.metrics.prometheus import PrometheusProvider
+from sluice.api.names import Kind
+from sluice.engine.engine import WATCHED, Engine
+from sluice.engine.switchboard import SWITCH_KINDS
+from sluice.errors import SluiceError
+from sluice.handlers.http import HttpServer
+from sluice.handlers.scrape import Scrape
+from sluice.handlers.terms import Terms
+from sluice.handlers.watcher import KopfWatcher, WatcherSettings
+from sluice.ports import Obj
+from sluice.settings import Settings
+from sluice.telemetry import PrometheusMeter, configure_logging
+from sluice.wiring import build_engine
+
+_log = logging.getLogger(__name__)
+_OWN_KINDS = frozenset(kind for kind in WATCHED if kind not in {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE})
+FIRST_HEAL_SECONDS = 30.0  # kopf's first lists are behind us by then; see `OperatorProcess._heal`
+RETRY_SECONDS = 2.0
+_GC_THRESHOLDS = (20_000, 20, 20)
+# kopf's thread computes for each event of each object; the default, 5 ms, is how long a kill may wait for it each time.
+_SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+def run_operator(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code."""
+    configure_logging(settings.log_level)
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_operate(settings))
+
+
+async def _operate(settings: Settings) -> int:
+    credentials = load_credentials(settings.kubeconfig, settings.context)
+    async with Transport(credentials) as transport:
+        loop = asyncio.get_running_loop()
+        process = OperatorProcess(settings, transport, denied=await _addresses_of(credentials.server))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.stop)
+        return await process.run()
+
+
+async def _addresses_of(server: str) -> tuple[tuple[str, int], ...]:
+    """Where the API server is: no metric may be asked of it. Empty where its name cannot be resolved now."""
+    url = urlsplit(server)
+    port = url.port or 443
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return ()
+    return tuple({(str(address[0]), port) for *_, address in found})
+
+
+class OperatorProcess:
+    """One replica.
+
+    Args:
+        settings: from outside.
+        transport: the connections to the API server.
+        denied: (IP address, port) pairs that no metric query may reach.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport, *, denied: tuple[tuple[str, int], ...] = ()) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._clock = SystemClock()
+        self._meter = PrometheusMeter()
+        bare = KubeCluster(transport, AlwaysLeader())
+        self._elector = LeaseElector(
+            bare,
+            settings.namespace,
+            settings.lease_name,
+            settings.identity,
+            clock=self._clock,
+            times=_lease_times(settings.lease_seconds),
+        )
+        self._cluster = KubeCluster(transport, self._elector)
+        self._recorder = EventRecorder(self._cluster, self._clock, settings.identity)
+        self._provider = PrometheusProvider(
+            default_address=settings.prometheus_url,
+            allowed=settings.allowed_addresses,
+            secret_loader=self._load_secret,
+            denied=denied,
+        )
+        self._engine: Engine = build_engine(
+            self._cluster,
+            metrics=self._provider,
+            notifier=self._recorder,
+            audit=LogAudit(),
+            leadership=self._elector,
+            clock=self._clock,
+            meter=self._meter,
+        )
+        self._informers = [self._informer(kind) for kind in SWITCH_KINDS]
+        self._lease_watch = self._watch_lease()
+        self._watcher: KopfWatcher | None = None
+        self._scrape = Scrape(self._meter, self._engine, transport, self._elector)
+        self._http = HttpServer(self._unhealthy, self._unready, self._meter, self._scrape.refresh)
+        self._filled = False
+        self._terms = Terms(self._engine.run, transport.warm, self._clock, self._fail)
+        self._ending = asyncio.Event()
+        self._failure = ""
+
+    def stop(self) -> None:
+        """Hand over and end."""
+        self._ending.set()
+
+    async def run(self) -> int:
+        """Run until `stop`, or until a part that may not end does. Returns the exit code."""
+        await self._http.start(self._settings.http_host, self._settings.http_port)
+        _log.info("serving probes and metrics", extra={"port": self._http.port, "identity": self._settings.identity})
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            kinds = await self._served()
+            if not self._ending.is_set():
+                tasks += [self._start(informer.run(), f"watch {informer.kind}") for informer in self._informers]
+                tasks.append(self._start(self._recorder.run(), "events"))
+                tasks.append(self._start(self._lease_watch.run(), "watch the Lease"))
+                self._watcher = KopfWatcher(
+                    WatcherSettings(), self._transport.credentials, kinds - set(SWITCH_KINDS), self._take, self._fail
+                )
+                self._watcher.start()
+                await self._fill(kinds)
+                tasks.append(self._start(self._heal(kinds), "heal"))
+                tasks.append(self._start(self._elector.run(self._terms.begin, self._terms.end), "lease"))
+            await self._ending.wait()
+        finally:
+            await self._end(tasks)
+        if self._failure:
+            _log.error("the process ends", extra={"reason": self._failure})
+        return 1 if self._failure else 0
+
+    # ------------------------------------------------------------------ parts
+
+    def _start(self, work: object, name: str) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._ending.is_set() or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error("a part of the process failed", exc_info=error)
+        self._fail(f"{task.get_name()} ended: {error!r}")
+
+    def _fail(self, why: str) -> None:
+        self._failure = self._failure or why
+        self._ending.set()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Finish what is being written, let go of the Lease, then close."""
+        await self._terms.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._watcher is not None:
+            await self._watcher.stop()
+        await self._provider.close()
+        await self._http.stop()
+
+    async def _served(self) -> frozenset[Kind]:
+        """The kinds to watch; waits until Sluice's own are installed."""
+        wanted = frozenset(WATCHED)
+        while not self._ending.is_set():
+            try:
+                served = await fetch_served(self._transport, wanted)
+            except SluiceError as error:
+                _log.warning("the API server does not answer yet", extra={"error": str(error)})
+            else:
+                missing = _OWN_KINDS - served
+                if not missing:
+                    return served
+                _log.warning("waits for CRDs", extra={"missing": sorted(missing)})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await self._ending.wait()
+        return frozenset()
+
+    def _informer(self, kind: Kind) -> Informer:
+        store = self._engine.store
+
+        def changed(event: str, obj: Obj) -> None:
+            store.apply(kind, event, obj)
+
+        def replaced(objects: list[Obj]) -> None:
+            store.replace(kind, objects, store.versions(kind))
+
+        return Informer(self._transport, kind, changed, replaced)
+
+    def _watch_lease(self) -> Informer:
+        """A follower hears at once that the Lease was let go; it does not ask for it again and again."""
+
+        def changed(event: str, lease: Obj) -> None:
+            self._elector.notice(None if event == "DELETED" else lease)
+
+        def listed(leases: list[Obj]) -> None:
+            self._elector.notice(leases[0] if leases else None)
+
+        return Informer(
+            self._transport,
+            Kind.LEASE,
+            changed,
+            listed,
+            namespace=self._settings.namespace,
+            selectors={"fieldSelector": f"metadata.name={self._settings.lease_name}"},
+        )
+
+    def _take(self, kind: Kind, event: str | None, obj: Obj) -> None:
+        self._engine.store.apply(kind, event, obj)
+
+    async def _fill(self, kinds: frozenset[Kind]) -> None:
+        """Fill the caches before anything is decided."""
+        for kind in sorted(kinds):
+            await self._list(kind)
+        _spare_the_old()
+        self._filled = True
+        _log.info("caches are filled", extra={"rollouts": self._engine.store.count(Kind.ROLLOUT)})
+
+    async def _heal(self, kinds: frozenset[Kind]) -> None:
+        """List everything now and then: kopf does not tell of objects that were deleted while its watch was lost."""
+        wait_seconds = FIRST_HEAL_SECONDS
+        while True:
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = self._settings.heal_seconds
+            for kind in sorted(kinds):
+                await self._list(kind)
+
+    async def _list(self, kind: Kind) -> None:
+        while True:
+            before = self._engine.store.versions(kind)
+            try:
+                self._engine.store.replace(kind, await self._cluster.list(kind), before)
+            except SluiceError as error:
+                _log.warning("a LIST failed and is tried again", extra={"kind": kind.value, "error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def _load_secret(self, namespace: str, name: str) -> dict[str, bytes]:
+        """A Secret's data; "" stands for the operator's own namespace."""
+        secret = await self._cluster.get(Kind.SECRET, namespace or self._settings.namespace, name)
+        data: Mapping[str, str] = secret.get("data") or {}
+        return {key: base64.b64decode(value) for key, value in data.items()}
+
+    # ------------------------------------------------------------------ probes
+
+    def _unhealthy(self) -> str:
+        if self._failure:
+            return self._failure
+        if self._watcher is not None and not self._watcher.is_alive:
+            return "kopf's thread has ended"
+        return self._terms.problem()
+
+    def _unready(self) -> str:
+        if not self._filled:
+            return "the caches are not filled yet"
+        silent = [informer.kind.value for informer in self._informers if not informer.synced]
+        return f"not watched yet: {', '.join(silent)}" if silent else self._unhealthy()
+
+
+def _spare_the_old() -> None:
+    """Tell the garbage collector that what is there now stays: modules, and the caches' first filling.
+
+    Otherwise it would look through all of it now and then, and stop everything for a tenth of a second, perhaps in the
+    middle of a kill. What of it is dropped later is freed all the same, cycles excepted.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _lease_times(duration_seconds: float) -> LeaseTimes:
+    """Times in proportion to the duration, as 15 s has them by default."""
+    unit = duration_seconds / 15.0
+    return LeaseTimes(
+        duration=duration_seconds, renew=5.0 * unit, retry=1.0 * unit, margin=max(0.3, 1.5 * unit), request=4.0 * unit
+    )

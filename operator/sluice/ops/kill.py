@@ -1,0 +1,189 @@
+"""Kill: engage a kill switch, and see it take effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.api.killswitch import Effect, Scope, SwitchState
+from sluice.api.names import API_VERSION, Kind
+from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound
+from sluice.ops.explain import explaining, resource
+from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
+from sluice.ops.patience import insist, until
+from sluice.ports import Cluster, Lane, Obj
+from sluice.views.fields import Fields
+
+
+async def kill(
+    cluster: Cluster,
+    target: Target,
+    *,
+    reason: str,
+    effect: Effect | None = None,
+    scope: Scope | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Outcome:
+    """Engage a KillSwitch or ClusterKillSwitch, creating it where there is none.
+
+    Writes: the switch, in one request if it exists.
+
+    Args:
+        cluster: where it is.
+        target: the switch.
+        reason: why; required by the API server.
+        effect: None keeps the switch's own (Divert for a new one).
+        scope: of a new switch; None covers all in reach. A switch that exists with another scope is left alone.
+        patience_seconds: how long to wait until it is in effect; 0: not at all.
+
+    Raises:
+        Forbidden, Rejected, Unavailable: with a sentence for the person.
+    """
+    needs = (f"patch (and create, for a new one) on {resource(target.kind)}",)
+    order = _Order(cluster, target, reason, effect, max(patience_seconds, PATIENCE_SECONDS))
+    with explaining("engage", target, *needs):
+        written = await (_engage_or_create(order) if scope is None else _create_or_engage(order, scope))
+    if isinstance(written, Outcome):
+        return written
+    if not patience_seconds:
+        return Outcome(Ending.SENT, f"{target} is engaged; its status will tell when it is in effect", target)
+    with explaining("read", target, f"get on {resource(target.kind)}"):
+        return await _effective(cluster, target, patience_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be engaged, and why. To engage is worth insisting on, even for who does not wait for the effect."""
+
+    cluster: Cluster
+    target: Target
+    reason: str
+    effect: Effect | None
+    insist_seconds: float
+
+    async def engage(self) -> Obj:
+        """Patch the switch."""
+        # An old releaseReason would make the same words useless for the next release, which needs a new one.
+        spec: Obj = {"engaged": True, "reason": self.reason, "releaseReason": None}
+        if self.effect is not None:
+            spec["effect"] = self.effect.value
+        kind, namespace, name = self.target.kind, self.target.namespace, self.target.name
+        return await insist(
+            lambda: self.cluster.patch_merge(kind, namespace, name, {"spec": spec}, lane=Lane.KILL),
+            self.insist_seconds,
+        )
+
+    async def create(self, scope: Scope) -> Obj:
+        """Create the switch, engaged."""
+        kind, namespace = self.target.kind, self.target.namespace
+        selectors = {name: selector for name, selector in scope.dump().items() if any(selector.values())}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": kind.value,
+            "metadata": {"name": self.target.name, **({"namespace": namespace} if namespace else {})},
+            "spec": {
+                "engaged": True,
+                "reason": self.reason,
+                "effect": (self.effect or Effect.DIVERT).value,
+                **(
+                    {"scope": {name: _without_empty(selector) for name, selector in selectors.items()}}
+                    if selectors
+                    else {}
+                ),
+            },
+        }
+        return await insist(lambda: self.cluster.create(kind, namespace, body), self.insist_seconds)
+
+
+def _without_empty(selector: Obj) -> Obj:
+    return {name: value for name, value in selector.items() if value}
+
+
+async def _engage_or_create(order: _Order) -> Obj | Outcome:
+    try:
+        return await order.engage()
+    except NotFound:
+        if await _is_rollout(order.cluster, order.target):
+            return Outcome(Ending.REJECTED, _meant_a_rollout(order.target), order.target)
+    try:
+        return await order.create(Scope())
+    except Conflict:  # somebody was quicker
+        return await order.engage()
+
+
+async def _create_or_engage(order: _Order, scope: Scope) -> Obj | Outcome:
+    target = order.target
+    try:
+        return await order.create(scope)
+    except Conflict:
+        there = Fields(await order.cluster.get(target.kind, target.namespace, target.name)).at("spec", "scope").value
+    if not _same_scope(there, scope):
+        return Outcome(
+            Ending.REJECTED,
+            f"{target} exists with another scope and was not engaged: engage it as it is, without a selector, "
+            f"or give a new switch another name",
+            target,
+        )
+    return await order.engage()
+
+
+async def _is_rollout(cluster: Cluster, target: Target) -> bool:
+    if target.kind is not Kind.KILL_SWITCH:
+        return False
+    try:
+        await cluster.get(Kind.ROLLOUT, target.namespace, target.name)
+    except (NotFound, Forbidden):
+        return False
+    return True
+
+
+def _meant_a_rollout(target: Target) -> str:
+    name, namespace = target.name, target.namespace
+    return (
+        f"{target} does not exist, but a Rollout of that name does, and nothing was stopped. "
+        f"To stop that Rollout: sluice abort {name} -n {namespace}. "
+        f"To stop all in {namespace}: sluice kill -n {namespace} --reason '...'. "
+        f"To stop some by their labels: add -l key=value"
+    )
+
+
+def _same_scope(there: object, scope: Scope) -> bool:
+    try:
+        return Scope.parse(there or {}, "scope") == scope
+    except InvalidSpec:
+        return False
+
+
+async def _effective(cluster: Cluster, target: Target, patience_seconds: float) -> Outcome:
+    last: Mapping[str, Any] = {}
+
+    async def probe() -> Outcome | None:
+        nonlocal last
+        last = await cluster.get(target.kind, target.namespace, target.name)
+        if not seen(last) or Fields(last).text("status", "state") != SwitchState.ENGAGED:
+            return None
+        return Outcome(Ending.DONE, f"{target} is engaged{_told(last)}", target)
+
+    return await until(probe, patience_seconds) or Outcome(Ending.PENDING, _pending(target, last), target)
+
+
+def seen(switch: Mapping[str, Any]) -> bool:
+    """Whether the operator's status answers the switch's present spec."""
+    fields = Fields(switch)
+    observed, generation = fields.whole("status", "observedGeneration"), fields.whole("metadata", "generation")
+    return observed is not None and observed >= (generation or 0)
+
+
+def _told(switch: Mapping[str, Any]) -> str:
+    message = Fields(switch).text("status", "message")
+    return f": {message}" if message else ""
+
+
+def _pending(target: Target, switch: Mapping[str, Any]) -> str:
+    follow = f"Follow it: sluice get switches {'-n ' + target.namespace + ' ' if target.namespace else ''}--watch"
+    if not seen(switch):
+        return f"{target} is engaged, but the operator has not answered yet: is it running? {follow}"
+    pending = Fields(switch).whole("status", "diverted", "pending")
+    routes = f", {pending} route{'' if pending == 1 else 's'} pending" if pending else ""
+    return f"{target} is engaged, but not yet in effect everywhere{routes}{_told(switch)}. {follow}"

@@ -1,0 +1,164 @@
+"""The narrow ports between the engine and the world. Adapters and the sim implement them.
+
+The same contract tests hold both to what is written here.
+
+Objects are plain dicts as the API server gives them. Every method may raise `Unavailable` (retry with back-off) and
+`NotLeader` (stop) beside what it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from sluice.api.common import ObjectRef
+from sluice.api.names import Kind
+from sluice.api.rollout import AuditEntry, SlotServices
+from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
+
+Obj = dict[str, Any]
+
+Guard = Callable[[], None]
+"""Asked last, when nothing is left to wait for but the network; it raises to drop the write."""
+
+
+class Lane(Enum):
+    """Which queue a write stands in. Kill writes have connections of their own and wait for nobody."""
+
+    NORMAL = "normal"
+    KILL = "kill"
+
+
+class Clock(Protocol):
+    """The time, by this process's clock."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+        ...
+
+
+class Reader(Protocol):
+    """The caches. No I/O, never blocks; what it returns must not be changed by the caller."""
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Obj | None:
+        """One object, or None. `namespace` is "" for cluster-scoped kinds."""
+        ...
+
+    def of_namespace(self, kind: Kind, namespace: str) -> Iterator[Obj]:
+        """All objects of a kind in a namespace."""
+        ...
+
+    def endpoint_slices(self, namespace: str, service: str) -> Iterator[Obj]:
+        """The EndpointSlices of a Service."""
+        ...
+
+
+class Cluster(Protocol):
+    """Reads and writes of one API server.
+
+    Each write returns the object as stored. Raises, beside the two above: NotFound, Forbidden, Rejected, Conflict
+    (409, and a JSON Patch whose `test` failed).
+    """
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Obj:
+        """Read one object."""
+        ...
+
+    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
+        """Read all, in pages."""
+        ...
+
+    async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
+        """Create. Conflict where the name is taken."""
+        ...
+
+    async def patch_json(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        operations: Sequence[Obj],
+        *,
+        lane: Lane = Lane.NORMAL,
+        guard: Guard | None = None,
+    ) -> Obj:
+        """Apply a JSON Patch (RFC 6902). Whatever `guard` raises goes through, and nothing is sent."""
+        ...
+
+    async def patch_merge(
+        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+    ) -> Obj:
+        """Apply a JSON merge patch (RFC 7386). `metadata.resourceVersion` in the body is a precondition."""
+        ...
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """Delete, if the uid still matches (Conflict otherwise). NotFound is not an error."""
+        ...
+
+
+class TrafficRouter(Protocol):
+    """Reads and moves the shares of one kind of target (`HTTPRoute` and `GRPCRoute`, or a `Service`'s selector)."""
+
+    def observe(self, ref: TargetRef, services: SlotServices) -> TargetView:
+        """What the caches know of the target. No I/O."""
+        ...
+
+    async def shift(self, shift: Shift, *, lane: Lane = Lane.NORMAL, guard: Guard | None = None) -> Obj:
+        """Write the share, in one patch, other fields untouched. Returns the stored object.
+
+        Args:
+            shift: what to write.
+            lane: the queue it stands in.
+            guard: asked right before the write, after any wait; whatever it raises goes through.
+
+        Raises:
+            Conflict: the target changed in a way that matters; observe again.
+            NotFound: the target is gone.
+            Rejected: the API server refuses the patch.
+        """
+        ...
+
+
+class MetricProvider(Protocol):
+    """Answers numbers. Never raises: every failure is a Reading."""
+
+    async def query(self, query: str, *, address: str | None, namespace: str, secret: str | None) -> Reading:
+        """Ask one instant query.
+
+        Args:
+            query: with all placeholders filled in.
+            address: base URL, or None for the operator's own Prometheus.
+            namespace: where the Secret is; "" means the operator's own namespace.
+            secret: name of a Secret with `token`, or `username` and `password`, and optionally `ca.crt`.
+        """
+        ...
+
+
+class Notifier(Protocol):
+    """Kubernetes Events: deduplicated, bounded, best effort. Never raises, never blocks."""
+
+    def note(self, about: Obj, note: Note) -> None:
+        """Tell about an object (a dict with apiVersion, kind, metadata)."""
+        ...
+
+
+class AuditSink(Protocol):
+    """Where audit entries go beside the status. Never raises."""
+
+    def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
+        """Send one entry."""
+        ...
+
+
+class Leadership(Protocol):
+    """Whether this process may write."""
+
+    def check(self) -> None:
+        """Raises NotLeader unless the Lease is surely ours (monotonic clock, with a margin)."""
+        ...

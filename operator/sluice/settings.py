@@ -1,0 +1,55 @@
+"""What the operator process can be told from outside, with its defaults."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def _own_namespace() -> str:
+    if _POD_NAMESPACE.exists():
+        return _POD_NAMESPACE.read_text(encoding="utf-8").strip()
+    return os.environ.get("POD_NAMESPACE", "sluice-system")
+
+
+def _identity() -> str:
+    """A name that no other process has, nor this one after a restart."""
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options of `sluice run`.
+
+    Attributes:
+        kubeconfig: path; None for the pod's ServiceAccount, or the default kubeconfig.
+        context: of the kubeconfig.
+        namespace: the operator's own, for its Lease and for Secrets of cluster-scoped templates.
+        prometheus_url: answers queries that name no address; None makes such queries errors.
+        allowed_addresses: URL prefixes that namespaced objects may name as a Prometheus.
+        http_host: where probes and metrics are served.
+        http_port: 0 picks a free one.
+        log_level: of Sluice's own loggers.
+        lease_name: one leader per name.
+        lease_seconds: how long a leader that vanished keeps others waiting.
+        identity: of this process in the Lease.
+        heal_seconds: between the LISTs that heal what a lost watch missed.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str = field(default_factory=_own_namespace)
+    prometheus_url: str | None = None
+    allowed_addresses: tuple[str, ...] = ()
+    http_host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come from outside the pod
+    http_port: int = 8080
+    log_level: str = "INFO"
+    lease_name: str = "sluice"
+    lease_seconds: float = 15.0
+    identity: str = field(default_factory=_identity)
+    heal_seconds: float = 600.0

@@ -1,0 +1,62 @@
+"""How the kinds differ for an API server."""
+
+from __future__ import annotations
+
+from sluice.api.action import RolloutActionSpec, RolloutActionStatus
+from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.common import Model
+from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
+from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, Kind
+from sluice.api.rollout import RolloutSpec, RolloutStatus
+from sluice.api.run import RolloutRunSpec, RolloutRunStatus
+
+API_VERSIONS = {
+    Kind.ROLLOUT: API_VERSION,
+    Kind.ROLLOUT_RUN: API_VERSION,
+    Kind.ROLLOUT_ACTION: API_VERSION,
+    Kind.KILL_SWITCH: API_VERSION,
+    Kind.CLUSTER_KILL_SWITCH: API_VERSION,
+    Kind.ANALYSIS_TEMPLATE: API_VERSION,
+    Kind.CLUSTER_ANALYSIS_TEMPLATE: API_VERSION,
+    Kind.HTTP_ROUTE: GATEWAY_API_VERSION,
+    Kind.GRPC_ROUTE: GATEWAY_API_VERSION,
+    Kind.SERVICE: "v1",
+    Kind.ENDPOINT_SLICE: "discovery.k8s.io/v1",
+    Kind.NAMESPACE: "v1",
+    Kind.SECRET: "v1",
+    Kind.EVENT: "v1",
+    Kind.LEASE: "coordination.k8s.io/v1",
+}
+CLUSTER_SCOPED = frozenset({Kind.CLUSTER_KILL_SWITCH, Kind.CLUSTER_ANALYSIS_TEMPLATE, Kind.NAMESPACE})
+WITH_STATUS = frozenset(
+    {
+        Kind.ROLLOUT,
+        Kind.ROLLOUT_RUN,
+        Kind.ROLLOUT_ACTION,
+        Kind.KILL_SWITCH,
+        Kind.CLUSTER_KILL_SWITCH,
+        Kind.HTTP_ROUTE,
+        Kind.GRPC_ROUTE,
+        Kind.SERVICE,
+        Kind.NAMESPACE,
+    }
+)
+WITHOUT_GENERATION = frozenset({Kind.SERVICE, Kind.NAMESPACE, Kind.SECRET, Kind.EVENT, Kind.LEASE})
+IMMUTABLE_SPECS = frozenset({Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION})
+SPEC_MODELS: dict[Kind, type[Model]] = {
+    Kind.ROLLOUT: RolloutSpec,
+    Kind.ROLLOUT_RUN: RolloutRunSpec,
+    Kind.ROLLOUT_ACTION: RolloutActionSpec,
+    Kind.KILL_SWITCH: KillSwitchSpec,
+    Kind.CLUSTER_KILL_SWITCH: KillSwitchSpec,
+    Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
+    Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
+}
+STATUS_MODELS: dict[Kind, type[Model]] = {
+    Kind.ROLLOUT: RolloutStatus,
+    Kind.ROLLOUT_RUN: RolloutRunStatus,
+    Kind.ROLLOUT_ACTION: RolloutActionStatus,
+    Kind.KILL_SWITCH: KillSwitchStatus,
+    Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
+}
+SERVER_OWNED = ("uid", "name", "namespace", "creationTimestamp", "generation", "deletionTimestamp")

@@ -1,0 +1,118 @@
+"""Objects to put into a world, as people would write them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sluice.api.names import Kind, Slot
+from sluice.ports import Obj
+
+APP_LABEL = "app"
+SLOT_LABEL = "slot"
+
+ERROR_RATIO_QUERY = (
+    'sum(rate(requests_total{service="{{service}}",code=~"5.."}[{{interval}}])) '
+    '/ sum(rate(requests_total{service="{{service}}"}[{{interval}}]))'
+)
+
+
+def slot_service(app: str, slot: Slot) -> str:
+    """The name of a slot's Service, which is that of its pods too."""
+    return f"{app}-{slot}"
+
+
+def slot_labels(app: str, slot: Slot) -> dict[str, str]:
+    """What the pods of a slot carry."""
+    return {APP_LABEL: app, SLOT_LABEL: str(slot)}
+
+
+def service(namespace: str, name: str, selector: dict[str, str]) -> Obj:
+    """A Service."""
+    ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"selector": selector, "ports": ports}}
+
+
+def route(namespace: str, app: str) -> Obj:
+    """A route with one rule over both slots' Services; blue gets everything."""
+    backends = [
+        {"group": "", "kind": "Service", "name": slot_service(app, slot), "port": 80, "weight": weight}
+        for slot, weight in ((Slot.BLUE, 100), (Slot.GREEN, 0))
+    ]
+    return {
+        "metadata": {"name": app, "namespace": namespace},
+        "spec": {
+            "parentRefs": [{"name": "gateway", "namespace": "infra"}],
+            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}],
+        },
+    }
+
+
+def metric(name: str = "error-ratio", query: str = ERROR_RATIO_QUERY, **fields: Any) -> Obj:
+    """An inline metric; by default errors of at most 1 %, asked every 30 s."""
+    return {"name": name, "prometheus": {"query": query}, "interval": "30s", "threshold": {"max": 0.01}, **fields}
+
+
+def step_weights(*shares: int | str, pause: str = "2m") -> list[Obj]:
+    """Canary steps: each share, then a pause."""
+    return [step for share in shares for step in ({"setWeight": share}, {"pause": {"duration": pause}})]
+
+
+def canary(*steps: Obj) -> Obj:
+    """A canary strategy."""
+    return {"canary": {"steps": list(steps)}}
+
+
+def rollout(
+    namespace: str,
+    app: str,
+    strategy: Obj,
+    *,
+    version: str,
+    metrics: Sequence[Obj] = (),
+    switched: bool = False,
+    **spec: Any,
+) -> Obj:
+    """A Rollout over the two Services of an app, blue first.
+
+    Args:
+        namespace: its namespace.
+        app: its name, and that of its route, or of the Service whose selector is switched.
+        strategy: `canary` or `blueGreen`.
+        version: of what runs in blue.
+        metrics: of the background analysis.
+        switched: a plain Service carries the traffic instead of a route.
+        spec: further fields.
+    """
+    services = {str(slot): slot_service(app, slot) for slot in Slot}
+    traffic: Obj = {"service": {"active": app}} if switched else {"routes": [{"kind": "HTTPRoute", "name": app}]}
+    return {
+        "metadata": {"name": app, "namespace": namespace, "labels": {APP_LABEL: app}},
+        "spec": {
+            "workload": {"services": services, "active": str(Slot.BLUE), "version": version},
+            "traffic": traffic,
+            "strategy": strategy,
+            **({"analysis": {"metrics": list(metrics)}} if metrics else {}),
+            **spec,
+        },
+    }
+
+
+def switch(
+    namespace: str, name: str, *, reason: str, effect: str = "Divert", actor: str = "alice", scope: Obj | None = None
+) -> Obj:
+    """A kill switch, engaged; in no namespace a ClusterKillSwitch."""
+    spec: Obj = {"engaged": True, "reason": reason, "engagedBy": actor, "effect": effect, "scope": scope or {}}
+    return {"metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, "spec": spec}
+
+
+def switch_kind(namespace: str) -> Kind:
+    """The kind of kill switch that lives there."""
+    return Kind.KILL_SWITCH if namespace else Kind.CLUSTER_KILL_SWITCH
+
+
+def action(namespace: str, app: str, verb: str, *, revision: int | None, actor: str, reason: str) -> Obj:
+    """A RolloutAction."""
+    spec: Obj = {"rollout": app, "action": verb, "actor": actor, "reason": reason}
+    meta = {"generateName": f"{app}-{verb.lower()}-", "namespace": namespace}
+    return {"metadata": meta, "spec": spec | ({} if revision is None else {"revision": revision})}

@@ -1,0 +1,167 @@
+"""The operator as a process of the world: it starts, watches, crashes, and starts again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+
+from sluice.api.common import ObjectRef
+from sluice.api.names import Kind
+from sluice.api.rollout import AuditEntry
+from sluice.decide.model import Note
+from sluice.errors import NotLeader
+from sluice.ports import Clock, Obj
+from sluice.sim.cluster import FakeCluster, Subscription
+from sluice.sim.store import Change, EventType
+
+WATCHED = tuple(kind for kind in Kind if kind not in (Kind.EVENT, Kind.LEASE, Kind.SECRET))
+
+
+class Cache(Protocol):
+    """Where watch events go."""
+
+    def apply(self, kind: Kind, event: EventType, obj: Obj, /) -> object:
+        """Take one event."""
+        ...
+
+
+class Engine(Protocol):
+    """What a world needs of the engine."""
+
+    @property
+    def store(self) -> Cache:
+        """Its caches."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+
+class FakeLeadership:
+    """The Leadership port: held until taken away."""
+
+    def __init__(self) -> None:
+        self.held = True
+
+    def check(self) -> None:
+        """Raises NotLeader once it is taken away."""
+        if not self.held:
+            raise NotLeader("another replica holds the Lease")
+
+
+class FakeNotifier:
+    """The Notifier port: keeps what was told, and when.
+
+    Attributes:
+        notes: time, name of the object, and the note.
+        on_note: told each note as it comes, with the name of the object.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.notes: list[tuple[datetime, str, Note]] = []
+        self.on_note: list[Callable[[str, Note], None]] = []
+        self._clock = clock
+
+    def note(self, about: Obj, note: Note) -> None:
+        """Keep one note, with the name of the object it is about."""
+        name: str = about["metadata"]["name"]
+        self.notes.append((self._clock.now(), name, note))
+        for listener in self.on_note:
+            listener(name, note)
+
+
+class FakeAudit:
+    """The AuditSink port: keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[ObjectRef, AuditEntry]] = []
+
+    def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
+        """Keep one entry."""
+        self.entries.append((rollout, entry))
+
+
+Build = Callable[[FakeCluster, FakeLeadership], Engine]
+"""Makes an engine over a connection to the cluster."""
+
+
+class Operator:
+    """One replica that leads.
+
+    Args:
+        cluster: where it works.
+        build: makes its engine anew at each start.
+
+    Attributes:
+        watch_delay_seconds: how long its watches trail, from the next start on.
+    """
+
+    def __init__(self, cluster: FakeCluster, build: Build) -> None:
+        self.watch_delay_seconds = 0.0
+        self._cluster = cluster
+        self._build = build
+        self._connection = cluster
+        self._watches: list[Subscription] = []
+        self._task: asyncio.Task[None] | None = None
+        self._writes_left: int | None = None
+        cluster.on_change.append(self._count)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is up."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def watches(self) -> dict[Kind, Subscription]:
+        """Its watches, to hold and release."""
+        return {watch.kind: watch for watch in self._watches}
+
+    def start(self) -> None:
+        """Start a new process: empty caches that fill from the watches. Needs a running loop."""
+        self._writes_left = None
+        self._connection = self._cluster.as_manager(self._cluster.manager)
+        engine = self._build(self._connection, FakeLeadership())
+        self._watches = [
+            self._cluster.subscribe(kind, partial(_tell, engine, kind), delay_seconds=self.watch_delay_seconds)
+            for kind in WATCHED
+        ]
+        self._task = asyncio.get_running_loop().create_task(engine.run(), name="sim operator")
+
+    async def crash(self) -> None:
+        """Die as by SIGKILL: nothing more is written from this moment on, answers under way are lost."""
+        self._sever()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def crash_after_writes(self, count: int) -> None:
+        """Cut this process off right after that many further writes of its own; `crash` or `start` then follow."""
+        self._writes_left = count
+
+    def failure(self) -> BaseException | None:
+        """What ended the engine, if it ended by itself."""
+        task = self._task
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
+
+    def _count(self, change: Change) -> None:
+        if self._writes_left is None or change.manager != self._cluster.manager:
+            return
+        self._writes_left -= 1
+        if self._writes_left <= 0:
+            self._writes_left = None
+            self._sever()
+
+    def _sever(self) -> None:
+        self._connection.severed = True
+        for watch in self._watches:
+            watch.close()
+
+
+def _tell(engine: Engine, kind: Kind, event: EventType, obj: Obj) -> None:
+    engine.store.apply(kind, event, obj)

@@ -1,0 +1,41 @@
+"""The composition root: which adapter stands behind which port.
+
+It does not import handlers (kopf): the process that runs the operator (`cli.run`) gives it the watcher. So the sim and
+the command line never pay for kopf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sluice.adapters.traffic.routes import RouteRouter
+from sluice.adapters.traffic.selector import SelectorRouter
+from sluice.api.names import Kind
+from sluice.engine.engine import Engine
+from sluice.engine.execute import Ports
+from sluice.engine.store import Store
+from sluice.engine.telemetry import Meter, NoMeter, Telemetry
+from sluice.ports import AuditSink, Clock, Cluster, Leadership, MetricProvider, Notifier, TrafficRouter
+
+
+def build_engine(
+    cluster: Cluster,
+    *,
+    metrics: MetricProvider,
+    notifier: Notifier,
+    audit: AuditSink,
+    leadership: Leadership,
+    clock: Clock,
+    meter: Meter | None = None,
+) -> Engine:
+    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading."""
+    store = Store()
+    routers = routers_over(store, cluster)
+    ports = Ports(cluster=cluster, routers=routers, notifier=notifier, audit=audit, clock=clock)
+    return Engine(ports, store, metrics=metrics, leadership=leadership, telemetry=Telemetry(clock, meter or NoMeter()))
+
+
+def routers_over(store: Store, cluster: Cluster) -> Mapping[Kind, TrafficRouter]:
+    """The router of each kind of target."""
+    routes = RouteRouter(store, cluster)
+    return {Kind.HTTP_ROUTE: routes, Kind.GRPC_ROUTE: routes, Kind.SERVICE: SelectorRouter(store, cluster)}
