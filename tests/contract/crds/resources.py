@@ -1,0 +1,120 @@
+"""What the tests of this folder share: samples, paths of the API, and instances of models that have every field set."""
+
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from sluice.api.action import RolloutActionSpec, RolloutActionStatus
+from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.common import Model
+from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
+from sluice.api.rollout import RolloutSpec, RolloutStatus
+from sluice.api.run import RolloutRunSpec, RolloutRunStatus
+from sluice.api.units import Duration, Share, StoredShare, Time
+
+SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
+SPECS: dict[str, type[Model]] = {
+    "Rollout": RolloutSpec,
+    "RolloutRun": RolloutRunSpec,
+    "RolloutAction": RolloutActionSpec,
+    "KillSwitch": KillSwitchSpec,
+    "ClusterKillSwitch": KillSwitchSpec,
+    "AnalysisTemplate": AnalysisTemplateSpec,
+    "ClusterAnalysisTemplate": AnalysisTemplateSpec,
+}
+STATUSES: dict[str, type[Model]] = {
+    "Rollout": RolloutStatus,
+    "RolloutRun": RolloutRunStatus,
+    "RolloutAction": RolloutActionStatus,
+    "KillSwitch": KillSwitchStatus,
+    "ClusterKillSwitch": KillSwitchStatus,
+}
+UNITS: list[tuple[object, object]] = [
+    (Share, "12.5%"),
+    (StoredShare, "12.5%"),
+    (Duration, timedelta(minutes=90)),
+    (Time, datetime(2026, 1, 31, tzinfo=UTC)),
+]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One object of a file under manifests/samples."""
+
+    file: str
+    body: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.body['kind']}/{self.body['metadata']['name']}"
+
+
+def samples(*folders: str) -> list[Sample]:
+    """The objects of the samples in these folders."""
+    return [
+        Sample(f"{folder}/{path.stem}", body)
+        for folder in folders
+        for path in sorted((SAMPLES / folder).glob("*.yaml"))
+        for body in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+
+
+def collection(kind: str, namespace: str) -> str:
+    """The path of a kind's objects; `namespace` counts for namespaced kinds only."""
+    plural = kind.lower() + ("es" if kind.endswith("Switch") else "s")
+    place = "" if kind.startswith("Cluster") else f"namespaces/{namespace}/"
+    return f"/apis/sluice.dev/v1alpha1/{place}{plural}"
+
+
+def without_empty(value: Any) -> Any:
+    """The same JSON without what means the same as absence: "", [] and {}."""
+    if isinstance(value, dict):
+        kept = {key: without_empty(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner not in ("", [], {})}
+    return [without_empty(inner) for inner in value] if isinstance(value, list) else value
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of all scalars in a JSON value."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{index}]")
+    else:
+        yield path
+
+
+def full(model: type[BaseModel]) -> Any:
+    """An instance with every field set, at any depth: what a writer of the model could at most send."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    return model(**{name: _value(hints[name], name) for name in model.model_fields})
+
+
+def _value(annotation: Any, name: str) -> Any:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in {typing.Union, types.UnionType}:
+        return _value(next(part for part in arguments if part is not type(None)), name)
+    if origin is tuple:
+        return (_value(arguments[0], name),)
+    if origin is dict:
+        return {f"{name}-key": _value(arguments[1], name)}
+    if origin is typing.Literal:
+        return arguments[-1]
+    for unit, value in UNITS:
+        if annotation == unit:
+            return value
+    if issubclass(annotation, StrEnum):
+        return list(annotation)[-1]
+    if issubclass(annotation, BaseModel):
+        return full(annotation)
+    scalars: dict[type, Any] = {str: f"some-{name.replace('_', '-')}", bool: True, int: 3, float: 0.25}
+    return scalars[annotation]

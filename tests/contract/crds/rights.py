@@ -1,0 +1,39 @@
+"""Asking the API server who may do what, and waiting until a binding is in force, which takes it some milliseconds."""
+
+from testbed import Cluster
+
+# A right of each role that none of the others gives.
+RIGHT_OF = {
+    "sluice-viewer": ("watch", "rollouts.sluice.dev"),
+    "sluice-editor": ("delete", "rollouts.sluice.dev"),
+    "sluice-operator-verbs": ("promote", "rollouts.sluice.dev"),
+    "sluice-releaser": ("release", "killswitches.sluice.dev"),
+}
+
+
+def may(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
+    """Whether a user may; `resource` is such as `secrets` or `rollouts.sluice.dev/status`, `namespace` "" for all."""
+    plural, _, group = resource.partition(".")
+    group, _, subresource = group.partition("/")
+    asked = {
+        "verb": verb,
+        "group": group,
+        "resource": plural,
+        "subresource": subresource,
+        "namespace": namespace,
+        "name": name,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": asked},
+    }
+    answer = cluster.client.checked("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
+
+
+def await_right(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "") -> None:
+    """Wait until a user may."""
+    cluster.wait(
+        lambda: may(cluster, user, verb, resource, namespace=namespace, name=name), 10, f"{user} may {verb} {resource}"
+    )

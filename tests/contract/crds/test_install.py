@@ -1,0 +1,106 @@
+"""What manifests/ renders and installs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sluice
+from contract.crds.resources import collection
+from contract.policies import action, switch
+from testbed import Cluster
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[3]
+BASE = str(ROOT / "manifests" / "base")
+BEFORE_1_36 = str(ROOT / "manifests" / "before-1.36")
+
+
+@pytest.fixture(scope="session")
+def older() -> Iterator[Cluster]:
+    """A control plane with what manifests/before-1.36 installs: nothing stamps who did it."""
+    cluster = Cluster.start("older", controllers=False, users={"mallory": []})
+    cluster.kubectl("apply", "--server-side", "-k", BEFORE_1_36)
+    cluster.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-operator-verbs", "--user=mallory")
+    forged = switch("probe", engaged=True, reason="5xx", engagedBy="alice")
+    cluster.wait(lambda: as_mallory(cluster, forged, dry_run=True)[0] == 422, 30, "policies")
+    yield cluster
+    cluster.stop()
+
+
+def as_mallory(cluster: Cluster, body: dict[str, Any], *, dry_run: bool = False) -> tuple[int, Any]:
+    """Create an object in the namespace default."""
+    path = collection(body["kind"], "default") + ("?dryRun=All" if dry_run else "")
+    return cluster.request("POST", path, body, token=cluster.user_token("mallory"))
+
+
+def test_without_stamps_engaging_still_works(older: Cluster) -> None:
+    """On a server without MutatingAdmissionPolicy a switch engages, without a name; actions work too."""
+    status, body = as_mallory(older, switch("anonymous", engaged=True, reason="5xx"))
+    assert (status, body["spec"].get("engagedBy")) == (201, None)
+    status, body = as_mallory(older, action("Pause"))
+    assert (status, body["spec"].get("actor")) == (201, None)
+
+
+def test_without_stamps_nobody_takes_anothers_name(older: Cluster) -> None:
+    """There one may leave the name out or write one's own, never another's, and not change it afterwards."""
+    assert as_mallory(older, switch("own", engaged=True, reason="5xx", engagedBy="mallory"))[0] == 201
+    for forged in (switch("forged", engaged=True, reason="5xx", engagedBy="alice"), action("Pause", actor="alice")):
+        status, answer = as_mallory(older, forged)
+        assert status == 422
+        assert "leave it out (you are mallory)" in answer["message"]
+    path = f"{collection('KillSwitch', 'default')}/own"
+    change = {"spec": {"engagedBy": None}}
+    status, answer = older.request("PATCH", path, change, "application/merge-patch+json", older.user_token("mallory"))
+    assert status == 422
+    assert "spec.engagedBy tells who engaged the switch" in answer["message"]
+
+
+def rendered(cluster: Cluster, folder: str) -> list[dict[str, Any]]:
+    """The objects that kustomize makes of a folder."""
+    return [body for body in yaml.safe_load_all(cluster.kubectl("kustomize", folder)) if body]
+
+
+def test_the_operators_pods_are_restricted(installed: Cluster) -> None:
+    """The pod passes Pod Security's `restricted`, runs this version, and has nothing writable but /tmp."""
+    [deployment] = [body for body in rendered(installed, BASE) if body["kind"] == "Deployment"]
+    template = deployment["spec"]["template"]
+    metadata = {"name": "p", **template["metadata"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+    status, answer = installed.request("POST", "/api/v1/namespaces/sluice-system/pods?dryRun=All", pod)
+    assert status == 201, answer
+    [container] = template["spec"]["containers"]
+    assert container["image"] == f"sluice-operator:{sluice.__version__}"
+    assert container["args"] == ["run"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
+    assert deployment["spec"]["replicas"] == 2
+
+
+def test_every_crd_and_policy_is_installed(installed: Cluster) -> None:
+    """Kustomize finds every file: none is forgotten in a list of resources."""
+    kinds = [body["kind"] for body in rendered(installed, BASE)]
+    assert kinds.count("CustomResourceDefinition") == 7
+    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 5
+    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 2
+
+
+def test_before_1_36_is_the_same_without_the_stamps(installed: Cluster) -> None:
+    """The overlay takes away the mutating policies and nothing else."""
+
+    def names(folder: str) -> set[tuple[str, str]]:
+        return {(body["kind"], body["metadata"]["name"]) for body in rendered(installed, folder)}
+
+    taken = names(BASE) - names(BEFORE_1_36)
+    assert {kind for kind, _ in taken} == {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+    assert names(BEFORE_1_36) < names(BASE)
+    assert not {kind for kind, _ in names(BEFORE_1_36)} & {kind for kind, _ in taken}
+
+
+def test_applying_again_changes_nothing(installed: Cluster) -> None:
+    """A second apply of everything is accepted: upgrades and GitOps do it all the time."""
+    assert installed.kubectl("apply", "--server-side", "-k", BASE)
+    assert installed.kubectl("diff", "--server-side", "-k", BASE) == ""

@@ -1,0 +1,154 @@
+"""Roles of manifests/base: the operator can do its work and nothing else; people get what their role says."""
+
+from collections.abc import Callable
+
+import pytest
+
+from contract.crds.resources import collection
+from contract.crds.rights import may
+from contract.policies import action, rollout, switch
+from testbed import Cluster
+
+pytestmark = pytest.mark.cluster
+
+OPERATOR = "system:serviceaccount:sluice-system:sluice"
+MERGE = "application/merge-patch+json"
+
+NEEDED = {
+    "rollouts.sluice.dev": "list watch patch",
+    "rollouts.sluice.dev/status": "patch",
+    "rolloutruns.sluice.dev": "list watch create delete",
+    "rolloutruns.sluice.dev/status": "patch",
+    "rolloutactions.sluice.dev": "list watch delete",
+    "rolloutactions.sluice.dev/status": "patch",
+    "killswitches.sluice.dev": "list watch",
+    "killswitches.sluice.dev/status": "patch",
+    "clusterkillswitches.sluice.dev": "list watch",
+    "clusterkillswitches.sluice.dev/status": "patch",
+    "analysistemplates.sluice.dev": "list watch",
+    "clusteranalysistemplates.sluice.dev": "list watch",
+    "httproutes.gateway.networking.k8s.io": "list watch patch",
+    "grpcroutes.gateway.networking.k8s.io": "list watch patch",
+    "services": "list watch patch",
+    "endpointslices.discovery.k8s.io": "list watch",
+    "namespaces": "list watch",
+    "events": "get create patch",
+}
+NEVER = {
+    "secrets": "get list watch create",
+    "configmaps": "get",
+    "pods": "get create delete",
+    "pods/exec": "create",
+    "services": "create update delete",
+    "namespaces": "patch delete",
+    "deployments.apps": "get patch create",
+    "httproutes.gateway.networking.k8s.io": "create update delete",
+    "rollouts.sluice.dev": "create update delete promote abort",
+    "rolloutruns.sluice.dev": "patch update",
+    "killswitches.sluice.dev": "create update patch delete release",
+    "clusterkillswitches.sluice.dev": "patch delete release",
+    "leases.coordination.k8s.io": "get create patch",
+    "customresourcedefinitions.apiextensions.k8s.io": "get patch",
+    "validatingadmissionpolicies.admissionregistration.k8s.io": "patch delete",
+    "clusterroles.rbac.authorization.k8s.io": "bind escalate create",
+    "users": "impersonate",
+}
+
+
+def pairs(table: dict[str, str]) -> list[tuple[str, str]]:
+    """Resource and verb, one by one."""
+    return [(resource, verb) for resource, verbs in table.items() for verb in verbs.split()]
+
+
+def test_the_operator_may_do_its_work_everywhere(installed: Cluster) -> None:
+    """Every call that the operator makes is covered, in any namespace."""
+    assert [pair for pair in pairs(NEEDED) if not may(installed, OPERATOR, pair[1], pair[0], namespace="shop")] == []
+
+
+def test_the_operator_may_do_nothing_else(installed: Cluster) -> None:
+    """Who takes over the operator cannot read Secrets, run pods, release switches or change policies."""
+    assert [pair for pair in pairs(NEVER) if may(installed, OPERATOR, pair[1], pair[0], namespace="shop")] == []
+
+
+def test_the_operator_has_its_lease_and_secrets_at_home_only(installed: Cluster) -> None:
+    """In its own namespace it holds the Lease and reads the Secrets of ClusterAnalysisTemplates."""
+    home = "sluice-system"
+    for verb in ("get", "create", "patch"):
+        assert may(installed, OPERATOR, verb, "leases.coordination.k8s.io", namespace=home)
+    assert may(installed, OPERATOR, "get", "secrets", namespace=home)
+    assert not may(installed, OPERATOR, "list", "secrets", namespace=home)
+
+
+def test_a_namespace_opts_in_to_its_secrets(installed: Cluster, namespace: str) -> None:
+    """One RoleBinding lets the operator read the Secrets of that namespace, and of no other."""
+    installed.kubectl(
+        *("-n", namespace, "create", "rolebinding", "sluice-secrets"),
+        *("--clusterrole=sluice-secret-reader", "--serviceaccount=sluice-system:sluice"),
+    )
+    installed.wait(lambda: may(installed, OPERATOR, "get", "secrets", namespace=namespace), 10, "the binding")
+    assert not may(installed, OPERATOR, "get", "secrets", namespace="default")
+
+
+def test_the_operator_passes_the_policies(installed: Cluster, namespace: str) -> None:
+    """Finalizer, statuses, deleting answered actions: no policy for people stands in the operator's way."""
+    token = installed.token_for("sluice-system", "sluice")
+
+    def write(method: str, kind: str, tail: str, body: object = None, how: str = MERGE) -> int:
+        answered, answer = installed.request(method, f"{collection(kind, namespace)}{tail}", body, how, token=token)
+        assert answered < 300, answer
+        return answered
+
+    installed.client.checked("POST", collection("Rollout", namespace), rollout("r"))
+    installed.client.checked("POST", collection("KillSwitch", namespace), switch("s", engaged=True, reason="5xx"))
+    told = installed.client.checked("POST", collection("RolloutAction", namespace), action("Pause"))["metadata"]["name"]
+    finalizer = [{"op": "add", "path": "/metadata/finalizers", "value": ["sluice.dev/return-to-stable"]}]
+    write("PATCH", "Rollout", "/r", finalizer, "application/json-patch+json")
+    write("PATCH", "Rollout", "/r/status", {"status": {"phase": "Killed"}})
+    write("PATCH", "KillSwitch", "/s/status", {"status": {"state": "Engaged"}})
+    write("PATCH", "RolloutAction", f"/{told}/status", {"status": {"phase": "Done"}})
+    write("DELETE", "RolloutAction", f"/{told}")
+
+
+def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None:
+    """Who may view or edit a namespace may view or edit its Rollouts, but decides about no run and releases nothing."""
+    installed.kubectl("-n", namespace, "create", "rolebinding", "v", "--clusterrole=view", "--user=viewer")
+    installed.kubectl("-n", namespace, "create", "rolebinding", "e", "--clusterrole=edit", "--user=editor")
+
+    def can(user: str, verb: str, resource: str) -> bool:
+        return may(installed, user, verb, resource, namespace=namespace)
+
+    def in_force() -> bool:
+        return can("viewer", "list", "rollouts.sluice.dev") and can("editor", "create", "rollouts.sluice.dev")
+
+    installed.wait(in_force, 20, "aggregation into view and edit")
+    assert not can("viewer", "patch", "rollouts.sluice.dev")
+    assert can("editor", "list", "killswitches.sluice.dev")
+    assert can("editor", "patch", "killswitches.sluice.dev")
+    assert not can("editor", "promote", "rollouts.sluice.dev")
+    assert not can("editor", "release", "killswitches.sluice.dev")
+    assert not can("editor", "patch", "rolloutruns.sluice.dev")
+    for kind in ("rollouts", "rolloutruns", "rolloutactions", "killswitches"):
+        assert not can("editor", "patch", f"{kind}.sluice.dev/status")
+
+
+@pytest.mark.parametrize(
+    "role, may_do, may_not",
+    [
+        ("sluice-viewer", "list:rollouts list:rolloutruns", "patch:killswitches create:rolloutactions"),
+        ("sluice-editor", "create:rollouts create:rolloutactions", "promote:rollouts release:killswitches"),
+        ("sluice-operator-verbs", "promote:rollouts patch:killswitches", "patch:rollouts release:killswitches"),
+        ("sluice-releaser", "release:killswitches patch:killswitches", "promote:rollouts delete:killswitches"),
+    ],
+)
+def test_roles_of_people(
+    installed: Cluster, namespace: str, grant: Callable[..., None], *, role: str, may_do: str, may_not: str
+) -> None:
+    """Each role gives its rights and not its neighbour's."""
+    grant("dave", role)
+
+    def allowed(right: str) -> bool:
+        verb, _, plural = right.partition(":")
+        return may(installed, "dave", verb, f"{plural}.sluice.dev", namespace=namespace)
+
+    assert [right for right in may_do.split() if not allowed(right)] == []
+    assert [right for right in may_not.split() if allowed(right)] == []

@@ -1,0 +1,92 @@
+"""Waiting until the admission policies of manifests/policies are in force: some seconds after they are applied."""
+
+from typing import Any
+
+from testbed.access import Access
+
+GROUP = "/apis/sluice.dev/v1alpha1"
+PROBES = "policy-probes"
+DEADLINE_SECONDS = 30.0
+
+
+def switch(name: str, **spec: object) -> dict[str, Any]:
+    """A KillSwitch."""
+    return {"apiVersion": "sluice.dev/v1alpha1", "kind": "KillSwitch", "metadata": {"name": name}, "spec": spec}
+
+
+def rollout(name: str, **traffic: object) -> dict[str, Any]:
+    """A Rollout that switches all at once."""
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {"name": name},
+        "spec": {
+            "workload": {"services": {"blue": "a-blue", "green": "a-green"}, "active": "green"},
+            "traffic": traffic or {"routes": [{"name": "a"}]},
+            "strategy": {"blueGreen": {}},
+        },
+    }
+
+
+def action(verb: str, target: str = "checkout", **spec: object) -> dict[str, Any]:
+    """A RolloutAction with a name of the server's choice."""
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "RolloutAction",
+        "metadata": {"generateName": "act-"},
+        "spec": {"rollout": target, "action": verb, **spec},
+    }
+
+
+def wait_for_policies(cluster: Access) -> None:
+    """Ask, with dry runs, for what each policy stamps or refuses, until it does.
+
+    Raises:
+        NotReadyError: one is not in force after half a minute.
+    """
+    cluster.apply(
+        f"""
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {PROBES}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: prober, namespace: {PROBES}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: sluice-editor}}
+subjects: [{{kind: User, name: mallory}}]
+"""
+    )
+    path = f"{GROUP}/namespaces/{PROBES}"
+    mallory = cluster.user_token("mallory")
+    secret = {"query": "up", "address": "http://p:9090", "secretRef": {"name": "s"}}
+    template = {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "AnalysisTemplate",
+        "metadata": {"name": "probe"},
+        "spec": {"metrics": [{"name": "m", "prometheus": secret, "threshold": {"max": 1}}]},
+    }
+
+    def stamps(where: str, body: object, field: str) -> bool:
+        return field in cluster.client.checked("POST", f"{path}/{where}?dryRun=All", body)["spec"]
+
+    def released() -> bool:
+        if cluster.request("GET", f"{path}/killswitches/engaged")[0] == 404:
+            cluster.client.checked("POST", f"{path}/killswitches", {**engaged, "metadata": {"name": "engaged"}})
+        return refused("DELETE", "killswitches/engaged", None, "is engaged")
+
+    def refused(method: str, where: str, body: object, sentence: str, token: str | None = None) -> bool:
+        status, answer = cluster.request(method, f"{path}/{where}?dryRun=All", body, token=token)
+        return status >= 400 and sentence in answer["message"]
+
+    engaged = switch("probe", engaged=True, reason="probe")
+    probes = {
+        "engagedBy": lambda: stamps("killswitches", engaged, "engagedBy"),
+        "actor": lambda: stamps("rolloutactions", action("Pause"), "actor"),
+        "release": released,
+        "verbs": lambda: refused("POST", "rolloutactions", action("Pause"), "may not pause", mallory),
+        "borrowed rights": lambda: refused("POST", "rollouts", rollout("r"), "may not move", mallory),
+        "borrowed secrets": lambda: refused("POST", "analysistemplates", template, "may not use a secretRef", mallory),
+    }
+    for what, probe in probes.items():
+        cluster.wait(probe, DEADLINE_SECONDS, f"the policy on {what} to be in force")

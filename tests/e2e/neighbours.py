@@ -1,0 +1,70 @@
+"""Two well-behaved apps beside a hostile one, and a limit on the work that the hostile one may cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from e2e.recorder import Json, Watch
+from e2e.support.app import SLUICE, App
+from e2e.support.manifests import canary, pause, weight
+from e2e.support.world import World
+
+MOST_REQUESTS = 600  # of the operator while two neighbours go through a canary; a tight loop makes thousands
+_REQUESTS = re.compile(r'^sluice_api_requests_total\{[^}]*verb="(?!watch)[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+class Neighbours:
+    """`near` lives in the hostile app's namespace, `far` in another one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.near, self.far = world.app("near"), world.app("far")
+        self._green = False
+        for app in (self.near, self.far):
+            app.deploy(replicas=1).manage(canary(weight(40), pause("1s")))
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Both go through a canary under load while the body runs: no request fails, and both end Healthy."""
+        self._green = not self._green
+        slot, version = ("green", "v2") if self._green else ("blue", "v1")
+        with self.near.steady(rate=50, connections=4), self.far.steady(rate=50, connections=4):
+            for app in (self.near, self.far):
+                app.release(version, active=slot)
+            yield
+            for app in (self.near, self.far):
+                status = app.wait_phase("Healthy")
+                assert status["stable"]["slot"] == slot, status
+                app.only(version)
+
+    @contextmanager
+    def beside(self, hostile: App, most_writes: int = 12) -> Iterator[list[Json]]:
+        """As `undisturbed`; and the hostile Rollout is written at most so often meanwhile, with few requests overall.
+
+        Yields:
+            Every state of the hostile Rollout that was seen so far; grows.
+        """
+        states: list[Json] = []
+        watch = Watch(hostile.hub, f"{SLUICE}/namespaces/{hostile.namespace}/rollouts", hostile.name, states.append)
+        watch.start()
+        leader = self._world.leader()
+        before = requests_of(leader.http("/metrics"))
+        try:
+            with self.undisturbed():
+                yield states
+        finally:
+            watch.stop()
+        asked = requests_of(leader.http("/metrics")) - before
+        assert len(states) <= most_writes, f"{hostile} was written {len(states)} times: {_told(states)}"
+        assert 0 < asked <= MOST_REQUESTS, f"the operator made {asked:.0f} requests"
+
+
+def requests_of(metrics: str) -> float:
+    """Requests to the API server so far, but for watches."""
+    return sum(float(number) for number in _REQUESTS.findall(metrics))
+
+
+def _told(states: list[Json]) -> list[str]:
+    return [str((state.get("status") or {}).get("message")) for state in states]

@@ -1,0 +1,44 @@
+"""Outages of the API server, on record: one that has just started refuses everybody until it has read its roles."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from testbed import Cluster
+from testbed.processes import session
+
+AFTERMATH_SECONDS = 10.0
+
+
+def _record() -> Path:
+    return session().folder / "outages"
+
+
+@contextlib.contextmanager
+def outage(hub: Cluster) -> Iterator[None]:
+    """The API server is away for the length of the ``with``, and serves again at its end."""
+    began = time.time()
+    hub.stop_apiserver()
+    try:
+        yield
+    finally:
+        hub.start_apiserver()
+        with _record().open("a") as record:
+            record.write(f"{began} {time.time() + AFTERMATH_SECONDS}\n")
+
+
+def in_an_outage(line: str) -> bool:
+    """Whether a line of an operator's log is from an outage of this session, or from right after one."""
+    try:
+        at = datetime.fromisoformat(json.loads(line)["time"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return False
+    spans = (
+        [tuple(map(float, each.split())) for each in _record().read_text().splitlines()] if _record().exists() else []
+    )
+    return any(began <= at <= ended for began, ended in spans)

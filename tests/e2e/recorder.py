@@ -1,0 +1,257 @@
+"""Records what a Rollout intended and what its route really said, by watches of its own, and holds one to the other.
+
+Resource versions of one API server are comparable across kinds: they tell which of two writes was first, exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from e2e.support.app import GATEWAY, SLUICE, App
+from e2e.support.waiting import until
+from sluice.api.rollout import Audit, AuditEntry
+from sluice.decide.audit import broken_at
+from testbed import ApiError, ApiUnreachableError, Cluster
+
+Json = dict[str, Any]
+_RECONNECT_SECONDS = 0.02
+_OK = 200
+_EXPIRED = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One state of the route: the candidate's largest share of any rule, 0 to 1."""
+
+    version: int
+    at: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One state of the Rollout's status: the share that it intends for the candidate, 0 to 1."""
+
+    version: int
+    at: float
+    share: float
+    step: int
+
+
+class Watch:
+    """Follows one object, over lost connections and restarts of the API server, in a thread of its own.
+
+    Args:
+        cluster: where it is.
+        collection: path of the collection that it is in.
+        name: of the object.
+        take: called with the object at each change; not for its deletion.
+    """
+
+    def __init__(self, cluster: Cluster, collection: str, name: str, take: Callable[[Json], None]) -> None:
+        self._cluster = cluster
+        self._collection = f"{collection}?fieldSelector=metadata.name%3D{name}"
+        self._take = take
+        self._ended = threading.Event()
+        self._version = ""
+        self.reached = 0  # the newest resource version that was seen of the collection
+        self._thread = threading.Thread(target=self._follow, daemon=True, name=f"watch {name}")
+        self._connection: http.client.HTTPSConnection | None = None
+
+    def start(self) -> None:
+        """List once, in the caller's thread, so that nothing after it is missed; then watch."""
+        self._list()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._ended.set()
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(2)
+        self._thread.join(10)
+
+    def newest(self) -> int:
+        """The resource version of the object as it is now; 0 where it is gone."""
+        items = self._cluster.get(self._collection)["items"]
+        return max((_version(item) for item in items), default=0)
+
+    def has_seen(self, version: int) -> bool:
+        """Whether it is at this resource version, or past it."""
+        return self.reached >= version
+
+    def _list(self) -> None:
+        found = self._cluster.get(self._collection)
+        self._version = found["metadata"]["resourceVersion"]
+        self.reached = max(self.reached, int(self._version))
+        for item in found["items"]:
+            self._take(item)
+
+    def _follow(self) -> None:
+        while not self._ended.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                self._stream()
+            except (OSError, http.client.HTTPException, ApiError, ApiUnreachableError, ValueError):
+                self._ended.wait(_RECONNECT_SECONDS)  # the server is away, or the stream was cut: on from where it was
+
+    def _stream(self) -> None:
+        context = ssl.create_default_context(cafile=str(self._cluster.ca_file))
+        self._connection = http.client.HTTPSConnection(
+            urlsplit(self._cluster.server).netloc, timeout=60, context=context
+        )
+        try:
+            query = f"&watch=1&allowWatchBookmarks=true&resourceVersion={self._version}"
+            headers = {"Authorization": f"Bearer {self._cluster.admin_token}"}
+            self._connection.request("GET", self._collection + query, headers=headers)
+            answer = self._connection.getresponse()
+            if answer.status != _OK:
+                self._refused(answer.status)
+            while line := answer.readline():
+                self._event(json.loads(line))
+        finally:
+            self._connection.close()
+
+    def _refused(self, code: int) -> NoReturn:
+        if code == _EXPIRED:
+            self._version = ""  # lists anew: what the server has forgotten cannot be had
+        raise OSError(f"the watch of {self._collection} was answered {code}")
+
+    def _event(self, event: Json) -> None:
+        if event["type"] == "ERROR":
+            self._refused(event["object"].get("code"))
+        self._version = event["object"]["metadata"]["resourceVersion"]
+        if event["type"] in {"ADDED", "MODIFIED"}:
+            self._take(event["object"])
+        self.reached = max(self.reached, int(self._version))
+
+
+class Recorder:
+    """For the length of a ``with``: every share that the route gave to the candidate, and every intent before it.
+
+    Args:
+        app: the app.
+        route: the HTTPRoute, where it is not the app's own.
+        candidate: the slot whose share is recorded.
+
+    Attributes:
+        shares: states of the route, oldest first, equal neighbours once.
+        intents: states of the Rollout's status, oldest first, equal neighbours once.
+        entries: every audit entry that any status showed, by number.
+        rewritten: what a number that was told before said later, and should not have.
+        route_versions: of every state of the route, whatever changed in it.
+        rollout_versions: of every state of the Rollout.
+    """
+
+    def __init__(self, app: App, *, route: str = "", candidate: str = "green") -> None:
+        self._app = app
+        self._candidate = f"{app.name}-{candidate}"
+        self.shares: list[Share] = []
+        self.intents: list[Intent] = []
+        self.entries: dict[int, AuditEntry] = {}
+        self.rewritten: list[str] = []
+        self.route_versions: list[int] = []
+        self.rollout_versions: list[int] = []
+        self._watches = (
+            Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", route or app.name, self._take_route),
+            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
+        )
+
+    def __enter__(self) -> Recorder:
+        for watch in self._watches:
+            watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watch in self._watches:
+            watch.stop()
+
+    def catch_up(self) -> None:
+        """Wait until everything that was written until now is recorded."""
+        for watch in self._watches:
+            until(partial(watch.has_seen, watch.newest()), f"the record of {self._app}")
+
+    # ------------------------------------------------------------------ recording
+
+    def _take_route(self, route: Json) -> None:
+        share = max(share_of(rule, self._candidate) for rule in route["spec"]["rules"])
+        self.route_versions.append(_version(route))
+        if not self.shares or self.shares[-1].share != share:
+            self.shares.append(Share(_version(route), time.time(), share))
+
+    def _take_rollout(self, rollout: Json) -> None:
+        status = rollout.get("status") or {}
+        self.rollout_versions.append(_version(rollout))
+        for entry in status.get("audit", {}).get("entries", ()):
+            self._take_entry(AuditEntry.model_validate(entry))
+        share = float(str(status.get("weight", "0%")).rstrip("%")) / 100
+        step = (status.get("step") or {}).get("index", 0)
+        last = self.intents[-1] if self.intents else None
+        if last is None or (last.share, last.step) != (share, step):
+            self.intents.append(Intent(_version(rollout), time.time(), share, step))
+
+    def _take_entry(self, entry: AuditEntry) -> None:
+        known = self.entries.setdefault(entry.seq, entry)
+        if known != entry:
+            self.rewritten.append(f"entry {entry.seq} said {known}, then {entry}")
+
+    # ------------------------------------------------------------------ asking
+
+    def percents(self) -> list[float]:
+        """The shares that the route had, in percent, in order."""
+        return [round(each.share * 100, 2) for each in self.shares]
+
+    def since(self, moment: float) -> list[float]:
+        """The shares that the route had from a moment (Unix time) on, in percent; the first is the one it had then."""
+        before = [each for each in self.shares if each.at <= moment][-1:]
+        after = [each for each in self.shares if each.at > moment]
+        return [round(each.share * 100, 2) for each in (*before, *after)]
+
+    def check_plan(self, *allowed: float) -> None:
+        """Insist that the route had these shares (percent), in this order, and no other."""
+        assert self.percents() == list(allowed), f"the route had {self.percents()}, the plan is {list(allowed)}"
+
+    def check_intended(self) -> None:
+        """Insist that no state of the route gave more than the newest status before it intended."""
+        for share in self.shares:
+            before = [intent.share for intent in self.intents if intent.version < share.version]
+            if before:
+                assert share.share <= before[-1] + 1e-9, (
+                    f"the route gave {share.share:.2%} at {share.version} where the status before it intended "
+                    f"{before[-1]:.2%}: {self.intents}"
+                )
+
+    def check_audit(self) -> None:
+        """Insist that the trail is whole: numbered without gaps, chained, each (id, stage) once, nothing rewritten."""
+        entries = [self.entries[number] for number in sorted(self.entries)]
+        assert entries, "no audit entry was seen"
+        assert not self.rewritten, self.rewritten
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+        told = Counter((entry.id, entry.stage) for entry in entries)
+        twice = [entry for entry in entries if told[entry.id, entry.stage] > 1]
+        assert not twice, twice
+        assert broken_at(Audit(seq=entries[-1].seq, head=entries[-1].hash, entries=tuple(entries))) is None
+
+
+def share_of(rule: Json, service: str) -> float:
+    """A Service's share of a rule, as the data plane reads it."""
+    weights = {backend["name"]: backend.get("weight", 1) for backend in rule.get("backendRefs", ())}
+    total = sum(weights.values())
+    return weights.get(service, 0) / total if total else 0.0
+
+
+def _version(obj: Json) -> int:
+    return int(obj["metadata"]["resourceVersion"])

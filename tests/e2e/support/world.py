@@ -1,0 +1,127 @@
+"""The world that end-to-end tests share: one hub with traffic, Sluice as manifests/base installs it, two replicas.
+
+Tests keep apart by name: each makes apps in namespaces and on hosts of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from e2e.support.app import App
+from e2e.support.waiting import until
+from installation import PROBERS, Operator, install
+from testbed import Cluster, DataPlane, Testbed
+from testbed.processes import session
+
+RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
+_ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class World:
+    """A hub with a data plane, and the replicas of the operator.
+
+    Attributes:
+        testbed: the clusters.
+        operators: every replica, as its ServiceAccount; which one leads may change.
+        kubeconfig: of the user RELEASER.
+    """
+
+    testbed: Testbed
+    operators: tuple[Operator, ...]
+    kubeconfig: Path
+
+    @property
+    def hub(self) -> Cluster:
+        """The one cluster."""
+        return self.testbed.hub
+
+    @property
+    def data_plane(self) -> DataPlane:
+        """The hub's."""
+        return self.testbed.data_plane
+
+    def leader(self) -> Operator:
+        """The replica that holds the Lease; waits until one does."""
+        return until(lambda: next((one for one in self.operators if one.leads()), None), "a leader")
+
+    def app(self, name: str = "checkout") -> App:
+        """An app nobody else knows: ``name`` in a namespace and on a host of its own. Call :meth:`App.deploy` next."""
+        number = next(_numbers)
+        return App(self.hub, self.data_plane, namespace=f"e2e-{number}", name=name, host=f"{name}-{number}.example")
+
+    def sluice(self, *arguments: str) -> Done:
+        """Run the command line tool as the user RELEASER, with ``--kubeconfig`` appended, and return how it ended."""
+        command = [sys.executable, "-m", "sluice", *arguments, "--kubeconfig", str(self.kubeconfig)]
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def log_about(self, app: App, lines: int = 25) -> str:
+        """The end of what the replicas logged about an app."""
+        told = [
+            (_time_of(line), f"{operator.name}: {line}")
+            for operator in self.operators
+            for line in operator.log.splitlines()
+            if f"{app.namespace}/" in line
+        ]
+        return "\n".join(line for _, line in sorted(told)[-lines:])
+
+
+def _time_of(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    return str(entry.get("time", ""))
+
+
+@contextmanager
+def world(replicas: int = 2) -> Iterator[World]:
+    """Start all of it, and end all of it."""
+    users: dict[str, list[str]] = {name: [] for name in (*PROBERS, RELEASER)}
+    with Testbed(clusters=1, data_plane=True, users=users) as testbed:
+        hub = testbed.hub
+        install(hub)
+        hub.apply(yaml.safe_dump_all([_binding(role) for role in _ROLES]))
+        kubeconfig = hub.kubeconfig_for_token(hub.user_token(RELEASER), session().folder / f"{RELEASER}.kubeconfig")
+        prometheus = testbed.data_plane.prometheus_url
+        operators = tuple(Operator(hub, prometheus, name=f"operator-{number}") for number in range(replicas))
+        for operator in operators:
+            operator.start(ready=False)
+        for operator in operators:
+            hub.wait(operator.ready, 60, f"{operator.name} to be ready")
+        yield World(testbed, operators, kubeconfig)
+        for operator in operators:
+            operator.stop()
+        hub.client.close()
+
+
+def _binding(role: str) -> dict[str, object]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"{RELEASER}-{role}"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "User", "name": RELEASER}],
+    }

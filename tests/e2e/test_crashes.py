@@ -1,0 +1,264 @@
+"""The operator dies, is paused, is away, or loses the API server: runs go on, nothing beyond the plan."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from e2e.outages import outage
+from e2e.recorder import Recorder
+from e2e.support.app import App
+from e2e.support.manifests import background, canary, error_rate, pause, weight
+from e2e.support.waiting import until
+from e2e.support.world import World
+from installation import Operator
+
+log = logging.getLogger(__name__)
+LEASE_SECONDS = 3
+KILLS = 10
+MOST_LIFE_SECONDS = 0.8  # of an operator that leads, before it is killed
+OUTAGE_SECONDS = 5.0
+SLACK_SECONDS = 2.0  # two busy cores
+
+
+@pytest.fixture(scope="module")
+def replicas(world: World) -> Iterator[tuple[Operator, Operator]]:
+    """The world's two replicas with a short lease, for this module."""
+    usual = [list(operator.arguments) for operator in world.operators]
+    for operator, arguments in zip(world.operators, usual, strict=True):
+        operator.stop()
+        operator.arguments = [*arguments, "--lease-seconds", str(LEASE_SECONDS)]
+    yield world.operators[0], world.operators[1]
+    for operator, arguments in zip(world.operators, usual, strict=True):
+        operator.stop()
+        operator.arguments = arguments
+        operator.start(ready=False)
+    for operator in world.operators:
+        world.hub.wait(operator.ready, 60, f"{operator.name} to be ready")
+    world.leader()
+
+
+@pytest.fixture
+def both(replicas: tuple[Operator, Operator]) -> Iterator[tuple[Operator, Operator]]:
+    """(leader, warm follower), both running; both are stopped at the end."""
+    for operator in replicas:
+        operator.start(ready=False)
+    until(lambda: all(operator.ready() for operator in replicas), "both replicas to be ready", 60)
+    leader = until(lambda: next((one for one in replicas if one.leads()), None), "a leader")
+    yield leader, next(one for one in replicas if one is not leader)
+    for operator in replicas:
+        operator.stop()
+
+
+@pytest.fixture
+def only(replicas: tuple[Operator, Operator]) -> Iterator[Operator]:
+    """The only replica, which keeps its name over restarts as a pod does; not yet started."""
+    operator = replicas[0]
+    before = operator.arguments
+    operator.arguments = [*before, "--identity", "the-only-one"]
+    yield operator
+    operator.stop()
+    operator.arguments = before
+
+
+def pass_time(until_monotonic: float, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Come back when that moment has passed; `meanwhile` is called again and again."""
+
+    def passed() -> bool:
+        meanwhile()
+        return time.monotonic() >= until_monotonic
+
+    until(passed, "a moment to pass", timeout=until_monotonic - time.monotonic() + 10)
+
+
+def engage(app: App, reason: str) -> None:
+    """Engage the app's KillSwitch `stop`."""
+    patch = {"spec": {"engaged": True, "reason": reason}}
+    app.kubectl("patch", "killswitch", "stop", "--type=merge", "-p", json.dumps(patch))
+
+
+@pytest.mark.timeout(240)
+def test_ten_crashes_of_the_only_replica(only: Operator, app: App) -> None:
+    """Killed at ten random moments of a run and started each time, it converges: every share once, in order."""
+    seed = int(os.environ.get("SLUICE_CRASH_SEED") or random.SystemRandom().randrange(2**32))
+    log.warning("SLUICE_CRASH_SEED=%d repeats these moments", seed)
+    draw = random.Random(seed)
+    steps = [step for share in (5, 25, 50) for step in (weight(share), pause("8s"))]
+    app.deploy()
+    only.start()
+    app.manage(canary(*steps, weight(100), pause("8s")), analysis=background(error_rate()))
+    seen = []
+    with app.steady(rate=150), Recorder(app) as record:
+        app.release()
+        for number in range(KILLS):
+            until(only.leads, "it to lead", 30)
+            pass_time(time.monotonic() + draw.uniform(0.0, MOST_LIFE_SECONDS))
+            only.kill()
+            seen.append(app.status["message"])
+            ended = app.run(1).get("status", {}).get("outcome")
+            assert ended is None, f"the run was over before crash {number + 1}: {seen}"
+            only.start(ready=False)
+        log.warning("crashed in: %s", "; ".join(seen))
+        app.wait_phase("Healthy", timeout=60)
+        app.wait_weight("100%")
+        app.only("v2")
+        record.catch_up()
+    record.check_plan(0, 5, 25, 50, 100)
+    record.check_intended()
+    record.check_audit()
+    assert app.run(1)["status"]["outcome"] == "Completed"
+    runs = json.loads(app.kubectl("get", "rolloutruns", "-o", "json"))["items"]
+    assert len(runs) == 1, "a crash began a second run"
+
+
+def test_a_warm_follower_takes_over_within_the_lease(both: tuple[Operator, Operator], app: App) -> None:
+    """The leader is killed in mid-run: the follower leads within the lease's time, and the run goes on from there."""
+    leader, follower = both
+    app.deploy().manage(canary(weight(10), pause("1s"), weight(50), pause("1s")))
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("10%")
+        leader.kill()
+        killed_at = time.monotonic()
+        until(follower.leads, "the follower to lead")
+        seconds = time.monotonic() - killed_at
+        app.wait_phase("Healthy")
+        app.only("v2")
+        record.catch_up()
+    log.warning("the follower took over after %.2f s", seconds)
+    assert seconds <= LEASE_SECONDS + SLACK_SECONDS
+    record.check_plan(0, 10, 50, 100)
+    record.check_intended()
+    record.check_audit()
+
+
+def test_a_leader_that_is_told_to_stop_hands_over_at_once(both: tuple[Operator, Operator], app: App) -> None:
+    """SIGTERM in mid-run: the follower leads within a second, without waiting for the lease to run out."""
+    leader, follower = both
+    app.deploy().manage(canary(weight(10), pause("1s"), weight(50), pause("1s")))
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("10%")
+        os.kill(leader.pid, signal.SIGTERM)
+        told_at = time.monotonic()
+        until(follower.leads, "the follower to lead")
+        seconds = time.monotonic() - told_at
+        app.wait_phase("Healthy")
+        record.catch_up()
+    log.warning("the follower took over after %.2f s", seconds)
+    assert seconds < LEASE_SECONDS / 2, "it waited for the lease to run out, though that was released"
+    record.check_plan(0, 10, 50, 100)
+    record.check_audit()
+
+
+def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(both: tuple[Operator, Operator], app: App) -> None:
+    """Past its lease it still believes in a share that another replica took away since: it must not write it."""
+    leader, follower = both
+    app.deploy().manage(canary(weight(20), pause(f"{LEASE_SECONDS + 6}s"), weight(100), pause()))
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("20%")
+        ends_at = time.monotonic() + LEASE_SECONDS + 6
+        app.wait_step(2)
+        os.kill(leader.pid, signal.SIGSTOP)
+        try:
+            until(follower.leads, "the follower to lead", LEASE_SECONDS + 10)
+            engage(app, "incident 12")
+            app.wait_phase("Killed")
+            app.wait_weight("0%")
+            record.catch_up()
+            written = len(record.route_versions)
+            pass_time(ends_at + 1)  # by now, all that it knows says: go to 100 %
+        finally:
+            os.kill(leader.pid, signal.SIGCONT)
+        until(lambda: "no longer leading" in leader.log, "it to see that it does not lead")
+        until(lambda: not leader.leads() and follower.leads(), "the follower to stay the leader")
+        engaged = f"/apis/sluice.dev/v1alpha1/namespaces/{app.namespace}/killswitches/stop"
+        until(lambda: app.hub.get(engaged)["status"]["state"] == "Engaged", "the switch to be Engaged")
+        assert app.status["phase"] == "Killed"
+        app.only("v1")
+        record.catch_up()
+    record.check_plan(0, 20, 0)
+    ours = [status for status in app.route()["metadata"]["managedFields"] if status["manager"] == "sluice"]
+    assert ours
+    assert app.weights()[app.green] == 0
+    assert len(record.route_versions) - written <= 2, "more than Contour's statuses was written to the route"
+    record.check_audit()
+
+
+def test_a_run_goes_on_after_the_api_server_was_away(both: tuple[Operator, Operator], app: App) -> None:
+    """Nothing is exposed beyond the plan while or after the API server is down for longer than the lease."""
+    app.deploy().manage(canary(weight(10), pause("2s"), weight(50), pause("2s")))
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("10%")
+        with outage(app.hub):
+            pass_time(time.monotonic() + OUTAGE_SECONDS)
+        until(lambda: any(operator.leads() for operator in both), "a leader")
+        app.wait_phase("Healthy", timeout=60)
+        app.only("v2")
+        record.catch_up()
+    assert all(operator.ready() for operator in both), "a replica did not live through the outage"
+    record.check_plan(0, 10, 50, 100)
+    record.check_intended()
+    record.check_audit()
+
+
+def test_a_switch_engaged_while_nobody_ran_is_obeyed_first(only: Operator, app: App) -> None:
+    """The next operator's first write of all takes the candidate's traffic away."""
+    app.deploy()
+    only.start()
+    app.manage(canary(weight(50), pause()))
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("50%")
+        app.wait_step(2)
+        only.kill()
+        engage(app, "nobody watches")
+        record.catch_up()
+        before = record.rollout_versions[-1]
+        only.start()
+        status = app.wait_phase("Killed")
+        assert "nobody watches" in status["message"]
+        app.wait_weight("0%")
+        app.only("v1")
+        record.catch_up()
+    record.check_plan(0, 50, 0)
+    later = [version for version in record.rollout_versions if version > before]
+    assert record.shares[-1].version < later[0], "the status was written before the route"
+    record.check_audit()
+
+
+def test_a_lone_leader_leads_again_after_it_was_paused(only: Operator, app: App) -> None:
+    """It wakes past its lease with work that is due, sees that it may not write, takes the Lease back, and goes on."""
+    app.deploy()
+    only.start()
+    app.manage(canary(weight(20), pause("1s"), weight(50), pause()))
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    with app.steady(), Recorder(app) as record:
+        app.release()
+        app.wait_weight("20%")
+        app.wait_step(2)
+        os.kill(only.pid, signal.SIGSTOP)
+        try:
+            pass_time(time.monotonic() + LEASE_SECONDS + 1)
+        finally:
+            os.kill(only.pid, signal.SIGCONT)
+        app.wait_weight("50%")
+        app.wait_step(4)
+        engage(app, "it must listen again")
+        app.wait_phase("Killed")
+        app.wait_weight("0%")
+        assert only.ready()
+        record.catch_up()
+    record.check_plan(0, 20, 50, 0)
+    record.check_audit()

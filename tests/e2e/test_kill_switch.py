@@ -1,0 +1,175 @@
+"""Kill switches under load: the candidate's traffic ends at once, nobody else's does, and going on is deliberate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from e2e.support.app import SLUICE, App, Json, unix_time
+from e2e.support.fixtures import MakeApp
+from e2e.support.manifests import canary, pause, weight
+from e2e.support.waiting import until
+from e2e.support.world import World
+
+SOON_SECONDS = 2.0  # two busy cores; what a kill takes is measured by `make bench-kill`
+HALF = canary(weight(50), pause())
+
+
+def engage(app: App, reason: str, name: str = "stop") -> float:
+    """`kubectl patch` of an armed switch; returns when the API server had answered, in Unix time."""
+    patch = {"spec": {"engaged": True, "reason": reason}}
+    app.kubectl("patch", "killswitch", name, "--type=merge", "-p", json.dumps(patch))
+    return time.time()
+
+
+def release(app: App, why: str, name: str = "stop") -> None:
+    """`kubectl patch` of an engaged switch."""
+    patch = {"spec": {"engaged": False, "releaseReason": why}}
+    app.kubectl("patch", "killswitch", name, "--type=merge", "-p", json.dumps(patch))
+
+
+def switch(app: App, name: str = "stop") -> Json:
+    """The status of a switch."""
+    found: Json = app.hub.get(f"{SLUICE}/namespaces/{app.namespace}/killswitches/{name}").get("status", {})
+    return found
+
+
+@pytest.fixture
+def at_half(make_app: MakeApp) -> Callable[..., App]:
+    """Makes apps whose candidate has half of the traffic."""
+
+    def make(name: str = "checkout", namespace_labels: dict[str, str] | None = None) -> App:
+        app = make_app(name).deploy(namespace_labels=namespace_labels).manage(HALF)
+        app.release()
+        app.wait_weight("50%")
+        return app
+
+    return make
+
+
+def test_divert_ends_the_candidates_traffic_at_once(world: World, at_half: Callable[..., App]) -> None:
+    """One `kubectl patch`: no candidate request soon after; who and why on the Rollout; another namespace goes on."""
+    app, other = at_half(), at_half("neighbour")
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    with app.steady(rate=300) as load, other.steady(rate=100):
+        load.wait_for_version("v2")
+        answered_at = engage(app, "5xx on checkout")
+        status = app.wait_phase("Killed")
+        app.wait_weight("0%")
+        app.only("v1", 1_000)
+        for told in (status["message"], app.condition("Killed")["message"]):
+            assert f"killed by KillSwitch {app.namespace}/stop, engaged by admin: 5xx on checkout" in told
+        app.wait_event("KilledBySwitch", "engaged by admin", "5xx on checkout")
+        entry = next(entry for entry in app.audit() if entry["reason"] == "KilledBySwitch")
+        assert entry["actor"] == "admin"
+        until(lambda: switch(app).get("state") == "Engaged", "the switch to be Engaged")
+        assert switch(app)["affected"]["rollouts"] == 1
+
+        other.check_share("v2", 0.5)
+        assert other.status["phase"] == "Paused"
+
+        done = world.sluice("release", "-n", app.namespace, "--reason", "fixed in v2")
+        assert done.code == 0, done
+        until(lambda: switch(app).get("state") == "Armed", "the switch to be Armed")
+        assert app.wait_phase("Killed")["revision"]["number"] == 1
+        app.do("Retry")
+        app.wait_weight("50%")
+        app.do("Promote")
+        app.wait_phase("Healthy")
+        app.only("v2")
+    retried_at = unix_time(app.run(2)["metadata"]["creationTimestamp"])
+    late = load.requests.between(answered_at + SOON_SECONDS, retried_at).of("v2")
+    assert not late, f"v2 answered {len(late)} requests after the kill"
+
+
+def test_hold_freezes_and_release_resumes(make_app: MakeApp) -> None:
+    """A Hold leaves the share where it is, for as long as it is engaged; released, the run ends by itself."""
+    app = make_app().deploy().manage(canary(weight(20), pause("3s"), weight(60), pause("1s")))
+    app.apply("KillSwitch", "stop", {"effect": "Hold"})
+    with app.steady():
+        app.release()
+        app.wait_step(2)
+        engage(app, "database maintenance")
+        app.wait_condition("Paused", "True", "HeldBySwitch")
+        assert "(Hold) by admin: database maintenance; goes on when it is released" in app.wait_message("is engaged")
+        until(lambda: app.age_of_step() > 5, "more than the pause to pass")
+        app.check_share("v2", 0.2)
+        assert app.status["step"]["index"] == 2
+        release(app, "maintenance is over")
+        app.wait_phase("Healthy")
+        app.only("v2")
+
+
+def test_a_new_run_waits_while_a_switch_is_engaged(make_app: MakeApp) -> None:
+    """Nothing starts under an engaged switch; once released, what was asked for begins by itself."""
+    app = make_app().deploy().manage(canary(weight(50), pause("1s")))
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    with app.steady() as load:
+        engage(app, "incident 7")
+        until(lambda: switch(app).get("state") == "Engaged", "the switch to be Engaged")
+        app.release()
+        app.wait_message("revision v2 waits")
+        status = app.wait_phase("Paused")
+        assert "incident 7" in status["message"]
+        assert "revision" not in status
+        assert not load.snapshot().of("v2")
+        release(app, "incident 7 is closed")
+        app.wait_phase("Healthy")
+        app.only("v2")
+
+
+def test_a_selector_narrows_a_switch(make_app: MakeApp) -> None:
+    """Of one namespace's Rollouts only those with the labels are killed."""
+    app = make_app().deploy().labelled(tier="ai").manage(HALF)
+    app.release()
+    app.wait_weight("50%")
+    app.apply("KillSwitch", "stop", {"scope": {"selector": {"matchLabels": {"tier": "web"}}}})
+    app.apply("KillSwitch", "ai", {"scope": {"selector": {"matchLabels": {"tier": "ai"}}}})
+    with app.steady():
+        engage(app, "web is down")
+        until(lambda: switch(app).get("state") == "Engaged", "the switch to be Engaged")
+        assert app.status["phase"] == "Paused"
+        assert app.share() == 0.5
+        engage(app, "models answer nonsense", name="ai")
+        app.wait_phase("Killed")
+        app.only("v1")
+
+
+@pytest.fixture
+def cluster_switch(world: World) -> Iterator[str]:
+    """The name of a ClusterKillSwitch that is gone after the test."""
+    name = "everywhere-prod"
+    yield name
+    path = f"{SLUICE}/clusterkillswitches/{name}"
+    world.hub.request(
+        "PATCH", path, {"spec": {"engaged": False, "releaseReason": "test over"}}, "application/merge-patch+json"
+    )
+    world.hub.request("DELETE", path)
+
+
+def test_a_cluster_switch_reaches_the_namespaces_it_selects(
+    world: World, at_half: Callable[..., App], cluster_switch: str
+) -> None:
+    """`sluice kill --cluster --namespaces`: every Rollout of those namespaces is killed, and no other."""
+    one, two, dev = (
+        at_half(name, namespace_labels={"stage": stage})
+        for name, stage in (("one", "e2e-prod"), ("two", "e2e-prod"), ("three", "e2e-dev"))
+    )
+    with one.steady(rate=50), two.steady(rate=50), dev.steady(rate=50):
+        done = world.sluice(
+            "kill", cluster_switch, "--cluster", "--namespaces", "stage=e2e-prod", "--reason", "bad base image"
+        )
+        assert done.code == 0, done
+        for app in (one, two):
+            assert "bad base image" in app.wait_phase("Killed")["message"]
+            app.wait_weight("0%")
+            app.only("v1")
+        dev.check_share("v2", 0.5)
+        assert dev.status["phase"] == "Paused"
+        status = world.hub.get(f"{SLUICE}/clusterkillswitches/{cluster_switch}")["status"]
+        assert (status["state"], status["affected"]["rollouts"]) == ("Engaged", 2)
+        released = world.sluice("release", cluster_switch, "--cluster", "--reason", "rebuilt")
+        assert released.code == 0, released

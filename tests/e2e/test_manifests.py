@@ -1,0 +1,221 @@
+"""What the repository tells people to apply and to type: samples live, YAML and commands are valid."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import pytest
+import yaml
+
+from e2e.support.app import MERGE, SLUICE, App, Json
+from e2e.support.fixtures import show
+from e2e.support.waiting import until
+from e2e.support.world import World
+from installation import ROOT
+from sluice.cli.main import cli
+from testbed import Cluster, apps
+
+NAMESPACE = "shop"  # what samples and documents name
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("[mc]*/*.yaml"))
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/[!ra]*/*.md")), *sorted(ROOT.glob("docs/runbooks/*.md"))]
+PLACEHOLDERS = {
+    "NAMESPACE": NAMESPACE,
+    "NAME": "checkout",
+    "ROUTE": "checkout",
+    "SELECTOR": '{"app":"checkout","slot":"blue"}',
+    "HOLDER": "sluice-0",
+    "WHY": "drill",
+    "WHAT WAS MENDED": "drill is over",
+}
+_FENCED = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
+
+
+def objects(kind: str = "") -> list[Json]:
+    """The samples' objects, all or of one kind."""
+    found = [made for path in SAMPLES for made in yaml.safe_load_all(path.read_text())]
+    return [made for made in found if kind in {"", made["kind"]}]
+
+
+def surroundings(rollout: Json) -> list[Json]:
+    """The Services, Deployments and routes that a sample Rollout speaks of, with all traffic on blue."""
+    name, spec = rollout["metadata"]["name"], rollout["spec"]
+    made = list(yaml.safe_load_all(apps.two_slots(NAMESPACE, name, "", replicas=1, route=None, grace_seconds=1)))
+    services = spec["workload"]["services"]
+    for number, route in enumerate(spec["traffic"].get("routes", ())):
+        weights = {services["blue"]: 100, services["green"]: 0}
+        host, kind = f"{name}-{number}.shop.example", route.get("kind", "HTTPRoute")
+        made.append(apps.weighted_route(NAMESPACE, route["name"], host, weights, kind=kind))
+    switched = spec["traffic"].get("service", {})
+    for field, slot in (("active", "blue"), ("preview", "green")):
+        if field in switched:
+            made.append(apps.service(NAMESPACE, switched[field], name, slot))
+    return made
+
+
+@pytest.fixture(scope="module")
+def shop(world: World) -> Iterator[Cluster]:
+    """The namespace of the samples, with what they speak of; it and all cluster-wide samples are gone at the end."""
+    hub = world.hub
+    rollouts = objects("Rollout")
+    hub.apply(yaml.safe_dump_all([made for rollout in rollouts for made in surroundings(rollout)]))
+    for rollout in rollouts:
+        app = sample_app(world, rollout)
+        for service in (app.blue, app.green):
+            app.wait_endpoints(service, 1)
+    yield hub
+    for switch in objects("ClusterKillSwitch"):
+        path = f"{SLUICE}/clusterkillswitches/{switch['metadata']['name']}"
+        hub.request("PATCH", path, {"spec": {"engaged": False, "releaseReason": "samples were seen"}}, MERGE)
+        hub.request("DELETE", path)
+    for template in objects("ClusterAnalysisTemplate"):
+        hub.request("DELETE", f"{SLUICE}/clusteranalysistemplates/{template['metadata']['name']}")
+    hub.request("DELETE", f"{SLUICE}/namespaces/{NAMESPACE}/rollouts")
+    hub.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+
+
+def sample_app(world: World, rollout: Json) -> App:
+    """The app of a sample Rollout."""
+    return App(world.hub, world.data_plane, namespace=NAMESPACE, name=rollout["metadata"]["name"], host="")
+
+
+# ------------------------------------------------------------------------------------------ samples
+
+
+def test_every_sample_lives(world: World, shop: Cluster, request: pytest.FixtureRequest) -> None:
+    """Applied as they are, in the order of their kinds: Rollouts are adopted and start their runs, switches act."""
+    order = ("AnalysisTemplate", "ClusterAnalysisTemplate", "Rollout", "KillSwitch", "RolloutAction")
+    switches = objects("ClusterKillSwitch")
+    shop.apply(yaml.safe_dump_all([made for kind in order for made in objects(kind)]))
+    for rollout in objects("Rollout"):
+        app = sample_app(world, rollout)
+        show(request.node, world, app)
+        status = app.wait_phase("Healthy", "Progressing", "Paused", "Aborted")
+        assert not app.condition("Stalled"), app.condition("Stalled")
+        begun = status.get("revision", {}).get("number", 0)
+        assert begun == (0 if rollout["spec"]["workload"]["active"] == "blue" else 1), status
+    for action in objects("RolloutAction"):
+        path = f"{SLUICE}/namespaces/{NAMESPACE}/rolloutactions/{action['metadata']['name']}"
+        until(partial(status_of, shop, path, "phase"), f"an answer to {path}")
+    shop.apply(yaml.safe_dump_all(switches))
+    for switch in switches:
+        path = f"{SLUICE}/clusterkillswitches/{switch['metadata']['name']}"
+        engaged = bool(switch["spec"].get("engaged"))
+        until(partial(status_of, shop, path, "effectiveAt" if engaged else "state"), f"{path} to be in force")
+        assert status_of(shop, path, "state") == ("Engaged" if engaged else "Armed")
+
+
+def status_of(cluster: Cluster, path: str, field: str) -> str:
+    """A field of an object's status; empty before it is there."""
+    return str(cluster.get(path).get("status", {}).get(field, ""))
+
+
+# ------------------------------------------------------------------------------------------ documents
+
+
+def fenced_yaml() -> list[tuple[str, str]]:
+    """(document, YAML) of every fenced block that is a whole object; settings of other programs are not ours to try."""
+    blocks = [(path, block) for path in DOCUMENTS for block in _FENCED.findall(path.read_text())]
+    return [(str(path.relative_to(ROOT)), block) for path, block in blocks if block.startswith("apiVersion:")]
+
+
+def indented(path: Path) -> Iterator[str]:
+    """Every indented block of a document, without the indentation and outside of fenced blocks."""
+    for block in _INDENTED.findall(re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)):
+        yield "\n".join(line[4:] for line in block.splitlines())
+
+
+def commands(program: str) -> list[tuple[str, list[str]]]:
+    """(document, words) of every command of a program, with placeholders filled in."""
+    found = []
+    for path in DOCUMENTS:
+        for block in indented(path):
+            for line in joined(block):
+                text = line.removeprefix("$ ")
+                for placeholder, value in PLACEHOLDERS.items():
+                    text = re.sub(rf"\b{placeholder}\b", value, text)
+                if text.startswith(f"{program} "):
+                    found.append((str(path.relative_to(ROOT)), shlex.split(text, comments=True)[1:]))
+    return found
+
+
+def joined(block: str) -> Iterator[str]:
+    """The lines of a block; those that a quote goes on over are one."""
+    line = ""
+    for part in block.splitlines():
+        line = f"{line}\n{part}" if line else part
+        if line.count("'") % 2 == 0:
+            yield line
+            line = ""
+
+
+def identity(value: object) -> str:
+    """How a parametrised test is called."""
+    return value if isinstance(value, str) and "\n" not in value else ""
+
+
+@pytest.mark.parametrize("document, block", fenced_yaml(), ids=identity)
+def test_the_yaml_of_a_document_is_accepted(shop: Cluster, document: str, block: str) -> None:
+    """As written, by the API server with its policies."""
+    shop.kubectl("apply", "--dry-run=server", "-f", "-", input=block)
+
+
+def fragments() -> list[tuple[str, Json]]:
+    """(document, part of a Rollout) of every indented block that begins with `spec:`."""
+    blocks = [(path, block) for path in DOCUMENTS for block in indented(path) if block.startswith("spec:")]
+    return [(str(path.relative_to(ROOT)), yaml.safe_load(block)) for path, block in blocks]
+
+
+@pytest.mark.parametrize("document, fragment", fragments(), ids=identity)
+def test_a_fragment_of_a_rollout_is_accepted(shop: Cluster, document: str, fragment: Json) -> None:
+    """In the smallest canary, where it belongs."""
+    whole = copy.deepcopy(next(made for made in objects("Rollout") if made["metadata"]["name"] == "checkout"))
+    whole["spec"] |= fragment["spec"]
+    shop.kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(whole))
+
+
+def test_the_kubectl_commands_of_the_documents_work(shop: Cluster) -> None:
+    """Each as written, one after the other; what writes, with `--dry-run=server`."""
+    found = commands("kubectl")
+    assert len(found) >= 8, found
+    shop.apply(ROOT / "manifests" / "samples" / "minimal" / "kill-switch.yaml")
+    shop.apply(yaml.safe_dump(apps.service(NAMESPACE, "checkout", "checkout", "blue")))
+    for document, words in found:
+        if any("releaseReason" in word for word in words):
+            engage = '{"spec":{"engaged":true,"reason":"to be released"}}'
+            shop.kubectl("patch", "killswitch", "stop", "-n", NAMESPACE, "--type=merge", "-p", engage)
+        here = [str(ROOT / word) if "/" in word and (ROOT / word).exists() else word for word in words]
+        dry = [] if words[0] == "get" else ["--dry-run=server"]
+        answer = shop.kubectl(*here, *dry, check=False)
+        assert "rror" not in answer, f"{document}: kubectl {shlex.join(words)}: {answer}"
+    release = '{"spec":{"engaged":false,"releaseReason":"documents were read"}}'
+    shop.kubectl("patch", "killswitch", "stop", "-n", NAMESPACE, "--type=merge", "-p", release)
+
+
+def test_the_sluice_commands_of_the_documents_parse() -> None:
+    """Every subcommand, option and argument in the documents exists."""
+    found = commands("sluice")
+    assert len(found) >= 8, found
+    for document, words in found:
+        subcommand = cast("dict[str, click.Command]", cast("Any", cli).commands).get(words[0])
+        assert subcommand is not None, f"{document}: sluice {shlex.join(words)}"
+        try:
+            subcommand.make_context(words[0], list(words[1:]))
+        except click.UsageError as error:
+            pytest.fail(f"{document}: sluice {shlex.join(words)}: {error.format_message()}")
+
+
+def test_every_document_is_looked_at() -> None:
+    """The patterns above still find what is written."""
+    assert {path.parent.name for path in DOCUMENTS} >= {"guides", "concepts", "runbooks"}
+    assert len(fenced_yaml()) >= 3
+    assert list(itertools.chain(*map(indented, DOCUMENTS)))
+    assert {made["kind"] for made in objects()} >= {"Rollout", "KillSwitch", "RolloutAction", "AnalysisTemplate"}

@@ -1,0 +1,85 @@
+"""What an API server's answers mean."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.adapters.kube.failures import failure_of
+from sluice.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
+
+# As kube-apiserver 1.36 answers a JSON Patch whose test failed.
+DOES_NOT_APPLY = {
+    "kind": "Status",
+    "message": "the server rejected our request due to an error in our request",
+    "reason": "Invalid",
+    "details": {},
+    "code": 422,
+}
+INVALID = {
+    "message": 'Service "a" is invalid: spec.ports[0].port: Invalid value: 0',
+    "reason": "Invalid",
+    "details": {"name": "a", "causes": [{"reason": "FieldValueInvalid"}]},
+}
+
+
+def failure(status: int, body: Any, *, json_patch: bool = False, headers: Any = None) -> Exception:
+    """The exception for an answer."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return failure_of(status, headers or {}, raw, "patch HTTPRoute shop/web", json_patch=json_patch)
+
+
+@pytest.mark.parametrize(
+    "status, body, json_patch, expected",
+    [
+        (401, {"message": "Unauthorized"}, False, Forbidden),
+        (403, {"message": "no"}, False, Forbidden),
+        (404, {"message": "not found"}, False, NotFound),
+        (410, {"message": "expired"}, False, NotFound),
+        (409, {"message": "the object has been modified"}, False, Conflict),
+        (422, DOES_NOT_APPLY, True, Conflict),
+        (422, DOES_NOT_APPLY, False, Rejected),
+        (422, INVALID, True, Rejected),
+        (422, {"message": "admission webhook denied the request"}, True, Rejected),
+        (400, {"message": "bad"}, False, Rejected),
+        (413, b"<html>too large</html>", False, Rejected),
+        (429, {}, False, Unavailable),
+        (500, b"", False, Unavailable),
+        (503, b"upstream connect error", False, Unavailable),
+        (302, b"", False, Unavailable),
+    ],
+)
+def test_statuses(status: int, body: Any, json_patch: bool, expected: type[Exception]) -> None:
+    """Each status becomes the exception with its retry meaning."""
+    assert type(failure(status, body, json_patch=json_patch)) is expected
+
+
+def test_messages_say_what_and_are_short() -> None:
+    """The message names the request, and quotes the server on one line of bounded length."""
+    text = str(failure(400, {"message": "line one\nline two " + "x" * 10_000}))
+    assert text.startswith("patch HTTPRoute shop/web: the API server answered 400: line one line two")
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"[1,2]", b'{"message": {"a": 1}, "details": [7]}', b"null"])
+def test_nonsense_is_survived(body: bytes) -> None:
+    """A proxy's page or a broken body is no reason to fail otherwise."""
+    assert isinstance(failure(503, body), Unavailable)
+
+
+@pytest.mark.parametrize(
+    "headers, body, seconds",
+    [
+        ({"Retry-After": "7"}, {}, 7.0),
+        ({}, {"details": {"retryAfterSeconds": 3}}, 3.0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}, 0.0),
+        ({"Retry-After": "-5"}, {}, 0.0),
+        ({"Retry-After": "1e9"}, {}, 300.0),
+        ({"Retry-After": "nan"}, {}, 0.0),
+    ],
+)
+def test_the_servers_wish(headers: dict[str, str], body: Any, seconds: float) -> None:
+    """Retry-After is kept within bounds."""
+    error = failure(429, body, headers=headers)
+    assert isinstance(error, Unavailable)
+    assert error.retry_after_seconds == seconds

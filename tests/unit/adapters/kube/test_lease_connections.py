@@ -1,0 +1,51 @@
+"""The Lease's renewals keep the connections open on which kills will go."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sluice.adapters.clock import SystemClock
+from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
+from sluice.adapters.kube.lease import LeaseElector, LeaseTimes
+from sluice.adapters.kube.transport import Timeouts
+from unit.adapters.kube.server import Gate, serving
+
+CONNECTIONS = 4
+TIMES = LeaseTimes(duration=2.0, renew=0.05, retry=0.02, margin=0.4, request=1.0)
+
+
+async def test_renewals_take_the_warm_connections_in_turn(tmp_path: Path) -> None:
+    """Each goes over the connection that was idle longest, so that none of them is closed for being idle."""
+    warmed: set[object] = set()
+    renewed: list[object] = []
+    lease: dict[str, Any] = {"metadata": {"name": "sluice", "resourceVersion": "1"}, "spec": {"holderIdentity": ""}}
+    all_open, enough = Gate(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/version":
+            warmed.add(request.transport)
+            if len(warmed) < CONNECTIONS:
+                await all_open.hold()
+            all_open.open()
+        elif request.method == "PATCH":
+            lease["spec"] |= (await request.json())["spec"]
+            renewed.append(request.transport)
+            if len(renewed) > CONNECTIONS:
+                enough.set()
+        return web.json_response(lease)
+
+    async with serving(tmp_path, Timeouts(connect=1.0, normal=1.0, kill=1.0)) as server:
+        server.handler = answer
+        await server.transport.warm(CONNECTIONS)
+        cluster = KubeCluster(server.transport, AlwaysLeader())
+        elector = LeaseElector(cluster, "sluice-system", "sluice", "one", clock=SystemClock(), times=TIMES)
+        running = asyncio.create_task(elector.run(lambda: None, lambda: None))
+        async with asyncio.timeout(5.0):
+            await enough.wait()
+        elector.stop()
+        await running
+    assert set(renewed[:CONNECTIONS]) == warmed

@@ -1,0 +1,122 @@
+"""The audit chain: bounded, told once, and broken by whatever is changed in it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.api.rollout import Audit
+from sluice.decide.audit import MAX_BYTES, MAX_ENTRIES, Telling, append, broken_at, entry_id, has
+from unit.decide.observed import NOW
+
+
+def telling(number: int, message: str = "green to 10%", **fields: Any) -> Telling:
+    """Something to tell."""
+    given: dict[str, Any] = {
+        "identity": entry_id("uid", number, "", "step-1"),
+        "stage": "Intended",
+        "action": "step-1",
+        "actor": "sluice",
+        "reason": "WeightChanged",
+        "message": message,
+    }
+    return Telling(**given | fields)
+
+
+def chain(count: int, message: str = "green to 10%") -> Audit:
+    """So many entries."""
+    audit = Audit()
+    for number in range(count):
+        audit = append(audit, telling(number, message), NOW + timedelta(seconds=number))
+    return audit
+
+
+def test_each_entry_continues_the_one_before() -> None:
+    """Numbered from 1; the head is the newest entry's hash; it reads back the same from the status."""
+    audit = chain(3)
+    assert [entry.seq for entry in audit.entries] == [1, 2, 3]
+    assert (audit.seq, audit.head) == (3, audit.entries[-1].hash)
+    assert Audit.parse(audit.dump(), "audit") == audit
+    assert broken_at(Audit.parse(json.loads(json.dumps(audit.dump())), "audit")) is None
+
+
+def test_what_is_told_is_not_told_again() -> None:
+    """The same identity and stage; the other stage is another entry."""
+    audit = chain(1)
+    assert append(audit, telling(0), NOW) is audit
+    seen = append(audit, telling(0, stage="Observed"), NOW)
+    assert [entry.stage for entry in seen.entries] == ["Intended", "Observed"]
+    assert has(audit, entry_id("uid", 0, "", "step-1"), "Intended")
+    assert not has(audit, entry_id("uid", 0, "", "step-1"), "Observed")
+
+
+def test_identities_tell_apart_what_differs() -> None:
+    """Rollout, revision, cause, action and cluster; nor can one field's text pass for two."""
+    ids = [
+        entry_id("uid", 1, "cause", "step-1"),
+        entry_id("uid2", 1, "cause", "step-1"),
+        entry_id("uid", 2, "cause", "step-1"),
+        entry_id("uid", 1, "", "step-1"),
+        entry_id("uid", 1, "cause", "step-2"),
+        entry_id("uid", 1, "cause", "step-1", "member"),
+        entry_id("uid", 1, "cause\0step-1", ""),
+    ]
+    assert len(set(ids[:-1])) == 6
+
+
+def test_the_tail_is_bounded_by_number_and_size() -> None:
+    """At most 32 entries and 16 KiB, the newest; numbers go on."""
+    many = chain(100)
+    assert (len(many.entries), many.entries[0].seq, many.seq) == (MAX_ENTRIES, 69, 100)
+    large = chain(60, "\u20ac" * 10_000)
+    assert sum(len(json.dumps(entry.dump())) for entry in large.entries) <= MAX_BYTES
+    assert len(large.entries) < MAX_ENTRIES
+    assert broken_at(many) is None
+    assert broken_at(large) is None
+
+
+def test_fields_are_bounded() -> None:
+    """Whatever a person wrote as a reason."""
+    (entry,) = append(Audit(), telling(1, "x" * 10_000, actor="y" * 1000), NOW).entries
+    assert (len(entry.message), len(entry.actor)) == (512, 253)
+
+
+@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize(
+    "change",
+    [{"message": "never"}, {"actor": "mallory"}, {"seq": 17}, {"stage": "Observed"}, {"hash": "0" * 64}, {"id": "x"}],
+)
+def test_a_changed_entry_is_found(index: int, change: dict[str, Any]) -> None:
+    """Whichever entry and field; at the entry itself, or where the next one does not continue it."""
+    audit = chain(4)
+    entries = [entry.model_copy(update=change) if at == index else entry for at, entry in enumerate(audit.entries)]
+    assert broken_at(audit.model_copy(update={"entries": tuple(entries)})) is not None
+
+
+@pytest.mark.parametrize("kept", [[0, 1, 3], [0, 2, 1, 3], [0, 1, 2], [], [1, 0, 2, 3], [0, 0, 1, 2, 3]])
+def test_dropped_and_moved_entries_are_found(kept: list[int]) -> None:
+    """In the middle, at the end, all of them, doubled or swapped."""
+    audit = chain(4)
+    assert broken_at(audit.model_copy(update={"entries": tuple(audit.entries[at] for at in kept)})) is not None
+
+
+def test_what_left_the_tail_is_not_missed() -> None:
+    """The oldest entries leave by the bound: the tail is whole without them."""
+    audit = chain(4)
+    assert broken_at(audit.model_copy(update={"entries": audit.entries[2:]})) is None
+    assert broken_at(Audit()) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.text(max_size=700), st.text(max_size=300)), max_size=60))
+def test_any_tellings_make_a_whole_chain(tellings: list[tuple[int, str, str]]) -> None:
+    """Whatever text: whole, bounded, and the same after a round through JSON."""
+    audit = Audit()
+    for number, message, actor in tellings:
+        audit = append(audit, telling(number, message, actor=actor), NOW)
+    assert broken_at(audit) is None
+    assert Audit.parse(json.loads(json.dumps(audit.dump())), "audit") == audit

@@ -1,0 +1,88 @@
+"""The kill path beside the passes: kills are written first and once, and neither waits for the other for long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sluice.api.names import Kind
+from sluice.decide.switches import divert
+from sluice.engine import kills
+from sluice.ports import Lane
+from sluice.sim.cluster import Call
+from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, play, quiet, rest
+
+APPS = tuple(f"app-{number}" for number in range(12))
+
+
+async def exposed(scene: Scene, *apps: str) -> None:
+    """Bring every app's candidate to 10 %, at rest."""
+    await scene.start(OPEN, *apps)
+    for app in apps:
+        await scene.world.release_version(app, "2.0")
+    for app in apps:
+        await scene.until_share(1000, app)
+    await rest(5)
+    scene.writes.clear()
+
+
+def slow_kills(scene: Scene, seconds: float, *apps: str) -> None:
+    """Kill writes of these apps take so long."""
+
+    def delay(call: Call) -> float | None:
+        return seconds if call.lane is Lane.KILL and call.name in apps and call.phase == "before" else None
+
+    scene.world.cluster.faults.append(delay)
+
+
+def test_every_kill_is_written_before_anything_else_and_once() -> None:
+    """Twelve kill writes on their way, each slow: no status and no second patch comes before the last has ended."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, *APPS)
+        slow_kills(scene, 0.3, *APPS)
+        await scene.world.engage(reason="5xx")
+        for app in APPS:
+            await scene.world.until_phase(app, "Killed", timeout_seconds=10)
+        routes = [call for call in scene.writes if call.kind is Kind.HTTP_ROUTE]
+        assert sorted(call.name for call in routes) == sorted(APPS)
+        assert scene.writes[: len(APPS)] == routes
+
+    play(story)
+
+
+def test_a_kill_write_that_hangs_holds_up_no_pass_for_long() -> None:
+    """One write hangs for half a minute: the neighbour is Killed and says so long before."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP, BYSTANDER)
+        slow_kills(scene, 30.0, APP)
+        await scene.world.engage(reason="5xx")
+        await scene.world.until_phase(BYSTANDER, "Killed", timeout_seconds=kills.PASSES_WAIT_SECONDS + 1)
+        assert scene.world.green_share(APP) == 1000
+        await scene.world.until_phase(APP, "Killed", timeout_seconds=60)
+
+    play(story)
+
+
+def test_a_defect_in_one_kill_spares_no_other_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deciding about one Rollout fails: the other is diverted all the same, and a line tells of the defect."""
+
+    def broken(ref: Any, *arguments: Any, **named: Any) -> Any:
+        if ref.name == APP:
+            raise IndexError("a defect")
+        return divert(ref, *arguments, **named)
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP, BYSTANDER)
+        monkeypatch.setattr(kills, "divert", broken)
+        with quiet() as texts:
+            await scene.world.engage(reason="5xx")
+            await scene.world.until_phase(BYSTANDER, "Killed")
+        first = scene.writes[0]
+        assert (first.kind, first.name, first.lane) == (Kind.HTTP_ROUTE, BYSTANDER, Lane.KILL)
+        assert any("defect" in text for text in texts)
+        await scene.world.until_phase(APP, "Killed")
+
+    play(story)

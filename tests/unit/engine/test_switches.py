@@ -1,0 +1,139 @@
+"""What a kill switch says of itself: whom it covers, how far a Divert is, and since when."""
+
+from __future__ import annotations
+
+from sluice.api.killswitch import KillSwitchStatus
+from sluice.api.names import Kind, Slot
+from sluice.errors import Rejected
+from sluice.sim import manifests
+from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, on_route, play, rest
+
+
+def status(scene: Scene, kind: Kind = Kind.KILL_SWITCH) -> KillSwitchStatus:
+    """The switch's status as stored."""
+    namespace = "shop" if kind is Kind.KILL_SWITCH else ""
+    stored = scene.world.cluster.store.get(kind, namespace, "stop")
+    return KillSwitchStatus.parse(stored.get("status", {}), "status")
+
+
+async def exposed(scene: Scene, *apps: str) -> None:
+    """Ten per cent on each app."""
+    await scene.start(OPEN, *apps)
+    for app in apps:
+        await scene.world.release_version(app, "2.0")
+    for app in apps:
+        await scene.until_share(1000, app)
+
+
+def test_from_armed_to_engaged_and_back() -> None:
+    """The state, whom it covers, how many routes it diverted, and since when it is effective."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP, BYSTANDER)
+        await scene.world.engage(reason="5xx")
+        await rest(5)
+        engaged = status(scene)
+        assert (engaged.state, engaged.affected.rollouts, engaged.affected.routes) == ("Engaged", 2, 2)
+        assert (engaged.diverted.routes, engaged.diverted.pending) == (2, 0)
+        assert engaged.message == "Divert of 2 Rollouts by alice: 5xx"
+        assert engaged.engaged_at is not None
+        assert engaged.effective_at is not None
+        assert engaged.conditions[0].status == "True"
+        await scene.world.release()
+        await rest(5)
+        armed = status(scene)
+        assert (armed.state, armed.engaged_at, armed.effective_at) == ("Armed", None, None)
+        assert armed.message == "armed; would divert 2 Rollouts"
+
+    play(story)
+
+
+def test_engaging_until_every_route_is_accepted() -> None:
+    """A gateway that does not answer keeps it Engaging, and the message counts the routes."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        scene.world.gateway.frozen = True
+        await scene.world.engage(reason="5xx")
+        await rest(5)
+        engaging = status(scene)
+        assert (engaging.state, engaging.diverted.pending, engaging.effective_at) == ("Engaging", 1, None)
+        assert engaging.message == "Divert of 1 Rollout by alice: 5xx; 1 route is not confirmed at 0 yet"
+        scene.world.gateway.frozen = False
+        scene.world.gateway.thaw()
+        await rest(5)
+        assert status(scene).state == "Engaged"
+
+    play(story)
+
+
+def test_a_route_that_refuses_keeps_it_engaging() -> None:
+    """Nothing is claimed of a route that still gives the candidate traffic."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        scene.refuse = lambda call: Rejected("denied") if on_route(call) else None
+        await scene.world.engage(reason="5xx")
+        await rest(5)
+        assert (status(scene).state, status(scene).diverted.pending) == ("Engaging", 1)
+
+    play(story)
+
+
+def test_no_healthy_stable_is_no_engaged_switch() -> None:
+    """Traffic stays where somebody answers; the switch says that it is not effective, and the Rollout why."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        scene.world.pods(APP, Slot.BLUE, 0)
+        await rest(1)
+        await scene.world.engage(reason="5xx")
+        await rest(5)
+        assert status(scene).state == "Engaging"
+        assert scene.stalled().startswith("NoHealthyStable")
+        scene.world.pods(APP, Slot.BLUE, 1)
+        await rest(5)
+        assert (status(scene).state, scene.world.green_share(APP)) == ("Engaged", 0)
+
+    play(story)
+
+
+def test_a_hold_is_engaged_at_once() -> None:
+    """It moves nothing, so there is nothing to wait for."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        await scene.world.engage(reason="maintenance", effect="Hold", wide=True)
+        await rest(5)
+        held = status(scene, Kind.CLUSTER_KILL_SWITCH)
+        assert (held.state, held.message) == ("Engaged", "Hold of 1 Rollout by alice: maintenance")
+        assert scene.world.green_share(APP) == 1000
+
+    play(story)
+
+
+def test_a_switch_that_covers_nobody_says_so() -> None:
+    """A selector with a typo is seen before it is needed."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN)
+        scope = {"selector": {"matchLabels": {manifests.APP_LABEL: "chekout"}}}
+        await scene.world.engage(reason="5xx", scope=scope)
+        await rest(5)
+        assert (status(scene).affected.rollouts, status(scene).message) == (0, "Divert of 0 Rollouts by alice: 5xx")
+
+    play(story)
+
+
+def test_a_status_that_says_nothing_new_is_not_written() -> None:
+    """An engaged switch at rest costs nothing."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        await scene.world.engage(reason="5xx")
+        await rest(10)
+        scene.writes.clear()
+        await rest(24 * 3600)
+        assert scene.writes == []
+
+    play(story)
