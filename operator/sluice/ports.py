@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.api.rollout import AuditEntry, SlotServices
+from sluice.api.rollout import AuditEntry
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
 
 Obj = dict[str, Any]
@@ -95,6 +96,13 @@ class Cluster(Protocol):
         self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
     ) -> Obj:
         """Apply a JSON merge patch (RFC 7386). `metadata.resourceVersion` in the body is a precondition."""
+        ...
+
+    async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:
+        """Server-side apply with force: fields in the body are ours, those we had before and left out are removed.
+
+        `metadata.uid` in the body is a precondition (Conflict). With `dry_run` all is checked and nothing stored.
+        """
         ...
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:

@@ -17,8 +17,22 @@ OWNER_ANNOTATION = f"{GROUP}/rollout"
 # Why the last weight was written, as compact JSON (`decide.model.Cause`): so a restart can tell a kill from drift.
 CAUSE_ANNOTATION = f"{GROUP}/cause"
 
-# On a RolloutRun, to list the runs of a Rollout.
+# What the weights of a route shall be, such as `checkout-blue=90,checkout-green=10`, and the selector of a switched
+# Service: an admission policy puts both back when anybody else updates the object.
+WEIGHTS_ANNOTATION = f"{GROUP}/weights"
+# Break glass: written by a person together with other weights; it acts as an engaged Divert until it is removed.
+HOLD_ANNOTATION = f"{GROUP}/hold"
+
+# On a slot's Deployment: the hash of the revision in it, and which of our writes was the last (see `decide.slots`).
+REVISION_ANNOTATION = f"{GROUP}/revision"
+APPLIED_ANNOTATION = f"{GROUP}/applied"
+# On a pod template: when its pods were last asked to be replaced.
+RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
+
+# On pods, and on slots' Deployments and Services. The first is also on a RolloutRun, to list the runs of a Rollout.
 ROLLOUT_LABEL = f"{GROUP}/rollout"
+SLOT_LABEL = f"{GROUP}/slot"
+REVISION_LABEL = f"{GROUP}/revision"
 ROLLOUT_UID_LABEL = f"{GROUP}/rollout-uid"
 
 
@@ -36,6 +50,9 @@ class Kind(StrEnum):
     GRPC_ROUTE = "GRPCRoute"
     SERVICE = "Service"
     ENDPOINT_SLICE = "EndpointSlice"
+    DEPLOYMENT = "Deployment"
+    POD = "Pod"
+    POD_DISRUPTION_BUDGET = "PodDisruptionBudget"
     NAMESPACE = "Namespace"
     SECRET = "Secret"  # noqa: S105 - a kind, not a secret
     EVENT = "Event"

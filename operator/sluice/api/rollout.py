@@ -11,25 +11,7 @@ from sluice.api.common import Model
 from sluice.api.conditions import Condition
 from sluice.api.names import Slot
 from sluice.api.units import Duration, Share, StoredShare, Time
-
-
-class SlotServices(Model):
-    """The Service of each slot. Their selectors never change."""
-
-    blue: str
-    green: str
-
-    def of(self, slot: Slot) -> str:
-        """The name of a slot's Service."""
-        return self.blue if slot is Slot.BLUE else self.green
-
-
-class Workload(Model):
-    """What runs: bring your own two Services; `active` is the slot that shall end up serving."""
-
-    services: SlotServices
-    active: Slot
-    version: str | None = None
+from sluice.api.workload import CanarySize, Workload
 
 
 class RouteRef(Model):
@@ -47,10 +29,15 @@ class ServiceSwitch(Model):
 
 
 class Traffic(Model):
-    """What carries the traffic: one or more routes, or a plain Service, or both."""
+    """What carries the traffic: one or more routes, or a plain Service, or both.
+
+    `stable_service` is a plain Service for callers that go past the routes: it selects the stable slot, never the
+    candidate.
+    """
 
     routes: tuple[RouteRef, ...] = ()
     service: ServiceSwitch | None = None
+    stable_service: str | None = None
 
 
 class Pause(Model):
@@ -65,12 +52,18 @@ class Step(Model):
     set_weight: Share | None = None
     pause: Pause | None = None
     analysis: Analysis | None = None
+    set_canary_scale: CanarySize | None = None
 
 
 class Canary(Model):
-    """Steps in order. A last `setWeight: 100` is implied."""
+    """Steps in order. A last `setWeight: 100` is implied.
+
+    `canary_size` holds until a `setCanaryScale` step; `dynamic_stable` lets the stable slot shrink as weight leaves it.
+    """
 
     steps: tuple[Step, ...]
+    canary_size: CanarySize = CanarySize()
+    dynamic_stable: bool = False
 
 
 class BlueGreen(Model):
@@ -96,6 +89,12 @@ class Readiness(StrEnum):
     COMPLETE = "Complete"
 
 
+class RollbackWindow(Model):
+    """Going back to one of so many completed revisions needs no steps."""
+
+    revisions: int
+
+
 class RolloutSpec(Model):
     """Spec of a Rollout. The CRD refuses what CEL can tell to be wrong."""
 
@@ -105,7 +104,10 @@ class RolloutSpec(Model):
     analysis: BackgroundAnalysis | None = None
     paused: bool = False
     progress_deadline: Duration = timedelta(minutes=10)
+    on_deadline: Literal["Abort", "Hold"] = "Abort"
+    rollback_window: RollbackWindow | None = None
     readiness: Readiness = Readiness.SERVING
+    on_delete: Literal["Keep", "Remove"] = "Keep"
     revision_history_limit: int = 10
 
 
@@ -161,7 +163,7 @@ class StepStatus(Model):
 
     index: int  # from 1
     of: int
-    kind: Literal["setWeight", "pause", "analysis", "watch"]
+    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale"]
     started_at: Time
     counted_seconds: float = 0.0
     counted_until: Time | None = None
@@ -272,6 +274,24 @@ class Confirmation(StrEnum):
     ACCEPTED = "Accepted"
 
 
+class SlotStatus(Model):
+    """A slot that Sluice runs, as it was last meant to be, and its pods as last seen.
+
+    `applied` names the last write of its Deployment, `generation` is the Deployment's just after it: a later one is
+    somebody else's. `idle_since`: since when the slot surely has no traffic.
+    """
+
+    hash: str
+    replicas: int
+    pods: int = 0
+    ready: int = 0
+    applied: str = ""
+    generation: int = 0
+    repairs: int = 0
+    idle_since: Time | None = None
+    restarted_at: Time | None = None
+
+
 class RolloutStatus(Model):
     """Status of a Rollout, and all the state that a run needs to go on after a crash."""
 
@@ -281,6 +301,10 @@ class RolloutStatus(Model):
     stable: StableRevision | None = None
     revision: Revision | None = None
     run: str | None = None  # the RolloutRun of `revision`
+    replicas: int | None = None  # pods in both slots; for the scale subresource
+    selector: str | None = None  # of the pods in both slots; likewise
+    slots: dict[Slot, SlotStatus] = {}  # those that Sluice runs
+    sized_for: StoredShare | None = None  # the share that the candidate was last given pods for
     step: StepStatus | None = None
     weight: StoredShare | None = None  # the candidate's intended share, persisted before it is written
     next_transition_at: Time | None = None

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sluice.api.analysis import Baseline, ResolvedMetric
 from sluice.api.common import Model
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome, SlotServices, Traffic
+from sluice.api.rollout import Outcome, Traffic
 from sluice.api.units import Duration, StoredShare, Time
+from sluice.api.workload import CanarySize, SlotServices
 
 
 class RunStep(Model):
     """One step of the one mechanism that canary and blue-green compile to.
 
-    `share` with setWeight; `duration` with watch and timed pauses; `metrics` with analysis.
+    `share` with setWeight; `duration` with watch and timed pauses; `metrics` with analysis; `size` with setCanaryScale.
     """
 
-    kind: Literal["setWeight", "pause", "analysis", "watch"]
+    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale"]
     share: StoredShare | None = None
     duration: Duration | None = None
     metrics: tuple[ResolvedMetric, ...] = ()
+    size: CanarySize | None = None
 
 
 class RunAnalysis(Model):
@@ -32,7 +34,11 @@ class RunAnalysis(Model):
 
 
 class RolloutRunSpec(Model):
-    """Spec of a RolloutRun. Immutable (CEL)."""
+    """Spec of a RolloutRun. Immutable (CEL).
+
+    `template` and `stable_template` are the pod templates of the two revisions, where Sluice runs them: by these a slot
+    is made anew that somebody deleted, and an older revision is brought back.
+    """
 
     rollout: str
     rollout_uid: str = ""
@@ -47,8 +53,13 @@ class RolloutRunSpec(Model):
     traffic: Traffic
     steps: tuple[RunStep, ...]
     analysis: RunAnalysis = RunAnalysis()
+    template: dict[str, Any] | None = None
+    stable_template: dict[str, Any] | None = None
+    canary_size: CanarySize = CanarySize()
+    dynamic_stable: bool = False
     progress_deadline: Duration = timedelta(minutes=10)
-    cause: Literal["SpecChanged", "Retry", "Undo"] = "SpecChanged"
+    on_deadline: Literal["Abort", "Hold"] = "Abort"
+    cause: Literal["SpecChanged", "Retry", "Undo", "Rollback"] = "SpecChanged"
     requester: str = ""
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sluice.api.action import RolloutActionSpec, Verb
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import RolloutSpec, RolloutStatus, SlotServices
+from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import BasisPoints
+from sluice.api.workload import ServicePort, SlotServices
 
 # --------------------------------------------------------------------------------------------- observed
 
@@ -79,6 +81,7 @@ class TargetView:
     writer: str = ""  # field manager of the newest write to the spec, for messages
     all_or_nothing: bool = False  # a selector switch
     dark: bool = False  # a rule whose weights are all 0 answers 500 to everybody; its share reads as half
+    hold: str = ""  # the break-glass annotation's text, "<who>: <why>"; empty where there is none
 
     def share(self, slot: Slot) -> BasisPoints:
         """The largest share that any rule gives the slot; 0 where nothing is known."""
@@ -93,12 +96,95 @@ class TargetView:
 
 
 @dataclass(frozen=True, slots=True)
+class PodFault:
+    """A container that cannot run, in the kubelet's words."""
+
+    pod: str
+    container: str
+    reason: str  # such as ImagePullBackOff, CrashLoopBackOff
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod of a slot, as far as its role's metadata goes."""
+
+    name: str
+    uid: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentView:
+    """A Deployment: a slot's, or the one that `workloadRef` names.
+
+    `hash`, `applied` and `owner` are what its annotations say; empty where they are missing. `rolled`: the controller
+    has seen the present spec, and no pod of an older template is left. `available`: ready for `minReadySeconds`, of
+    whatever template.
+    """
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    replicas: int  # asked for
+    pods: int  # there
+    available: int
+    rolled: bool
+    deleting: bool
+    template: dict[str, Any]  # as stored: with the API server's defaults
+    hash: str = ""
+    applied: str = ""
+    owner: str = ""
+    writer: str = ""  # field manager of the newest write to the spec, for messages
+    faults: tuple[PodFault, ...] = ()  # of pods of the present template
+    members: tuple[PodView, ...] = ()  # its pods that are not being deleted
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A slot's Service, as far as Sluice keeps it."""
+
+    uid: str
+    owner: str
+    selector: dict[str, str]
+    ports: tuple[ServicePort, ...]  # targetPort always set
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """A PodDisruptionBudget that covers pods of a slot."""
+
+    name: str
+    allowed: int  # status.disruptionsAllowed
+    slots: frozenset[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTemplate:
+    """The pod template that the spec asks for: inline, or the named Deployment's.
+
+    `hash` tells revisions apart (see `revision.template_hash`); `problem` (and its Reason) is set where there is none.
+    """
+
+    template: dict[str, Any] = field(default_factory=dict)
+    hash: str = ""
+    version: str | None = None  # the spec's, else the tag of the first container's image
+    problem_reason: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SlotView:
-    """A slot's Service and how many of its endpoints are ready."""
+    """A slot's Service and how many of its endpoints are ready; its Deployment, where Sluice keeps the two."""
 
     service: str
     exists: bool
     ready_endpoints: int
+    kept: ServiceView | None = None  # the Service; None where it does not exist or is not Sluice's to keep
+    deployment: DeploymentView | None = None
+    exposed_by: tuple[str, ...] = ()  # Services that nobody declared and whose selectors match the slot's pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +299,11 @@ class Observed:
     measurements: tuple[Measurement, ...]  # new since the last pass, oldest first
     baselines: dict[str, Measurement] = field(default_factory=dict)  # snapshot answers, by metric name
     taken_number: int = 0  # the highest run number whose name is taken by a RolloutRun that is not in `runs`
+    followers: tuple[TargetView, ...] = ()  # Services that shall select the stable slot, never the candidate
+    asked: AskedTemplate | None = None  # None with `workload.services`
+    source: DeploymentView | None = None  # the Deployment that `workloadRef` names
+    source_selected_by: tuple[str, ...] = ()  # Services whose selectors match its pods
+    budgets: tuple[BudgetView, ...] = ()
     rival: str = ""  # "<namespace>/<name>" of the older Rollout that has one of the targets
     write_problem: tuple[str, str] | None = None  # Reason and message of a write that the API server refused for good
 
@@ -266,6 +357,34 @@ class Note:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of a whole object with force. `uid`: of the object that was observed; "" to make a new one."""
+
+    kind: Kind
+    name: str
+    body: dict[str, Any]  # without apiVersion, kind, namespace and name
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A JSON Patch of an object that Sluice does not keep; its first operation tests the uid."""
+
+    kind: Kind
+    name: str
+    operations: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Delete the object of this uid."""
+
+    kind: Kind
+    name: str
+    uid: str
+
+
 class FinalizerChange(StrEnum):
     """What to do with Sluice's finalizer."""
 
@@ -284,9 +403,13 @@ class Plan:
     status: RolloutStatus
     urgent: tuple[Shift, ...] = ()
     finalizer: FinalizerChange = FinalizerChange.NONE
+    trial: Apply | None = None  # asked by a dry run before the RolloutRun is made; a refusal is told, nothing begins
     create_run: RolloutRunSpec | None = None
     run_statuses: tuple[tuple[str, RolloutRunStatus], ...] = ()
     shifts: tuple[Shift, ...] = ()
+    applies: tuple[Apply, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    removals: tuple[Removal, ...] = ()
     measures: tuple[Measure, ...] = ()
     answers: tuple[Answer, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
-from sluice.api.rollout import Confirmation, Drift, SlotServices
+from sluice.api.rollout import Confirmation, Drift
 from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
+from sluice.api.workload import SlotServices
 from sluice.decide import gates
 from sluice.decide.draft import Draft, Hold
 from sluice.decide.model import Acceptance, Shift, TargetView

@@ -12,8 +12,9 @@ from datetime import datetime
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import RolloutStatus, SlotServices
+from sluice.api.rollout import RolloutStatus
 from sluice.api.units import format_time
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, SwitchView, TargetView
 from sluice.decide.texts import REASON_BYTES, clip
 

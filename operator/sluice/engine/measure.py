@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
-from sluice.api.rollout import SlotServices
+from sluice.api.workload import SlotServices
 from sluice.decide import promql
 from sluice.decide.model import Measure, Measurement, Reading, ReadingKind
 from sluice.errors import InvalidSpec

@@ -15,9 +15,10 @@ from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.names import FINALIZER, OWNER_ANNOTATION, Kind, Slot
-from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, SlotServices, Traffic
+from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, Traffic
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import NONE, parse_time
+from sluice.api.workload import SlotServices
 from sluice.decide import templates
 from sluice.decide.model import ActionView, Observed, RunView, SlotView, TargetRef, TargetView, Templates
 from sluice.decide.revision import desired_of, run_name

@@ -12,8 +12,8 @@ from contract.cluster.worlds import Snapshot, World, route, slot_service
 from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
-from sluice.api.rollout import SlotServices
 from sluice.api.units import FULL
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, TargetRef, TargetView
 from sluice.errors import Conflict, NotFound, NotLeader
 from sluice.ports import Lane, Obj, TrafficRouter

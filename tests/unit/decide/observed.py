@@ -16,9 +16,10 @@ from sluice.api.analysis import ResolvedMetric
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import RolloutSpec, RolloutStatus, SlotServices
+from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import BasisPoints
+from sluice.api.workload import SlotServices
 from sluice.decide.model import (
     Acceptance,
     ActionView,

@@ -9,7 +9,7 @@ from typing import Any
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
-from sluice.api.rollout import SlotServices
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Measure, Measurement, Reading, ReadingKind
 from sluice.engine.measure import Inbox, Measurer, Subject
 from sluice.sim.clock import START, VirtualClock, run

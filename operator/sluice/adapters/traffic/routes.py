@@ -12,8 +12,8 @@ from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
 from sluice.api.names import CAUSE_ANNOTATION, Slot
-from sluice.api.rollout import SlotServices
 from sluice.api.units import FULL, BasisPoints
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Shift, TargetRef, TargetView
 from sluice.errors import Rejected
 from sluice.ports import Cluster, Guard, Lane, Obj, Reader

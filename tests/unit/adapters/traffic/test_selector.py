@@ -8,7 +8,7 @@ import pytest
 
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import SlotServices
+from sluice.api.workload import SlotServices
 from sluice.decide.model import Acceptance, Cause, Shift, TargetRef
 from sluice.errors import Rejected
 from sluice.ports import Obj
