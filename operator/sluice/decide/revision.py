@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sluice.api.analysis import Baseline
 from sluice.api.names import Slot
 from sluice.api.rollout import RolloutSpec, StableRevision
 from sluice.api.run import RolloutRunSpec, RunAnalysis, RunStep
 from sluice.api.units import FULL
-from sluice.decide.model import Observed, RunView, TargetView, Templates
+from sluice.decide.model import AskedTemplate, Observed, RunView, TargetView, Templates
 from sluice.decide.steps import compile_steps
 
 
@@ -24,11 +26,70 @@ class Desired:
     hash: str
 
 
-def desired_of(spec: RolloutSpec) -> Desired:
-    """What the spec asks for. Two specs ask for the same revision when slot and version are equal."""
-    slot, version = spec.workload.active, spec.workload.version
+def desired_of(
+    spec: RolloutSpec, asked: AskedTemplate | None = None, stable: StableRevision | None = None
+) -> Desired | None:
+    """What the spec asks for.
+
+    With Services of the user's own, two specs ask for the same revision when slot and version are equal. With a pod
+    template they do when the templates are equal: it belongs into the stable slot where that has it, else into the other.
+
+    Args:
+        spec: of the Rollout.
+        asked: the pod template, where Sluice runs the pods.
+        stable: what serves, if known.
+
+    Returns:
+        None where there is no template to be had, see `asked.problem`.
+    """
+    workload = spec.workload
+    if workload.managed:
+        if asked is None or asked.problem:
+            return None
+        serving = stable.slot if stable else Slot.BLUE
+        known = stable is None or stable.hash == asked.hash
+        return Desired(serving if known else serving.other, asked.version, asked.hash)
+    slot, version = workload.active or Slot.BLUE, workload.version
     digest = hashlib.sha256(f"{slot}\0{version or ''}".encode()).hexdigest()
     return Desired(slot, version, digest[:10])
+
+
+def template_hash(template: dict[str, Any]) -> str:
+    """What tells pod templates apart: equal but for empty values and the API server's bookkeeping, equal hashes.
+
+    >>> template_hash({"spec": {"a": 1}}) == template_hash({"metadata": {"creationTimestamp": None}, "spec": {"a": 1}})
+    True
+    """
+    metadata = template.get("metadata") or {}
+    kept = {field: metadata[field] for field in ("labels", "annotations") if metadata.get(field)}
+    canonical = json.dumps(
+        {"metadata": kept, "spec": template.get("spec") or {}}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+
+def image_version(template: dict[str, Any]) -> str | None:
+    """The tag of the first container's image; None where it has none.
+
+    >>> image_version({"spec": {"containers": [{"image": "registry:5000/shop/checkout:1.4.2@sha256:abc"}]}})
+    '1.4.2'
+    >>> image_version({"spec": {"containers": [{"image": "registry:5000/checkout"}]}})
+    """
+    containers = (template.get("spec") or {}).get("containers") or [{}]
+    image = str(containers[0].get("image") or "") if isinstance(containers[0], dict) else ""
+    _, colon, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
+    return tag[:128] if colon and tag else None
+
+
+def known_template(revision_hash: str, asked: AskedTemplate | None, runs: Iterable[RunView]) -> dict[str, Any] | None:
+    """The pod template of a revision, from the spec or from the RolloutRuns; None where neither has it."""
+    if asked is not None and not asked.problem and asked.hash == revision_hash:
+        return asked.template
+    for run in runs:
+        for known, template in ((run.spec.hash, run.spec.template), (run.spec.stable_hash, run.spec.stable_template)):
+            if known == revision_hash and template is not None:
+                return template
+    return None
 
 
 def run_name(rollout: str, number: int) -> str:
