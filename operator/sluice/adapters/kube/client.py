@@ -10,7 +10,7 @@ import orjson
 
 from sluice.adapters.kube.listing import fetch_list
 from sluice.adapters.kube.resources import RESOURCES, collection_path, describe, object_path
-from sluice.adapters.kube.transport import JSON, JSON_PATCH, MERGE_PATCH, Request, Transport
+from sluice.adapters.kube.transport import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, Request, Transport
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.errors import NotFound
 from sluice.ports import Guard, Lane, Leadership, Obj
@@ -49,11 +49,8 @@ class KubeCluster:
 
     async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
         """Create. Conflict where the name is taken. The body may leave out apiVersion, kind and namespace."""
-        metadata = dict(body.get("metadata") or {})
-        if namespace:
-            metadata["namespace"] = namespace
-        whole = {**body, "apiVersion": RESOURCES[kind].api_version, "kind": str(kind), "metadata": metadata}
-        what = f"create {describe(kind, namespace, str(metadata.get('name', '')))}"
+        whole = _whole(kind, namespace, body)
+        what = f"create {describe(kind, namespace, str(whole['metadata'].get('name', '')))}"
         return await self._write(
             Request("POST", collection_path(kind, namespace), what, str(kind), orjson.dumps(whole), JSON)
         )
@@ -81,6 +78,21 @@ class KubeCluster:
         what = f"patch {'the ' + subresource + ' of ' if subresource else ''}{describe(kind, namespace, name)}"
         return await self._write(Request("PATCH", path, what, str(kind), orjson.dumps(body), MERGE_PATCH, lane=lane))
 
+    async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:
+        """Apply with force, and make what is not there. The body may leave out apiVersion, kind, namespace and name.
+
+        Conflict where `metadata.uid` or `metadata.resourceVersion` in the body is no longer the object's; a uid of an
+        object that is gone is one too, a resourceVersion is not: naming any makes an object, and changes none.
+        """
+        whole = _whole(kind, namespace, body)
+        whole["metadata"]["name"] = name
+        what = f"{'try' if dry_run else 'apply'} {describe(kind, namespace, name)}"
+        path = object_path(kind, namespace, name)
+        params = {"force": "true", **({"dryRun": "All"} if dry_run else {})}
+        return await self._write(
+            Request("PATCH", path, what, str(kind), orjson.dumps(whole), APPLY_PATCH, params=params)
+        )
+
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
         """Delete, if the uid still matches (Conflict otherwise). An object that is gone is no error."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
@@ -103,7 +115,14 @@ class KubeCluster:
             if guard is not None:
                 guard()
 
-        return _decode(await self.transport.send(replace(request, params=self._params, guard=may_write)))
+        params = {**self._params, **(request.params or {})}
+        return _decode(await self.transport.send(replace(request, params=params, guard=may_write)))
+
+
+def _whole(kind: Kind, namespace: str, body: Obj) -> Obj:
+    """The body with all that says what and where it is, but for its name."""
+    metadata = {**(body.get("metadata") or {}), **({"namespace": namespace} if namespace else {})}
+    return {**body, "apiVersion": RESOURCES[kind].api_version, "kind": str(kind), "metadata": metadata}
 
 
 def _decode(body: bytes) -> Obj:

@@ -11,6 +11,12 @@ from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, 
 MESSAGE_CHARACTERS = 300
 MAX_RETRY_AFTER_SECONDS = 300.0
 
+# How the API server's own authorization tells that a right is missing; what else is forbidden says why.
+_RBAC = 'User "'
+
+# The beginning of a 500 to a server-side apply of what the schema does not know, or of two list entries with one key.
+_MEANS_NOTHING = "failed to create typed patch object"
+
 # All that the API server says when a JSON Patch cannot be applied, be it a failed `test` or a path that is gone; it
 # names neither the operation nor the object. What validation, CRDs and admission refuse comes with details.
 _PATCH_DOES_NOT_APPLY = "the server rejected our request due to an error in our request"
@@ -33,8 +39,14 @@ def failure_of(status: int, headers: Any, body: bytes, what: str, *, json_patch:
     details = details if isinstance(details, dict) else {}
     if status == 422 and json_patch and said == _PATCH_DOES_NOT_APPLY and not details.get("causes"):
         return Conflict(f"{what}: the object is no longer what the patch expects")
-    if status in (401, 403):
+    if status == 500 and said.startswith(_MEANS_NOTHING):
+        return Rejected(text)
+    if status == 422 and _is_another_object(details):
+        return Conflict(f"{what}: the object was deleted, and another one has its name now")
+    if status == 401 or (status == 403 and _RBAC in said):
         return Forbidden(f"{text}. Check the credentials and RBAC")
+    if status == 403:  # a quota, an admission plugin, a namespace that ends
+        return Forbidden(text)
     if status in (404, 410):
         return NotFound(text)
     if status == 409:
@@ -42,6 +54,13 @@ def failure_of(status: int, headers: Any, body: bytes, what: str, *, json_patch:
     if status == 429 or status >= 500 or status < 400:
         return Unavailable(text, _retry_after_seconds(headers, details))
     return Rejected(text)
+
+
+def _is_another_object(details: dict[str, Any]) -> bool:
+    """Whether a patch that names a uid met an object with another one. The API server calls that an invalid change."""
+    causes = details.get("causes")
+    listed = causes if isinstance(causes, list) else []
+    return any(isinstance(cause, dict) and cause.get("field") == "metadata.uid" for cause in listed)
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -39,6 +39,7 @@ CLOSES_LATE = sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3,
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Transport:
         """Send and read. A connection that the server closed while it was idle is replaced by another, once.
 
         A patch that did take effect before its connection broke is refused the second time, or changes nothing:
-        patches test what they rest on, and set values. A POST is left to its caller.
+        patches test what they rest on, and set values; an apply says what shall be there. A POST is left to its caller.
         """
         try:
             return await self._attempt(request)

@@ -21,6 +21,12 @@ INVALID = {
     "reason": "Invalid",
     "details": {"name": "a", "causes": [{"reason": "FieldValueInvalid"}]},
 }
+# As it answers a patch that names another uid than the object's.
+ANOTHER_UID = {
+    "message": 'Service "a" is invalid: metadata.uid: Invalid value: "x": field is immutable',
+    "reason": "Invalid",
+    "details": {"name": "a", "causes": [{"reason": "FieldValueInvalid", "field": "metadata.uid"}]},
+}
 
 
 def failure(status: int, body: Any, *, json_patch: bool = False, headers: Any = None) -> Exception:
@@ -40,11 +46,20 @@ def failure(status: int, body: Any, *, json_patch: bool = False, headers: Any = 
         (422, DOES_NOT_APPLY, True, Conflict),
         (422, DOES_NOT_APPLY, False, Rejected),
         (422, INVALID, True, Rejected),
+        (422, ANOTHER_UID, False, Conflict),
+        (422, ANOTHER_UID, True, Conflict),
+        (422, {"details": {"causes": 7}}, False, Rejected),
         (422, {"message": "admission webhook denied the request"}, True, Rejected),
         (400, {"message": "bad"}, False, Rejected),
         (413, b"<html>too large</html>", False, Rejected),
         (429, {}, False, Unavailable),
         (500, b"", False, Unavailable),
+        (
+            500,
+            {"message": "failed to create typed patch object (shop/a): .spec.x: field not declared"},
+            False,
+            Rejected,
+        ),
         (503, b"upstream connect error", False, Unavailable),
         (302, b"", False, Unavailable),
     ],
@@ -59,6 +74,21 @@ def test_messages_say_what_and_are_short() -> None:
     text = str(failure(400, {"message": "line one\nline two " + "x" * 10_000}))
     assert text.startswith("patch HTTPRoute shop/web: the API server answered 400: line one line two")
     assert len(text) < 400
+
+
+@pytest.mark.parametrize(
+    "status, said, hint",
+    [
+        (401, "Unauthorized", True),
+        (403, 'services is forbidden: User "sluice" cannot patch resource "services" in API group ""', True),
+        (403, 'services "a" is forbidden: exceeded quota: small', False),
+    ],
+)
+def test_only_a_missing_right_is_blamed_on_rbac(status: int, said: str, hint: bool) -> None:
+    """A quota or an admission plugin says itself what is wrong; to look into RBAC would lead nowhere."""
+    text = str(failure(status, {"message": said}))
+    assert said in text
+    assert ("RBAC" in text) is hint
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"[1,2]", b'{"message": {"a": 1}, "details": [7]}', b"null"])

@@ -50,6 +50,27 @@ async def test_what_is_sent(server: Server, cluster: KubeCluster) -> None:
     assert server.bodies == [OPERATIONS]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_what_an_apply_sends(server: Server, cluster: KubeCluster, dry_run: bool) -> None:
+    """The whole object with what and where it is, by force, as our manager; the caller's body stays as it was."""
+    queries: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        queries.append(dict(request.query))
+        return web.json_response({})
+
+    server.handler = answer
+    body = {"metadata": {"uid": "u"}, "spec": {"selector": {"a": "b"}}}
+    await cluster.apply(Kind.SERVICE, "shop", "web", body, dry_run=dry_run)
+    assert server.asked == ["PATCH /api/v1/namespaces/shop/services/web"]
+    assert server.headers[0]["Content-Type"] == "application/apply-patch+yaml"
+    metadata = {"uid": "u", "namespace": "shop", "name": "web"}
+    assert server.bodies == [{"apiVersion": "v1", "kind": "Service", **body, "metadata": metadata}]
+    dry = {"dryRun": "All"} if dry_run else {}
+    assert queries == [{"fieldManager": "sluice", "force": "true", **dry}]
+    assert body["metadata"] == {"uid": "u"}
+
+
 async def test_requests_are_counted(server: Server, cluster: KubeCluster) -> None:
     """By verb, kind, lane and answer."""
     await cluster.get(Kind.SERVICE, "shop", "web")
