@@ -82,7 +82,7 @@ async def test_what_is_there_is_changed(world: World) -> None:
 
 
 async def test_annotations_of_a_deployment_make_a_generation(world: World) -> None:
-    """A label is a new version of the object only; for Deployments, and only for those, an annotation counts as spec."""
+    """A label is a new version of the object only; an annotation of a Deployment counts as a change of its spec."""
     made = await apply(world, DEPLOYMENT, deployment())
     labelled = await apply(world, DEPLOYMENT, deployment(labels={"team": "payments"}))
     noted = await apply(world, DEPLOYMENT, deployment(annotations={"sluice.dev/applied": "a.1"}))

@@ -11,7 +11,7 @@ from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, 
 MESSAGE_CHARACTERS = 300
 MAX_RETRY_AFTER_SECONDS = 300.0
 
-# How the API server's own authorization tells that a right is missing; what else is forbidden says why.
+# How the API server's own authorization tells that a right is missing. A quota or an admission plugin says what is wrong.
 _RBAC = 'User "'
 
 # The beginning of a 500 to a server-side apply of what the schema does not know, or of two list entries with one key.
@@ -39,19 +39,15 @@ def failure_of(status: int, headers: Any, body: bytes, what: str, *, json_patch:
     details = details if isinstance(details, dict) else {}
     if status == 422 and json_patch and said == _PATCH_DOES_NOT_APPLY and not details.get("causes"):
         return Conflict(f"{what}: the object is no longer what the patch expects")
-    if status == 500 and said.startswith(_MEANS_NOTHING):
-        return Rejected(text)
     if status == 422 and _is_another_object(details):
         return Conflict(f"{what}: the object was deleted, and another one has its name now")
-    if status == 401 or (status == 403 and _RBAC in said):
-        return Forbidden(f"{text}. Check the credentials and RBAC")
-    if status == 403:  # a quota, an admission plugin, a namespace that ends
-        return Forbidden(text)
+    if status in (401, 403):
+        return Forbidden(text if status == 403 and _RBAC not in said else f"{text}. Check the credentials and RBAC")
     if status in (404, 410):
         return NotFound(text)
     if status == 409:
         return Conflict(text)
-    if status == 429 or status >= 500 or status < 400:
+    if (status == 429 or status >= 500 or status < 400) and not said.startswith(_MEANS_NOTHING):
         return Unavailable(text, _retry_after_seconds(headers, details))
     return Rejected(text)
 
