@@ -11,7 +11,7 @@ import pytest
 from contract.cluster.worlds import Snapshot, World, route, slot_service
 from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
-from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, OWNER_ANNOTATION, WEIGHTS_ANNOTATION, Kind, Slot
 from sluice.api.units import FULL
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, TargetRef, TargetView
@@ -84,7 +84,7 @@ def without_shares(obj: Obj) -> Obj:
                 backend.pop("weight", None)
     for volatile in ("resourceVersion", "generation", "managedFields"):
         left["metadata"].pop(volatile, None)
-    for ours in (OWNER_ANNOTATION, CAUSE_ANNOTATION):
+    for ours in (OWNER_ANNOTATION, CAUSE_ANNOTATION, WEIGHTS_ANNOTATION):
         left["metadata"].get("annotations", {}).pop(ours, None)
     return left
 
@@ -213,6 +213,27 @@ async def test_weights_of_every_rule_that_names_both(stage: Stage) -> None:
     both = {SERVICES.blue: 9995, SERVICES.green: 5}
     assert weights[0] == weights[2] == both
     assert set(weights[1]) == {"static"}
+
+
+@pytest.mark.parametrize("stage", ROUTES, indirect=True)
+@pytest.mark.parametrize("lane", list(Lane))
+async def test_weights_are_pinned_in_the_same_patch(stage: Stage, lane: Lane) -> None:
+    """Growth, return and kill leave on the route what its weights shall be; what others update is put back to that."""
+    stored = await stage.router.shift(stage.shift(1000, grows=True))
+    assert stored["metadata"]["annotations"][WEIGHTS_ANNOTATION] == "checkout-blue=90,checkout-green=10"
+    await stage.refresh()
+    stored = await stage.router.shift(stage.shift(0, grows=False), lane=lane)
+    assert stored["metadata"]["annotations"][WEIGHTS_ANNOTATION] == "checkout-blue=100,checkout-green=0"
+
+
+async def test_a_hold_is_seen_and_kept(stage: Stage) -> None:
+    """What a person wrote to break the glass is seen on every kind of target; no write of ours takes it away."""
+    hold = {"op": "add", "path": "/metadata/annotations/sluice.dev~1hold", "value": "alice: 5xx on checkout"}
+    await stage.world.foreign_patch(stage.ref.kind, stage.ref.name, [hold])
+    await stage.refresh()
+    assert stage.view().hold == "alice: 5xx on checkout"
+    stored = await stage.router.shift(stage.shift(0, grows=False), lane=Lane.KILL)
+    assert stored["metadata"]["annotations"][HOLD_ANNOTATION] == "alice: 5xx on checkout"
 
 
 @pytest.mark.parametrize("stage", ROUTES, indirect=True)

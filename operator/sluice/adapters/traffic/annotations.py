@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sluice.adapters.traffic.cause import dump_cause
-from sluice.api.names import CAUSE_ANNOTATION, FIELD_MANAGER, OWNER_ANNOTATION
+from sluice.api.names import CAUSE_ANNOTATION, FIELD_MANAGER, HOLD_ANNOTATION, OWNER_ANNOTATION
 from sluice.decide.model import Shift
+from sluice.decide.release import annotation_path
 from sluice.ports import Obj
 
 _OWNER_CHARACTERS = 600
+_HOLD_CHARACTERS = 300
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -34,6 +36,20 @@ def owner_of(obj: Obj) -> str:
     return value[:_OWNER_CHARACTERS] if isinstance(value, str) else ""
 
 
+def hold_of(obj: Obj) -> str:
+    """What the break-glass annotation says, on one line and cut; "" where there is none, or a blank one. Pure.
+
+    >>> hold_of({"metadata": {"annotations": {"sluice.dev/hold": "alice:  5xx on checkout "}}})
+    'alice: 5xx on checkout'
+    """
+    value = annotations_of(obj).get(HOLD_ANNOTATION)
+    if not isinstance(value, str):
+        return ""
+    # It is shown in messages and on terminals: control characters and direction marks have no business there.
+    shown = "".join(character if character.isprintable() else " " for character in value[: 4 * _HOLD_CHARACTERS])
+    return " ".join(shown.split())[:_HOLD_CHARACTERS].rstrip()
+
+
 def writer_of(obj: Obj) -> str:
     """The field manager of the newest write to the spec, as managedFields tell; "" where they do not. Pure.
 
@@ -49,25 +65,21 @@ def writer_of(obj: Obj) -> str:
     return max(writes)[2][:128] if writes else ""
 
 
-def stamp(obj: Obj, shift: Shift) -> Iterator[Obj]:
+def stamp(obj: Obj, shift: Shift, pins: Mapping[str, str] | None = None) -> Iterator[Obj]:
     """The JSON Patch operations that write owner and cause. Pure.
 
     Where the object has no annotations, the map is made. Someone may make one at the same moment, whose content must
     not be lost: then, and only then, the patch rests on the resourceVersion.
+
+    Args:
+        obj: the target.
+        shift: what is written to it.
+        pins: further annotations: what an admission policy puts back when somebody else writes the object.
     """
-    values = {OWNER_ANNOTATION: shift.owner, CAUSE_ANNOTATION: dump_cause(shift.cause)}
+    values = {OWNER_ANNOTATION: shift.owner, CAUSE_ANNOTATION: dump_cause(shift.cause), **(pins or {})}
     if annotations_of(obj):
         for key, value in values.items():
-            yield {"op": "add", "path": f"/metadata/annotations/{escape(key)}", "value": value}
+            yield {"op": "add", "path": annotation_path(key), "value": value}
         return
     yield {"op": "test", "path": "/metadata/resourceVersion", "value": obj["metadata"]["resourceVersion"]}
     yield {"op": "add", "path": "/metadata/annotations", "value": values}
-
-
-def escape(key: str) -> str:
-    """A key as one part of a JSON Pointer. Pure.
-
-    >>> escape("sluice.dev/rollout")
-    'sluice.dev~1rollout'
-    """
-    return key.replace("~", "~0").replace("/", "~1")

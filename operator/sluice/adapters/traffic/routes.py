@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.adapters.traffic.acceptance import assess_acceptance
-from sluice.adapters.traffic.annotations import annotations_of, mapping, owner_of, sequence, stamp, writer_of
+from sluice.adapters.traffic.annotations import annotations_of, hold_of, mapping, owner_of, sequence, stamp, writer_of
 from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
-from sluice.api.names import CAUSE_ANNOTATION, Slot
+from sluice.api.names import CAUSE_ANNOTATION, WEIGHTS_ANNOTATION, Slot
 from sluice.api.units import FULL, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Shift, TargetRef, TargetView
@@ -104,6 +104,7 @@ def view_of(ref: TargetRef, route: Obj, services: SlotServices) -> TargetView:
         owner=owner_of(route),
         cause=parse_cause(annotations_of(route).get(CAUSE_ANNOTATION)),
         writer=writer_of(route),
+        hold=hold_of(route),
         dark=any(sum(rule.weight(slot) for slot in Slot) == 0 for rule in rules),
     )
 
@@ -122,7 +123,8 @@ def shift_operations(route: Obj, shift: Shift) -> list[Obj]:
     if problem and (shift.grows or not rules):
         raise Rejected(problem)
     weights = weights_for(shift.slot, shift.share)
-    return [*_tests(route, rules, shift), *_writes(rules, weights), *stamp(route, shift)]
+    pins = {WEIGHTS_ANNOTATION: ",".join(f"{shift.services.of(slot)}={weights[slot]}" for slot in Slot)}
+    return [*_tests(route, rules, shift), *_writes(rules, weights), *stamp(route, shift, pins)]
 
 
 def weights_for(slot: Slot, share: BasisPoints) -> dict[Slot, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sluice.adapters.traffic.annotations import annotations_of, mapping, owner_of, sequence, stamp, writer_of
+from sluice.adapters.traffic.annotations import annotations_of, hold_of, mapping, owner_of, sequence, stamp, writer_of
 from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
@@ -119,6 +119,7 @@ def _bare_view(ref: TargetRef, service: Obj) -> TargetView:
         owner=owner_of(service),
         cause=parse_cause(annotations_of(service).get(CAUSE_ANNOTATION)),
         writer=writer_of(service),
+        hold=hold_of(service),
         all_or_nothing=True,
     )
 

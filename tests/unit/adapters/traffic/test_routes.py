@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluice.adapters.traffic.annotations import writer_of
 from sluice.adapters.traffic.routes import shift_operations, view_of, weights_for
-from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, OWNER_ANNOTATION, WEIGHTS_ANNOTATION, Kind, Slot
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, TargetRef, TargetView
 from sluice.errors import Rejected
@@ -164,6 +164,24 @@ def test_weights_are_exact(share: int, slot: Slot) -> None:
     assert (weights[slot] == 0) == (share == 0)
 
 
+@pytest.mark.parametrize("annotations", [None, {"a": "b"}, {WEIGHTS_ANNOTATION: "web-blue=1"}])
+@pytest.mark.parametrize(
+    "slot, share, grows, pins",
+    [
+        (Slot.GREEN, 1000, True, "web-blue=90,web-green=10"),
+        (Slot.GREEN, 0, False, "web-blue=100,web-green=0"),
+        (Slot.BLUE, 5, False, "web-blue=5,web-green=9995"),
+    ],
+)
+def test_weights_are_pinned(slot: Slot, share: int, grows: bool, pins: str, annotations: dict[str, str] | None) -> None:
+    """Whatever writes weights, a growth or a return, writes in the same patch what they shall be, by Service name."""
+    obj = route(both(50, 50), annotations=annotations)
+    after = jsonpatch.apply_patch(obj, shift_operations(obj, shift(obj, share, grows=grows, slot=slot)))
+    assert after["metadata"]["annotations"][WEIGHTS_ANNOTATION] == pins
+    named = {backend["name"]: backend["weight"] for backend in after["spec"]["rules"][0]["backendRefs"]}
+    assert pins == ",".join(f"{name}={weight}" for name, weight in named.items())
+
+
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())
 def test_what_is_written_is_seen(share: int, grows: bool, annotated: bool) -> None:
     """Any share, written and observed, is that share in every rule; owner and cause come along."""
@@ -190,6 +208,29 @@ def test_hostile_annotations(annotations: Any) -> None:
     seen = view(obj)
     assert len(seen.owner) <= 600
     assert seen.cause is None
+
+
+@pytest.mark.parametrize(
+    "value, hold",
+    [
+        ("alice: 5xx on checkout", "alice: 5xx on checkout"),
+        (" alice:\n\t5xx\x1b[31m \u202eevil\x00 ", "alice: 5xx [31m evil"),
+        ("x" * 100_000, "x" * 300),
+        ("   \n", ""),
+        ("", ""),
+        ("\ud800", ""),
+        (["alice"], ""),
+        (None, ""),
+    ],
+)
+def test_break_glass(value: Any, hold: str) -> None:
+    """Who holds the route, and why: on one line, cut, without what would play tricks on a terminal."""
+    assert view(route(both(100, 0), annotations={HOLD_ANNOTATION: value})).hold == hold
+
+
+def test_no_break_glass() -> None:
+    """A route without the annotation is held by nobody."""
+    assert view(route(both(100, 0))).hold == ""
 
 
 @pytest.mark.parametrize("rules", [None, "x", [None], [{"backendRefs": None}], [{"backendRefs": ["x", None, 7]}]])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.adapters.traffic.selector import SelectorRouter
-from sluice.api.names import Kind, Slot
+from sluice.api.names import HOLD_ANNOTATION, Kind, Slot
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Acceptance, Cause, Shift, TargetRef
 from sluice.errors import Rejected
@@ -56,6 +56,14 @@ def test_the_slot_it_points_at(selector: Obj, shares: tuple[int, ...]) -> None:
     """The one whose Service has the same selector."""
     view = router(*services(selector)).observe(REF, SERVICES)
     assert (view.shares, view.problem, view.all_or_nothing) == (shares, "", True)
+
+
+def test_break_glass() -> None:
+    """A person's hold is seen, whatever the Service selects."""
+    held = service("web", {"app": "web"})
+    held["metadata"]["annotations"] = {HOLD_ANNOTATION: "alice: 5xx"}
+    assert router((Kind.SERVICE, held), *services(BLUE)[1:]).observe(REF, SERVICES).hold == "alice: 5xx"
+    assert router(*services(BLUE)).observe(REF, SERVICES).hold == ""
 
 
 @pytest.mark.parametrize("selector", [{"app": "web"}, {}, None, {**BLUE, "more": "x"}, "text"])
