@@ -15,9 +15,10 @@ from typing import Literal, TypeVar
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.errors import Unavailable
 from sluice.ports import Clock, Guard, Lane, Obj
-from sluice.sim.store import Change, EventType, ObjectStore, clone, describe
+from sluice.sim.patches import clone
+from sluice.sim.store import Change, EventType, ObjectStore, describe
 
-Verb = Literal["get", "list", "create", "patch_json", "patch_merge", "delete"]
+Verb = Literal["get", "list", "create", "patch_json", "patch_merge", "apply", "delete"]
 Callback = Callable[[EventType, Obj], None]
 T = TypeVar("T")
 
@@ -33,12 +34,13 @@ class Call:
     manager: str
     subresource: str = ""
     lane: Lane = Lane.NORMAL
+    dry_run: bool = False
     phase: Literal["before", "after"] = "before"
 
     @property
     def writes(self) -> bool:
         """Whether it may change anything."""
-        return self.verb not in ("get", "list")
+        return self.verb not in ("get", "list") and not self.dry_run
 
 
 Fault = Callable[[Call], float | None]
@@ -200,8 +202,16 @@ class FakeCluster:
             lambda: self.store.merge(kind, namespace, name, body, subresource=subresource, manager=self.manager),
         )
 
+    async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:
+        """Server-side apply with force."""
+        call = Call("apply", kind, namespace, name, self.manager, dry_run=dry_run)
+        return await self._do(
+            call,
+            lambda: self.store.apply(kind, namespace, name, body, manager=self.manager, dry_run=dry_run),
+        )
+
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
-        """Delete, if the uid matches."""
+        """Delete, if the uid matches. A pod on a node ends after its grace period."""
         call = Call("delete", kind, namespace, name, self.manager)
         await self._do(call, lambda: self.store.delete(kind, namespace, name, uid=uid, manager=self.manager))
 

@@ -22,6 +22,9 @@ API_VERSIONS = {
     Kind.GRPC_ROUTE: GATEWAY_API_VERSION,
     Kind.SERVICE: "v1",
     Kind.ENDPOINT_SLICE: "discovery.k8s.io/v1",
+    Kind.DEPLOYMENT: "apps/v1",
+    Kind.POD: "v1",
+    Kind.POD_DISRUPTION_BUDGET: "policy/v1",
     Kind.NAMESPACE: "v1",
     Kind.SECRET: "v1",
     Kind.EVENT: "v1",
@@ -38,6 +41,9 @@ WITH_STATUS = frozenset(
         Kind.HTTP_ROUTE,
         Kind.GRPC_ROUTE,
         Kind.SERVICE,
+        Kind.DEPLOYMENT,
+        Kind.POD,
+        Kind.POD_DISRUPTION_BUDGET,
         Kind.NAMESPACE,
     }
 )
@@ -59,4 +65,12 @@ STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.KILL_SWITCH: KillSwitchStatus,
     Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
 }
-SERVER_OWNED = ("uid", "name", "namespace", "creationTimestamp", "generation", "deletionTimestamp")
+SERVER_OWNED = (
+    "uid",
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)

@@ -1,71 +1,30 @@
 """What an API server does with objects, as far as Sluice relies on it. No I/O; `cluster.py` is the port over it.
 
 Kept: uid, one growing resourceVersion, generation (grows with the spec only), the status subresource's isolation,
-writes that change nothing, preconditions, finalizers, namespaces that end, field managers in outline. Left out: what
-CRDs refuse beyond the models and immutability, defaulting, pruning, RBAC, garbage collection by ownerReferences.
+writes that change nothing, preconditions, finalizers, pods' grace, namespaces that end, who owns which field, defaults
+of what Sluice applies. Left out: what CRDs refuse beyond the models and immutability, pruning, RBAC, garbage collection
+by ownerReferences.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
-
-import jsonpatch
+from datetime import datetime, timedelta
+from typing import Literal
 
 from sluice.api.names import Kind
-from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, Rejected
+from sluice.errors import Conflict, Forbidden, NotFound, Rejected
 from sluice.ports import Obj
-from sluice.sim.kinds import (
-    API_VERSIONS,
-    CLUSTER_SCOPED,
-    IMMUTABLE_SPECS,
-    SERVER_OWNED,
-    SPEC_MODELS,
-    STATUS_MODELS,
-    WITH_STATUS,
-    WITHOUT_GENERATION,
-)
+from sluice.sim import fields
+from sluice.sim.admission import check, reached
+from sluice.sim.defaults import add_defaults
+from sluice.sim.fields import Fields, Writer
+from sluice.sim.kinds import API_VERSIONS, CLUSTER_SCOPED, SERVER_OWNED, WITH_STATUS, WITHOUT_GENERATION
+from sluice.sim.patches import clone, merged, patched, wire
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
-
-
-def clone(value: Any) -> Any:
-    """A deep copy of a JSON value."""
-    if isinstance(value, dict):
-        return {key: clone(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [clone(item) for item in value]
-    return value
-
-
-def wire(value: Any) -> Any:
-    """A JSON value as it arrives on the other side: copied, tuples as lists.
-
-    Raises:
-        TypeError: not a JSON value, so no client could have sent it.
-    """
-    return json.loads(json.dumps(value))
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7386). Pure.
-
-    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": [3]}})
-    {'a': {'c': 2, 'd': [3]}}
-    """
-    if not isinstance(patch, dict):
-        return clone(patch)
-    result = clone(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
 
 
 def describe(kind: Kind, namespace: str, name: str) -> str:
@@ -137,29 +96,7 @@ class ObjectStore:
             Forbidden: the namespace is ending.
             Rejected: the content means nothing.
         """
-        obj = wire(body)
-        meta = obj.setdefault("metadata", {})
-        name = meta.get("name") or (f"{meta['generateName']}{self._version:05x}" if "generateName" in meta else "")
-        where = describe(kind, namespace, name)
-        if checked:
-            self._admit(kind, namespace, where, meta)
-            if kind in WITH_STATUS:
-                obj.pop("status", None)
-            _validate(kind, obj, where)
-        if self.peek(kind, namespace, name) is not None:
-            raise Conflict(f"{where} already exists")
-        obj = {"apiVersion": API_VERSIONS[kind], "kind": str(kind), **obj}
-        meta.update(
-            {"name": name, "uid": str(uuid.UUID(int=self._version + 1)), "creationTimestamp": _seconds(self._now())}
-        )
-        if namespace:
-            meta["namespace"] = namespace
-        if kind not in WITHOUT_GENERATION:
-            meta["generation"] = 1
-        if kind is Kind.NAMESPACE:
-            meta["labels"] = {**meta.get("labels", {}), "kubernetes.io/metadata.name": name}
-            obj.setdefault("status", {"phase": "Active"})
-        return self._store("ADDED", kind, None, obj, manager)
+        return self._create(kind, namespace, wire(body), Writer(manager), checked=checked)
 
     def merge(self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str, manager: str) -> Obj:
         """Apply a merge patch.
@@ -177,7 +114,7 @@ class ObjectStore:
                 f"{describe(kind, namespace, name)} has been modified: resourceVersion is "
                 f"{old['metadata']['resourceVersion']}, not {expected}"
             )
-        return self._update(kind, old, merged(old, patch), subresource=subresource, manager=manager)
+        return self._update(kind, old, merged(old, patch), Writer(manager, subresource=subresource))
 
     def json(self, kind: Kind, namespace: str, name: str, operations: Sequence[Obj], *, manager: str) -> Obj:
         """Apply a JSON Patch.
@@ -189,16 +126,43 @@ class ObjectStore:
         """
         old = self.get(kind, namespace, name)
         where = describe(kind, namespace, name)
-        try:
-            new = jsonpatch.JsonPatch(wire(operations)).apply(clone(old), in_place=True)
-        except jsonpatch.JsonPatchTestFailed as error:
-            raise Conflict(f"{where}: a test of the JSON patch failed: {str(error)[:300]}") from error
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-            raise Conflict(f"{where}: the JSON patch does not apply: {str(error)[:300]}") from error
-        return self._update(kind, old, new, subresource="", manager=manager)
+        return self._update(kind, old, patched(old, operations, where), Writer(manager))
 
-    def delete(self, kind: Kind, namespace: str, name: str, *, uid: str | None, manager: str) -> None:
-        """Delete, or mark as deleting while finalizers are there. What does not exist is fine.
+    def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, manager: str, dry_run: bool) -> Obj:
+        """Server-side apply with force. With `dry_run` the answer is what would be stored.
+
+        Raises:
+            Conflict: a uid or resourceVersion in the body is not the stored one.
+            NotFound: the namespace does not exist.
+            Forbidden: the namespace is ending.
+            Rejected: the result means nothing.
+        """
+        config = wire(body)
+        meta = config.setdefault("metadata", {})
+        asked = {field: meta.pop(field, None) for field in ("uid", "resourceVersion")}
+        meta["name"] = name
+        old, writer = self.peek(kind, namespace, name), Writer(manager, "Apply")
+        for field, value in asked.items():
+            stored = old["metadata"][field] if old is not None else None
+            if value is not None and value != stored and (old is not None or field == "uid"):
+                raise Conflict(f"{describe(kind, namespace, name)}: {field} is {stored or 'none'}, not {value}")
+        claim = fields.fields_of(fields.own_part(config))
+        if old is None:
+            return self._create(kind, namespace, config, writer, claim, dry_run=dry_run)
+        return self._update(kind, old, fields.applied(clone(old), config, manager), writer, claim, dry_run=dry_run)
+
+    def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str | None, manager: str, grace_seconds: int | None = None
+    ) -> None:
+        """Delete, or mark as deleting while finalizers are there or a pod ends. What does not exist is fine.
+
+        Args:
+            kind: its kind.
+            namespace: its namespace.
+            name: its name.
+            uid: the object's; None for any.
+            manager: who deletes.
+            grace_seconds: how long a pod on a node may go on; 0 ends it now, None takes the pod's own.
 
         Raises:
             Conflict: the uid is another one.
@@ -208,16 +172,19 @@ class ObjectStore:
             return
         if uid is not None and uid != old["metadata"]["uid"]:
             raise Conflict(f"{describe(kind, namespace, name)}: uid is {old['metadata']['uid']}, not {uid}")
+        grace = _grace_of(kind, old, grace_seconds)
         if kind is Kind.NAMESPACE:
             self._end_namespace(old, manager)
-        elif not old["metadata"].get("finalizers"):
+        elif not old["metadata"].get("finalizers") and not grace:
             self._remove(kind, old, manager)
         elif "deletionTimestamp" not in old["metadata"]:
             marked = clone(old)
-            marked["metadata"]["deletionTimestamp"] = _seconds(self._now())
+            marked["metadata"]["deletionTimestamp"] = _seconds(self._now() + timedelta(seconds=grace))
+            if grace:
+                marked["metadata"]["deletionGracePeriodSeconds"] = grace
             if kind not in WITHOUT_GENERATION:
                 marked["metadata"]["generation"] += 1
-            self._store("MODIFIED", kind, old, marked, manager)
+            self._store("MODIFIED", kind, old, marked, Writer(manager))
 
     # ------------------------------------------------------------------------------------------ rules
 
@@ -237,58 +204,79 @@ class ObjectStore:
             if "deletionTimestamp" in home["metadata"]:
                 raise Forbidden(f"{where}: namespace {namespace} is being terminated")
 
-    def _update(self, kind: Kind, old: Obj, new: Obj, *, subresource: str, manager: str) -> Obj:
+    def _create(
+        self,
+        kind: Kind,
+        namespace: str,
+        obj: Obj,
+        writer: Writer,
+        claim: Fields | None = None,
+        *,
+        checked: bool = True,
+        dry_run: bool = False,
+    ) -> Obj:
+        meta = obj.setdefault("metadata", {})
+        name = meta.get("name") or (f"{meta['generateName']}{self._version:05x}" if "generateName" in meta else "")
+        where = describe(kind, namespace, name)
+        if checked:
+            self._admit(kind, namespace, where, meta)
+            if kind in WITH_STATUS:
+                obj.pop("status", None)
+            check(kind, None, obj, where)
+            add_defaults(kind, obj)
+        if self.peek(kind, namespace, name) is not None:
+            raise Conflict(f"{where} already exists")
+        obj = {"apiVersion": API_VERSIONS[kind], "kind": str(kind), **obj}
+        meta.update(
+            {"name": name, "uid": str(uuid.UUID(int=self._version + 1)), "creationTimestamp": _seconds(self._now())}
+        )
+        if namespace:
+            meta["namespace"] = namespace
+        if kind not in WITHOUT_GENERATION:
+            meta["generation"] = 1
+        if kind is Kind.NAMESPACE:
+            meta["labels"] = {**meta.get("labels", {}), "kubernetes.io/metadata.name": name}
+            obj.setdefault("status", {"phase": "Active"})
+        meta["managedFields"] = self._managers(None, obj, writer, claim)
+        return obj if dry_run else self._store("ADDED", kind, None, obj, writer)
+
+    def _update(
+        self, kind: Kind, old: Obj, new: Obj, writer: Writer, claim: Fields | None = None, *, dry_run: bool = False
+    ) -> Obj:
         meta = old["metadata"]
         where = describe(kind, meta.get("namespace", ""), meta["name"])
-        new = _reached(kind, old, new, subresource, where)
-        new["apiVersion"], new["kind"] = old["apiVersion"], old["kind"]
+        new = reached(kind, old, new, writer.subresource, where)
+        new["apiVersion"], new["kind"], new["metadata"] = old["apiVersion"], old["kind"], dict(new["metadata"])
         for field in (*SERVER_OWNED, "resourceVersion", "managedFields"):
             new["metadata"].pop(field, None)
             if field in meta:
-                new["metadata"][field] = clone(meta[field])
+                new["metadata"][field] = meta[field]
+        if new == old and claim is None:
+            return old
+        check(kind, old, new, where)
+        add_defaults(kind, new)
+        new["metadata"]["managedFields"] = self._managers(old, new, writer, claim)
         if new == old:
             return old
-        if kind in IMMUTABLE_SPECS and new.get("spec") != old.get("spec"):
-            raise Rejected(f"{where}: spec is immutable")
-        _validate(kind, new, where)
-        if kind not in WITHOUT_GENERATION and _content(new) != _content(old):
+        if kind not in WITHOUT_GENERATION and _content(kind, new, writer) != _content(kind, old, writer):
             new["metadata"]["generation"] += 1
-        if "deletionTimestamp" in meta and not new["metadata"].get("finalizers"):
-            self._remove(kind, new, manager)
+        if dry_run:
             return new
-        return self._store("MODIFIED", kind, old, new, manager, subresource=subresource)
+        if "deletionTimestamp" in meta and not new["metadata"].get("finalizers") and not _ends_later(new):
+            self._remove(kind, new, writer.manager)
+            return new
+        return self._store("MODIFIED", kind, old, new, writer)
 
-    def _store(
-        self, change: EventType, kind: Kind, old: Obj | None, new: Obj, manager: str, *, subresource: str = ""
-    ) -> Obj:
+    def _managers(self, old: Obj | None, new: Obj, writer: Writer, claim: Fields | None) -> list[Obj]:
+        return fields.noted(old, new, writer, at=_seconds(self._now()), claim=claim)
+
+    def _store(self, change: EventType, kind: Kind, old: Obj | None, new: Obj, writer: Writer) -> Obj:
         self._version += 1
         meta = new["metadata"]
         meta["resourceVersion"] = str(self._version)
-        self._note_manager(old, new, manager, subresource)
         self._objects[kind][(meta.get("namespace", ""), meta["name"])] = new
-        self._on_change(Change(change, kind, old, new, manager))
+        self._on_change(Change(change, kind, old, new, writer.manager))
         return new
-
-    def _note_manager(self, old: Obj | None, new: Obj, manager: str, subresource: str) -> None:
-        """Keep managedFields in outline: each writer's newest write, and which top-level fields it ever changed."""
-        fields = {f"f:{name}" for name in {*new, *(old or {})} - _FRAME if (old or {}).get(name) != new.get(name)}
-        entries = new["metadata"].get("managedFields", [])
-        mine = [entry for entry in entries if _writer(entry) == (manager, subresource)]
-        for entry in mine:
-            entries.remove(entry)
-            fields |= set(entry["fieldsV1"])
-        if not fields and mine:
-            entries.extend(mine)
-        elif fields:
-            entry = {
-                "manager": manager,
-                "operation": "Update",
-                "apiVersion": new["apiVersion"],
-                "fieldsType": "FieldsV1",
-            }
-            entry |= {"time": _seconds(self._now()), "fieldsV1": {name: {} for name in sorted(fields)}}
-            entries.append(entry | ({"subresource": subresource} if subresource else {}))
-        new["metadata"]["managedFields"] = entries
 
     def _remove(self, kind: Kind, last: Obj, manager: str) -> None:
         meta = last["metadata"]
@@ -311,67 +299,36 @@ class ObjectStore:
             ending = clone(home)
             ending["metadata"]["deletionTimestamp"] = _seconds(self._now())
             ending["status"] = {"phase": "Terminating"}
-            home = self._store("MODIFIED", Kind.NAMESPACE, home, ending, manager)
+            home = self._store("MODIFIED", Kind.NAMESPACE, home, ending, Writer(manager))
         if not self._contents(name):
             self._remove(Kind.NAMESPACE, home, manager)
         for kind, child in self._contents(name):
             self.delete(kind, name, child, uid=None, manager=manager)
 
 
-_FRAME = frozenset({"apiVersion", "kind", "metadata"})
-
-
 def _key(item: tuple[tuple[str, str], Obj]) -> tuple[str, str]:
     return item[0]
-
-
-def _writer(entry: Obj) -> tuple[str, str]:
-    return entry["manager"], entry.get("subresource", "")
 
 
 def _seconds(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _content(obj: Obj) -> Obj:
-    """What a change of makes a new generation."""
-    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+def _content(kind: Kind, obj: Obj, writer: Writer) -> Obj:
+    """What a change of makes a new generation; of Deployments the annotations too, unless with the status."""
+    content = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+    if kind is Kind.DEPLOYMENT and not writer.subresource:
+        content["annotations"] = obj["metadata"].get("annotations", {})
+    return content
 
 
-def _reached(kind: Kind, old: Obj, new: Obj, subresource: str, where: str) -> Obj:
-    """Of a patched object, what the endpoint (the object itself, or its status) may change."""
-    if subresource and (subresource != "status" or kind not in WITH_STATUS):
-        raise NotFound(f"{where} has no subresource {subresource}")
-    if subresource:
-        return {**clone(old), "status": new["status"]} if "status" in new else clone(old)
-    if not isinstance(new.get("metadata"), dict):
-        raise Rejected(f"{where}: the patch leaves no metadata")
-    _check_metadata(old, new, where)
-    if kind in WITH_STATUS:
-        new.pop("status", None)
-        new.update({"status": clone(old["status"])} if "status" in old else {})
-    return new
+def _grace_of(kind: Kind, obj: Obj, asked: int | None) -> int:
+    """For how long a pod goes on after it was deleted; 0 for all that has no node to end it."""
+    spec = obj.get("spec") or {}
+    if kind is not Kind.POD or not spec.get("nodeName"):
+        return 0
+    return int(spec.get("terminationGracePeriodSeconds", 30)) if asked is None else asked
 
 
-def _check_metadata(old: Obj, new: Obj, where: str) -> None:
-    meta, was = new["metadata"], old["metadata"]
-    for field in ("uid", "name", "namespace"):
-        if field in meta and meta[field] != was.get(field):
-            raise Rejected(f"{where}: metadata.{field} is immutable: it is {was.get(field)}, not {meta[field]}")
-    if "deletionTimestamp" in was and set(meta.get("finalizers", ())) - set(was.get("finalizers", ())):
-        raise Rejected(f"{where}: no new finalizers can be added while it is being deleted")
-
-
-def _validate(kind: Kind, obj: Obj, where: str) -> None:
-    """Refuse what the models refuse.
-
-    Raises:
-        Rejected: with the model's words.
-    """
-    try:
-        if kind in SPEC_MODELS:
-            SPEC_MODELS[kind].parse(obj.get("spec"), f"{where} is invalid: spec")
-        if kind in STATUS_MODELS and "status" in obj:
-            STATUS_MODELS[kind].parse(obj["status"], f"{where} is invalid: status")
-    except InvalidSpec as error:
-        raise Rejected(str(error)) from error
+def _ends_later(obj: Obj) -> bool:
+    return "deletionGracePeriodSeconds" in obj["metadata"]

@@ -11,7 +11,7 @@ from sluice.errors import Conflict, Forbidden, NotFound, NotLeader, Rejected, Un
 from sluice.ports import Obj
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import Call, FakeCluster
-from sluice.sim.store import merged
+from sluice.sim.patches import merged
 
 SWITCH: Obj = {"metadata": {"name": "stop"}, "spec": {"engaged": False}}
 
@@ -321,7 +321,7 @@ def test_a_guard_is_asked_after_every_wait_but_the_network() -> None:
 
 
 def test_managers_are_told_apart() -> None:
-    """The managedFields name the newest writer of the spec."""
+    """Whoever changes a field owns it from then on, and nobody else does."""
 
     async def main() -> None:
         target = cluster()
@@ -329,7 +329,7 @@ def test_managers_are_told_apart() -> None:
         person = target.as_manager("kubectl-patch")
         found = await person.patch_merge(Kind.KILL_SWITCH, "shop", "stop", {"spec": {"engaged": True}})
         writers = [entry["manager"] for entry in found["metadata"]["managedFields"] if "f:spec" in entry["fieldsV1"]]
-        assert writers == ["sluice", "kubectl-patch"]
+        assert writers == ["kubectl-patch"]
 
     run(main())
 

@@ -10,6 +10,7 @@ from sluice.ports import Obj
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.gateway import FakeEndpoints, FakeGateway
+from sluice.sim.manifests import service
 from sluice.sim.metrics import FakeMetrics, Script, constant, no_data, outage, sequence
 from sluice.sim.traffic import NOBODY, Traffic
 
@@ -23,9 +24,7 @@ class Scene:
         self.gateway = FakeGateway(self.cluster, self.clock)
         self.endpoints = FakeEndpoints(self.cluster)
         for slot in ("blue", "green"):
-            self.cluster.seed(
-                Kind.SERVICE, {"metadata": {"name": slot, "namespace": "shop"}, "spec": {"selector": {"slot": slot}}}
-            )
+            self.cluster.seed(Kind.SERVICE, service("shop", slot, {"slot": slot}))
             self.endpoints.run_pods("shop", slot, {"slot": slot, "app": "checkout"}, ready=3)
         backends = [{"name": "blue", "weight": 100}, {"name": "green", "weight": 0}]
         self.cluster.seed(
@@ -95,9 +94,7 @@ def test_slices_follow_pods_and_selectors() -> None:
 
     async def main() -> None:
         scene = Scene()
-        scene.cluster.seed(
-            Kind.SERVICE, {"metadata": {"name": "live", "namespace": "shop"}, "spec": {"selector": {"app": "checkout"}}}
-        )
+        scene.cluster.seed(Kind.SERVICE, service("shop", "live", {"app": "checkout"}))
         await asyncio.sleep(1)
         assert (scene.ready("blue"), scene.ready("live")) == (3, 6)
         scene.endpoints.run_pods("shop", "blue", {"slot": "blue"}, ready=1, unready=2)

@@ -1,0 +1,142 @@
+"""What an API server refuses: paths that an endpoint cannot change, metadata, and contents that mean nothing. Pure.
+
+Of Deployments, Services, Pods and budgets only what Sluice or its users could plausibly get wrong is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sluice.api.names import Kind
+from sluice.errors import InvalidSpec, NotFound, Rejected
+from sluice.ports import Obj
+from sluice.sim.kinds import IMMUTABLE_SPECS, SPEC_MODELS, STATUS_MODELS, WITH_STATUS
+
+_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
+_SERVICE_NAME_CHARACTERS = 63
+
+
+def reached(kind: Kind, old: Obj, new: Obj, subresource: str, where: str) -> Obj:
+    """Of a patched object, what the endpoint (the object itself, or its status) may change.
+
+    Raises:
+        NotFound: there is no such subresource.
+        Rejected: identity or finalizers were changed in a way that cannot be.
+    """
+    if subresource and (subresource != "status" or kind not in WITH_STATUS):
+        raise NotFound(f"{where} has no subresource {subresource}")
+    if subresource:
+        result = {**old, "status": new["status"]} if "status" in new else dict(old)
+        if kind is Kind.DEPLOYMENT and "annotations" in new["metadata"]:  # where its controller counts revisions
+            result["metadata"] = {**old["metadata"], "annotations": new["metadata"]["annotations"]}
+        return result
+    if not isinstance(new.get("metadata"), dict):
+        raise Rejected(f"{where}: the patch leaves no metadata")
+    _check_identity(old, new, where)
+    if kind in WITH_STATUS:
+        new.pop("status", None)
+        new.update({"status": old["status"]} if "status" in old else {})
+    return new
+
+
+def _check_identity(old: Obj, new: Obj, where: str) -> None:
+    meta, was = new["metadata"], old["metadata"]
+    for field in ("uid", "name", "namespace"):
+        if field in meta and meta[field] != was.get(field):
+            raise Rejected(f"{where}: metadata.{field} is immutable: it is {was.get(field)}, not {meta[field]}")
+    if "deletionTimestamp" in was and set(meta.get("finalizers", ())) - set(was.get("finalizers", ())):
+        raise Rejected(f"{where}: no new finalizers can be added while it is being deleted")
+
+
+def check(kind: Kind, old: Obj | None, new: Obj, where: str) -> None:
+    """Refuse what cannot be stored.
+
+    Raises:
+        Rejected: with the field, and what is wrong with it.
+    """
+    if old is not None and kind in IMMUTABLE_SPECS and new.get("spec") != old.get("spec"):
+        raise Rejected(f"{where}: spec is immutable")
+    try:
+        if kind in SPEC_MODELS:
+            SPEC_MODELS[kind].parse(new.get("spec"), f"{where} is invalid: spec")
+        if kind in STATUS_MODELS and "status" in new:
+            STATUS_MODELS[kind].parse(new["status"], f"{where} is invalid: status")
+    except InvalidSpec as error:
+        raise Rejected(str(error)) from error
+    problem = _label_problem(new["metadata"])
+    if kind in _PROBLEMS and (old is None or new.get("spec") != old.get("spec")):
+        problem = problem or _PROBLEMS[kind](_mapping((old or {}).get("spec")), new)
+    if problem:
+        raise Rejected(f"{where} is invalid: {problem}")
+
+
+def _label_problem(metadata: Obj) -> str:
+    for key, value in _mapping(metadata.get("labels")).items():
+        if not isinstance(value, str) or not _LABEL_VALUE.match(value):
+            return f"metadata.labels: Invalid value: {value!r} of {key} is no label: 63 letters, digits, '-', '_', '.'"
+    return ""
+
+
+def _deployment_problem(old: Obj, obj: Obj) -> str:
+    spec = _mapping(obj.get("spec"))
+    labels = _mapping(_mapping(_mapping(spec.get("template")).get("metadata")).get("labels"))
+    selector = _mapping(spec.get("selector"))
+    if not _mapping(selector.get("matchLabels")):
+        return "spec.selector: Required value"
+    if not _mapping(selector.get("matchLabels")).items() <= labels.items():
+        return f"spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels`"
+    if old and selector != old.get("selector"):
+        return f"spec.selector: Invalid value: {selector}: field is immutable"
+    if not isinstance(spec.get("replicas", 1), int) or spec.get("replicas", 1) < 0:
+        return f"spec.replicas: Invalid value: {spec['replicas']}: must be greater than or equal to 0"
+    if problem := _label_problem(_mapping(spec["template"]["metadata"])):
+        return f"spec.template.{problem}"
+    return _containers_problem(_mapping(spec["template"].get("spec")), "spec.template.spec")
+
+
+def _pod_problem(old: Obj, obj: Obj) -> str:
+    del old
+    return _containers_problem(_mapping(obj.get("spec")), "spec")
+
+
+def _containers_problem(spec: Obj, path: str) -> str:
+    containers = spec.get("containers")
+    if not isinstance(containers, list) or not containers:
+        return f"{path}.containers: Required value"
+    for index, container in enumerate(containers):
+        for field in ("name", "image"):
+            if not _mapping(container).get(field):
+                return f"{path}.containers[{index}].{field}: Required value"
+    names = [container["name"] for container in containers]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    return f"{path}.containers: Duplicate value: {twice}" if twice else ""
+
+
+def _service_problem(old: Obj, obj: Obj) -> str:
+    del old
+    ports = _mapping(obj.get("spec")).get("ports")
+    if len(obj["metadata"]["name"]) > _SERVICE_NAME_CHARACTERS:
+        return f"metadata.name: Invalid value: must be no more than {_SERVICE_NAME_CHARACTERS} characters"
+    if not isinstance(ports, list) or not ports:
+        return "spec.ports: Required value"
+    unnamed = next((index for index, port in enumerate(ports) if not port.get("name")), None)
+    return f"spec.ports[{unnamed}].name: Required value" if unnamed is not None and len(ports) > 1 else ""
+
+
+def _budget_problem(old: Obj, obj: Obj) -> str:
+    del old
+    both = {"minAvailable", "maxUnavailable"} <= _mapping(obj.get("spec")).keys()
+    return "spec: minAvailable and maxUnavailable cannot be both set" if both else ""
+
+
+_PROBLEMS = {
+    Kind.DEPLOYMENT: _deployment_problem,
+    Kind.POD: _pod_problem,
+    Kind.SERVICE: _service_problem,
+    Kind.POD_DISRUPTION_BUDGET: _budget_problem,
+}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
