@@ -8,6 +8,8 @@ from testbed.client import ApiClient
 from testbed.cluster import Cluster
 from testbed.dataplane import DataPlane
 from testbed.errors import ApiError, ApiUnreachableError, NotReadyError, TestbedError
+from testbed.external_metrics import ExternalMetrics
+from testbed.faults import FaultyApi
 from testbed.load import Load, Request, Requests, sample, standard_error
 from testbed.pods import behaviour, gauges, pods
 from testbed.waiting import wait_for
@@ -18,6 +20,8 @@ __all__ = [
     "ApiUnreachableError",
     "Cluster",
     "DataPlane",
+    "ExternalMetrics",
+    "FaultyApi",
     "Load",
     "NotReadyError",
     "Request",

@@ -113,3 +113,32 @@ def weighted_route(
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"parentRefs": [dict(GATEWAY)], "hostnames": [host], "rules": [{"backendRefs": backends}]},
     }
+
+
+def autoscaler(namespace: str, name: str, api_version: str, kind: str, metric: str, *, most: int) -> dict[str, Any]:
+    """A HorizontalPodAutoscaler of the object ``name``, with as many pods as an external metric says, at least one."""
+    # A second at a time: without it, growing and shrinking are spread over minutes.
+    at_once = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 900, "periodSeconds": 1}]}
+    source = {"metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": "1"}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": api_version, "kind": kind, "name": name},
+            "minReplicas": 1,
+            "maxReplicas": most,
+            "behavior": {"scaleUp": at_once, "scaleDown": at_once},
+            "metrics": [{"type": "External", "external": source}],
+        },
+    }
+
+
+def budget(namespace: str, app: str, least: int | str) -> dict[str, Any]:
+    """A PodDisruptionBudget named after the app, for the pods labelled ``app``: so many, or such a share, stay."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": app, "namespace": namespace},
+        "spec": {"minAvailable": least, "selector": {"matchLabels": {"app": app}}},
+    }

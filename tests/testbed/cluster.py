@@ -176,6 +176,8 @@ class Cluster(Access):
             "--concurrent-endpoint-syncs=20",
             "--concurrent-namespace-syncs=20",
             "--concurrent-gc-syncs=20",
+            "--horizontal-pod-autoscaler-sync-period=1s",
+            "--horizontal-pod-autoscaler-downscale-stabilization=0s",
         ]
         self._controllers = session().spawn(f"{self.name}-kube-controller-manager", arguments)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import re
 import socket
 import subprocess
 import urllib.parse
@@ -24,11 +23,11 @@ from testbed.errors import TestbedError
 from testbed.pod_server import POD_PORT
 from testbed.pods import Pods, pods
 from testbed.processes import Child, free_port, session
+from testbed.stages import stages
 from testbed.waiting import wait_for
 
 _START_SECONDS = 60.0
 _NODE = "node-0"
-_READY_ANNOTATION = '.metadata.annotations["testbed/ready"]'
 
 
 class DataPlane:
@@ -185,10 +184,10 @@ class DataPlane:
 
     def _start_nodes(self) -> None:
         cluster = self.cluster
-        stages = self._write("stages.yaml", yaml.safe_dump_all(_stages()))
+        config = self._write("stages.yaml", yaml.safe_dump_all(stages()))
         kwok = [
             "--config",
-            stages,
+            config,
             "--manage-all-nodes=true",
             f"--cidr={netns.pod_cidr(cluster.index)}",
             "--node-ip=10.0.0.1",
@@ -364,39 +363,6 @@ def _has_condition(obj: dict[str, Any], kind: str) -> bool:
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
 
 
-def _stages() -> list[dict[str, Any]]:
-    """Stages of kwok for nodes and pods, with readiness by annotation and a grace that is kept.
-
-    ``testbed/ready: never`` keeps a pod from being ready, or makes a ready one unready; taking it away makes it ready.
-    ``testbed/ready-after: 5s`` lets it become ready that much after it was scheduled.
-    """
-    stages = {path.stem: yaml.safe_load(path.read_text()) for path in builder.files("kwok", "stages")}
-    ready, deleted = stages["pod-ready"]["spec"], stages["pod-delete"]["spec"]
-    never = {"key": _READY_ANNOTATION, "operator": "In", "values": ["never"]}
-    for expression in ready["selector"]["matchExpressions"]:
-        if expression["key"] == ".status.phase":
-            expression["values"] = ["Pending", "Running"]
-    # The template gives a new address each time it is used; a pod keeps its first.
-    template = ready["next"]["statusTemplate"].replace("{{ $podIPs :=", "{{ if not .status.podIP }}\n{{ $podIPs :=")
-    ready["next"]["statusTemplate"] = template.replace("phase: Running", "{{ end }}\nphase: Running")
-    unready = yaml.safe_load(yaml.safe_dump(stages["pod-ready"]))
-    unready["metadata"]["name"] = "pod-unready"
-    selectors = unready["spec"]["selector"]["matchExpressions"]
-    selectors[-1]["values"] = ["False"]
-    selectors.append(never)
-    template = unready["spec"]["next"]["statusTemplate"]
-    template = re.sub(r'status: "True"(\s+)type: (Ready|ContainersReady)', r'status: "False"\1type: \2', template)
-    unready["spec"]["next"]["statusTemplate"] = template.replace("ready: true", "ready: false")
-    ready["selector"]["matchExpressions"].append({**never, "operator": "NotIn"})
-    ready["delay"] = {
-        "durationMilliseconds": 0,
-        "durationFrom": {"expressionFrom": '.metadata.annotations["testbed/ready-after"]'},
-    }
-    deleted["selector"]["matchExpressions"].append({"key": ".metadata.finalizers", "operator": "DoesNotExist"})
-    deleted["delay"] = {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": ".metadata.deletionTimestamp"}}
-    return [*stages.values(), unready]
-
-
 def _prometheus_config(cluster: Cluster) -> dict[str, Any]:
     def copied(source: str, target: str, regex: str = "(.+)") -> dict[str, Any]:
         return {"source_labels": [source], "regex": regex, "target_label": target}
@@ -413,6 +379,7 @@ def _prometheus_config(cluster: Cluster) -> dict[str, Any]:
         copied("__meta_kubernetes_namespace", "namespace"),
         copied(f"{meta}name", "pod"),
         copied(f"{meta}container_image", "version", r".*:([^:/@]+)"),
+        copied(f"{meta}label_sluice_dev_slot", "slot"),
         *(copied(f"{meta}label_{name}", name) for name in ("app", "slot", "version")),
     ]
     discovery = {"role": "pod", "kubeconfig_file": str(cluster.kubeconfig)}

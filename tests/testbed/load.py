@@ -31,6 +31,7 @@ class Request:
         version: of the pod that answered; "" where none did.
         pod: its name; "" likewise.
         latency_seconds: from the moment it was sent.
+        detail: of a failure: what was answered, or why nothing was.
     """
 
     ended_at: float
@@ -39,6 +40,7 @@ class Request:
     version: str
     pod: str
     latency_seconds: float
+    detail: str = ""
 
     @property
     def failed(self) -> bool:
@@ -48,8 +50,8 @@ class Request:
     @classmethod
     def parse(cls, line: str) -> Request:
         """Read a line of the record."""
-        ended, monotonic, status, version, pod, latency = line.split("\t")
-        return cls(int(ended) / 1e9, int(monotonic), int(status), version, pod, int(latency) / 1e6)
+        ended, monotonic, status, version, pod, latency, detail = line.split("\t")
+        return cls(int(ended) / 1e9, int(monotonic), int(status), version, pod, int(latency) / 1e6, detail)
 
 
 class Requests(tuple[Request, ...]):
@@ -70,6 +72,21 @@ class Requests(tuple[Request, ...]):
     def by_status(self) -> Counter[int]:
         """How many ended with each status."""
         return Counter(request.status for request in self)
+
+    def told(self, most: int = 10) -> str:
+        """How many failed, of how many by version and status; and the first of them, by time since the first request.
+
+        >>> print(Requests([Request(5, 0, 200, "v1", "p", 0.1), Request(7.5, 0, 503, "", "", 0, "no upstream")]).told())
+        1 of 2 requests failed; by version: {'v1': 1, 'status 503': 1}; by status: {200: 1, 503: 1}
+          after 2.500 s: 503 no upstream
+        """
+        failed = self.failed()
+        counts = f"by version: {dict(self.by_version())}; by status: {dict(self.by_status())}"
+        return "\n".join((f"{len(failed)} of {len(self)} requests failed; {counts}", *map(self._line, failed[:most])))
+
+    def _line(self, request: Request) -> str:
+        said = (f"{request.status}", request.version, request.pod, request.detail)
+        return f"  after {request.ended_at - self[0].ended_at:.3f} s: {' '.join(filter(None, said))}"
 
     def of(self, version: str) -> Requests:
         """Those that one version answered."""

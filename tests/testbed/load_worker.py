@@ -1,8 +1,8 @@
 """The process that sends requests: run as ``python -m testbed.load_worker JSON``, driven by :mod:`testbed.load`.
 
 Every finished request becomes a line of the record file: end (Unix ns), end (monotonic ns), status, version, pod,
-latency (µs), separated by tabs. Orders come by standard input: ``flush N`` writes what there is and then the line
-``#N``; ``stop`` lets the requests in flight finish and ends with ``#end``.
+latency (µs), why it failed, separated by tabs. Orders come by standard input: ``flush N`` writes what there is and then
+the line ``#N``; ``stop`` lets the requests in flight finish and ends with ``#end``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO, cast
+from typing import NamedTuple, TextIO, cast
 
 from testbed.pod_server import run_loop
 
 _TICK_SECONDS = 0.002
 _RECONNECT_SECONDS = 0.02
+_DETAIL_CHARACTERS = 160
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class Order:
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
         object.__setattr__(self, "request", ("\r\n".join(lines) + "\r\n\r\n").encode())
+
+
+class Answer(NamedTuple):
+    """Who answered, and for a failure what was said, or why nothing was."""
+
+    version: str = ""
+    pod: str = ""
+    detail: str = ""
 
 
 class Worker:
@@ -114,10 +124,10 @@ class Worker:
         if self._in_flight == 0 and (self._stopping or (self.order.count and self._sent >= self.order.count)):
             self._end()
 
-    def finished(self, connection: Connection, status: int, version: str, pod: str, latency_seconds: float) -> None:
+    def finished(self, connection: Connection, status: int, answer: Answer, latency_seconds: float) -> None:
         """A request came to its end; status 0: no answer came."""
-        line = f"{time.time_ns()}\t{time.monotonic_ns()}\t{status}\t{version}\t{pod}\t{latency_seconds * 1e6:.0f}\n"
-        self._record.write(line)
+        fields = (time.time_ns(), time.monotonic_ns(), status, answer.version, answer.pod, round(latency_seconds * 1e6))
+        self._record.write("\t".join(map(str, (*fields, answer.detail))) + "\n")
         self._in_flight -= 1
         if status:
             self.idle.append(connection)
@@ -162,7 +172,7 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._busy = True
         self._began = loop.time()
-        self._timer = loop.call_later(self._worker.order.timeout_seconds, self._fail)
+        self._timer = loop.call_later(self._worker.order.timeout_seconds, self._fail, "no answer in time")
         if self._transport and not self._transport.is_closing():
             self._transport.write(self._worker.order.request)
         else:
@@ -171,8 +181,8 @@ class Connection(asyncio.Protocol):
     async def _connect(self) -> None:
         try:
             await asyncio.get_running_loop().create_connection(lambda: self, *self._worker.address())
-        except OSError:
-            self._fail()
+        except OSError as error:
+            self._fail(f"could not connect: {error}")
             return
         if self._busy and self._transport:
             self._transport.write(self._worker.order.request)
@@ -188,7 +198,7 @@ class Connection(asyncio.Protocol):
             self._dropped -= 1
             return
         self._transport = None
-        self._fail()
+        self._fail(f"the connection was closed: {exc or 'without an answer'}")
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of the answer."""
@@ -203,16 +213,17 @@ class Connection(asyncio.Protocol):
         elif "transfer-encoding" in fields and not self._buffer.endswith(b"0\r\n\r\n"):
             return
         status = int(self._buffer[9:12])
+        body = self._buffer[head + 4 :].decode("latin-1") if status >= _SERVER_ERROR else ""
         self._buffer = b""
         if not self._worker.order.keep_alive or fields.get("connection") == "close":
             self._drop()
-        self._finish(status, fields.get("x-version", ""), fields.get("x-pod", ""))
+        self._finish(status, Answer(fields.get("x-version", ""), fields.get("x-pod", ""), _line(body)))
 
-    def _fail(self) -> None:
+    def _fail(self, why: str) -> None:
         if not self._busy:
             return
         self._drop()
-        self._finish(0, "", "")
+        self._finish(0, Answer(detail=_line(why)))
 
     def _drop(self) -> None:
         if self._transport:
@@ -220,13 +231,17 @@ class Connection(asyncio.Protocol):
             self._transport = None
             self._dropped += 1
 
-    def _finish(self, status: int, version: str, pod: str) -> None:
+    def _finish(self, status: int, answer: Answer) -> None:
         if not self._busy:
             return
         self._busy = False
         if self._timer:
             self._timer.cancel()
-        self._worker.finished(self, status, version, pod, asyncio.get_running_loop().time() - self._began)
+        self._worker.finished(self, status, answer, asyncio.get_running_loop().time() - self._began)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:_DETAIL_CHARACTERS]
 
 
 async def _main(order: Order, record: TextIO) -> None:
