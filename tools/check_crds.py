@@ -10,14 +10,16 @@ check keeps the part that has. It reads files and prints; `make check` runs it.
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -59,6 +61,9 @@ UNITS: tuple[tuple[object, Schema], ...] = (
     (StoredShare, {"type": "string"}),
     (Duration, {"type": "string"}),
     (Time, {"type": "string", "date-time": True}),
+    (int | str, {"x-kubernetes-int-or-string": True}),
+    (Literal[True], {"type": "boolean", "enum": [True]}),
+    (dict[str, Any], {"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 )
 
 # What differs on purpose, by kind and path, with the reason.
@@ -68,7 +73,13 @@ NOT_IN_CRD = {
 NO_DEFAULT_IN_CRD = {
     ("KillSwitch", "spec.engaged"): "stays out of Git, so that no sync releases it",
     ("ClusterKillSwitch", "spec.engaged"): "stays out of Git, so that no sync releases it",
+    **{
+        ("Rollout", f"spec.workload.{name}"): "a default would be there with workload.services too, which refuses it"
+        for name in ("replicas", "minReadySeconds", "scaleDownDelay", "drain")
+    },
 }
+# The keys of a schema that tell a type.
+SAID = ("type", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields", "enum", "date-time")
 # By property name. A selector's operator is a plain string in the model, which matches nothing where it knows none.
 ENUM_IN_CRD_ONLY = frozenset({"operator"})
 
@@ -183,15 +194,28 @@ class _Walk:
         if origin is tuple:
             self.scalar({"type": "array"}, schema, path)
             self.annotation(arguments[0], schema.get("items", {}), f"{path}[]")
-        elif origin is dict:
+        elif origin is dict and annotation != dict[str, Any]:
             self.scalar({"type": "object"}, schema, path)
-            self.annotation(arguments[1], schema.get("additionalProperties", {}), f"{path}.*")
+            self.values(arguments, schema, path)
         else:
             self.scalar(_expected(annotation), schema, path)
 
+    def values(self, arguments: tuple[Any, ...], schema: Schema, path: str) -> None:
+        """Compare what a map holds. One whose keys are an enum is an object with these properties in the CRD."""
+        key, value = arguments
+        if not issubclass(key, StrEnum):
+            self.annotation(value, schema.get("additionalProperties", {}), f"{path}.*")
+            return
+        properties: dict[str, Schema] = schema.get("properties", {})
+        keys = sorted(str(member) for member in key)
+        if sorted(properties) != keys:
+            self.note(path, f"the keys are {keys} in the model, {sorted(properties)} in the CRD")
+        for name, inner in properties.items():
+            self.annotation(value, inner, f"{path}.{name}")
+
     def scalar(self, wanted: Schema, schema: Schema, path: str) -> None:
         """Compare the keys that tell a type."""
-        for key in ("type", "x-kubernetes-int-or-string", "enum", "date-time"):
+        for key in SAID:
             actual = _said(schema, key)
             if key == "enum" and path.rpartition(".")[2] in ENUM_IN_CRD_ONLY:
                 continue
@@ -207,8 +231,7 @@ def _said(schema: Schema, key: str) -> object:
 
 def _without_none(annotation: Any) -> Any:
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
-        [inner] = [part for part in typing.get_args(annotation) if part is not type(None)]
-        return inner
+        return functools.reduce(or_, (part for part in typing.get_args(annotation) if part is not type(None)))
     return annotation
 
 

@@ -113,7 +113,7 @@ def _section(schema: Schema) -> str:
 
 def _type(field: Schema) -> str:
     if field.get("x-kubernetes-int-or-string"):
-        return "share"
+        return "share" if "share" in field["description"] else "number or name"
     if field["type"] == "array":
         keys = field.get("x-kubernetes-list-map-keys")
         section = _section(field["items"])
@@ -121,21 +121,27 @@ def _type(field: Schema) -> str:
         return f"list of {items}" + (f" by {', '.join(keys)}" if keys else "")
     if "additionalProperties" in field:
         return f"map of {_type(field['additionalProperties'])}"
+    if field.get("x-kubernetes-preserve-unknown-fields") and "properties" not in field:
+        return "object, as in a Deployment"
     if "enum" in field:
-        return " \\| ".join(f"`{choice}`" for choice in field["enum"])
+        return " \\| ".join(f"`{_value(choice)}`" for choice in field["enum"])
     return "time" if field.get("format") == "date-time" else str(field["type"])
 
 
 def _meaning(field: Schema, *, required: bool) -> str:
     parts = ["*Required.*" if required else "", _plain(field["description"])]
     if "default" in field:
-        parts.append(
-            f"Default: `{str(field['default']).lower() if field['default'] in (True, False) else field['default']}`."
-        )
+        parts.append(f"Default: `{_value(field['default'])}`.")
     parts.append(_bounds(field))
-    rules = [*field.get("x-kubernetes-validations", []), *field.get("items", {}).get("x-kubernetes-validations", [])]
+    ruled = (field, field.get("items", {}), field.get("additionalProperties", {}))
+    rules = [rule for schema in ruled for rule in schema.get("x-kubernetes-validations", [])]
     parts += [f"<br>Rule: {_plain(rule['message'])}." for rule in rules]
     return " ".join(part for part in parts if part)
+
+
+def _value(value: object) -> str:
+    """A default or a choice, as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(text: str) -> str:

@@ -18,6 +18,7 @@ class Verb(StrEnum):
     ABORT = "Abort"
     RETRY = "Retry"
     UNDO = "Undo"
+    RESTART = "Restart"
 
 
 class RolloutActionSpec(Model):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from contract.crds.people import As
 from contract.crds.rights import RIGHT_OF, await_right
 from testbed import Cluster
 
@@ -38,3 +39,14 @@ def grant(installed: Cluster, namespace: str) -> Callable[..., None]:
             await_right(installed, user, *RIGHT_OF[role], namespace=namespace)
 
     return bind
+
+
+@pytest.fixture
+def user(installed: Cluster, namespace: str, grant: Callable[..., None]) -> Callable[..., As]:
+    """Give a user roles in the namespace and act in their name: `user("alice", "sluice-editor")`."""
+
+    def make(name: str, *roles: str) -> As:
+        grant(name, *roles)
+        return As(installed, namespace, name)
+
+    return make

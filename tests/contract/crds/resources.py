@@ -20,6 +20,13 @@ from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import Duration, Share, StoredShare, Time
 
+# Defaults that the models have and the API server does not fill in: with workload.services it refuses these fields.
+MODELS_ALONE = {
+    "workload": frozenset(
+        ("replicas", "minReadySeconds", "scaleDownDelay", "drain", "ports", "stableMetadata", "candidateMetadata")
+    ),
+    "canary": frozenset({"canarySize"}),
+}
 SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
 SPECS: dict[str, type[Model]] = {
     "Rollout": RolloutSpec,
@@ -81,6 +88,19 @@ def without_empty(value: Any) -> Any:
     return [without_empty(inner) for inner in value] if isinstance(value, list) else value
 
 
+def as_people_write(written: Any, given: Any) -> Any:
+    """What a model dumped, without those of its own defaults that `given`, the same spec of a person's, leaves out."""
+    if not isinstance(written, dict):
+        return written
+    said = given if isinstance(given, dict) else {}
+    kept = {key: as_people_write(inner, said.get(key)) for key, inner in written.items()}
+    for part, alone in MODELS_ALONE.items():
+        if isinstance(kept.get(part), dict):
+            unsaid = alone - set(said.get(part) or {})
+            kept[part] = {key: inner for key, inner in kept[part].items() if key not in unsaid}
+    return kept
+
+
 def leaves(value: Any, path: str = "") -> Iterator[str]:
     """The paths of all scalars in a JSON value."""
     if isinstance(value, dict):
@@ -106,12 +126,19 @@ def _value(annotation: Any, name: str) -> Any:
     if origin is tuple:
         return (_value(arguments[0], name),)
     if origin is dict:
-        return {f"{name}-key": _value(arguments[1], name)}
+        keys = list(arguments[0]) if issubclass(arguments[0], StrEnum) else [f"{name}-key"]
+        return {key: _value(arguments[1], name) for key in keys}
     if origin is typing.Literal:
         return arguments[-1]
     for unit, value in UNITS:
         if annotation == unit:
             return value
+    return _one_value(annotation, name)
+
+
+def _one_value(annotation: Any, name: str) -> Any:
+    if annotation is Any:
+        return {"anything": [1, "two", {"three": True}]}
     if issubclass(annotation, StrEnum):
         return list(annotation)[-1]
     if issubclass(annotation, BaseModel):

@@ -1,57 +1,19 @@
-"""Admission policies: who did it is stamped, each action and each release takes its verb, nobody borrows rights.
+"""Admission policies: who did it is stamped, each action and each release takes its verb.
 
 Users are told apart by tokens; each test binds the roles of manifests/base in a namespace of its own.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from contract.crds.people import As, allow, refused
 from contract.crds.resources import collection
 from contract.crds.rights import RIGHT_OF, await_right
-from contract.policies import action, rollout, switch
+from contract.policies import action, switch
 from testbed import Cluster
 
 pytestmark = pytest.mark.cluster
-
-MERGE = "application/merge-patch+json"
-Grant = Callable[..., None]
-Answer = tuple[int, dict[str, Any]]
-
-
-class As:
-    """One user's requests in one namespace. Answers are status and body."""
-
-    def __init__(self, cluster: Cluster, namespace: str, user: str) -> None:
-        self.cluster, self.namespace = cluster, namespace
-        self.token = cluster.user_token(user)
-
-    def _path(self, kind: str, name: str = "") -> str:
-        return collection(kind, self.namespace) + (f"/{name}" if name else "")
-
-    def create(self, body: dict[str, Any]) -> Answer:
-        """POST an object."""
-        return self.cluster.request("POST", self._path(body["kind"]), body, token=self.token)
-
-    def patch(self, kind: str, name: str, **spec: object) -> Answer:
-        """Merge-patch a spec."""
-        return self.cluster.request("PATCH", self._path(kind, name), {"spec": spec}, MERGE, token=self.token)
-
-    def delete(self, kind: str, name: str) -> Answer:
-        """DELETE an object."""
-        return self.cluster.request("DELETE", self._path(kind, name), token=self.token)
-
-
-@pytest.fixture
-def user(installed: Cluster, namespace: str, grant: Grant) -> Callable[..., As]:
-    """Give a user roles in the namespace and act in their name: `user("alice", "sluice-editor")`."""
-
-    def make(name: str, *roles: str) -> As:
-        grant(name, *roles)
-        return As(installed, namespace, name)
-
-    return make
 
 
 @pytest.fixture
@@ -62,13 +24,6 @@ def engaged(user: Callable[..., As]) -> str:
     status, answer = alice.patch("KillSwitch", "stop", engaged=True, reason="5xx on checkout")
     assert status == 200, answer
     return "stop"
-
-
-def refused(answer: Answer, status: int, *parts: str) -> None:
-    """Assert that a request was refused with this status and a message that holds these parts."""
-    assert answer[0] == status, answer
-    for part in parts:
-        assert part in answer[1]["message"]
 
 
 # ------------------------------------------------------------------ who engaged it
@@ -210,7 +165,7 @@ def test_cluster_switches_are_held_to_the_same(installed: Cluster, namespace: st
 # ------------------------------------------------------------------ actions
 
 
-VERBS = ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo")
+VERBS = ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo", "Restart")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -238,133 +193,3 @@ def test_verbs_can_be_granted_by_rollout_and_one_by_one(installed: Cluster, name
     assert carol.create(action("Pause"))[0] == 201
     refused(carol.create(action("Promote", revision=1)), 403, "carol may not promote rollouts/checkout")
     refused(carol.create(action("Pause", "cart")), 403, "carol may not pause rollouts/cart")
-
-
-# ------------------------------------------------------------------ borrowed rights
-
-
-def allow(cluster: Cluster, namespace: str, name: str, verb: str, resource: str, *names: str) -> None:
-    """Give carol one right in a namespace."""
-    only = [f"--resource-name={one}" for one in names]
-    cluster.kubectl("-n", namespace, "create", "role", name, f"--verb={verb}", f"--resource={resource}", *only)
-    cluster.kubectl("-n", namespace, "create", "rolebinding", name, f"--role={name}", "--user=carol")
-    await_right(cluster, "carol", verb, resource, namespace=namespace, name=names[0] if names else "")
-
-
-def test_a_rollout_moves_only_routes_its_author_may_patch(
-    user: Callable[..., As], installed: Cluster, namespace: str
-) -> None:
-    """Writing a Rollout gives nobody a say over routes: each is checked, by kind and name, up to the eighth."""
-    installed.apply(ROUTE_CRDS)
-    carol = user("carol", "sluice-editor")
-    routes = [{"kind": "GRPCRoute" if number == 8 else "HTTPRoute", "name": f"r{number}"} for number in range(1, 9)]
-    refused(carol.create(rollout("r", routes=routes)), 403, f"carol may not move HTTPRoute r1 in {namespace}")
-    allow(installed, namespace, "http", "patch", "httproutes.gateway.networking.k8s.io")
-    refused(carol.create(rollout("r", routes=routes)), 403, f"carol may not move GRPCRoute r8 in {namespace}")
-    assert carol.create(rollout("r", routes=routes[:7]))[0] == 201
-    answer = carol.patch("Rollout", "r", traffic={"routes": routes})
-    refused(answer, 403, f"carol may not move GRPCRoute r8 in {namespace}")
-    allow(installed, namespace, "grpc", "patch", "grpcroutes.gateway.networking.k8s.io", "r8")
-    assert carol.patch("Rollout", "r", traffic={"routes": routes})[0] == 200
-
-
-def test_a_rollout_switches_only_services_its_author_may_patch(
-    user: Callable[..., As], installed: Cluster, namespace: str
-) -> None:
-    """The same for Services, the preview included."""
-    carol, service = user("carol", "sluice-editor"), {"active": "a", "preview": "a-preview"}
-    refused(carol.create(rollout("s", service=service)), 403, f"carol may not switch services/a in {namespace}")
-    allow(installed, namespace, "active", "patch", "services", "a")
-    refused(carol.create(rollout("s", service=service)), 403, f"carol may not switch services/a-preview in {namespace}")
-    allow(installed, namespace, "preview", "patch", "services", "a-preview")
-    assert carol.create(rollout("s", service=service))[0] == 201
-
-
-METRIC = {
-    "name": "m",
-    "prometheus": {"query": "up", "address": "http://prometheus:9090", "secretRef": {"name": "s"}},
-    "threshold": {"max": 1},
-}
-ANALYSIS = {"metrics": [METRIC]}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"analysis": ANALYSIS},
-        {"strategy": {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}, {"analysis": ANALYSIS}]}}},
-        {"strategy": {"blueGreen": {"prePromotion": ANALYSIS}}},
-        {"strategy": {"blueGreen": {"postPromotion": ANALYSIS}}},
-    ],
-    ids=["background", "step", "prePromotion", "postPromotion"],
-)
-def test_a_secret_takes_the_right_to_read_it(
-    user: Callable[..., As], installed: Cluster, namespace: str, changes: dict[str, object]
-) -> None:
-    """Wherever a metric names a Secret, the Rollout's author must be able to read Secrets."""
-    carol = user("carol", "sluice-editor")
-    body = rollout("with-secret", service={"active": "a"})
-    body["spec"].update(changes)
-    if "canary" in body["spec"]["strategy"]:
-        body["spec"]["traffic"] = {"routes": [{"name": "a"}]}
-    allow(installed, namespace, "services", "patch", "services")
-    allow(installed, namespace, "routes", "patch", "httproutes.gateway.networking.k8s.io")
-    refused(carol.create(body), 403, f"carol may not use a secretRef in {namespace}: it needs get on secrets")
-    allow(installed, namespace, "secrets", "get", "secrets")
-    assert carol.create(body)[0] == 201
-
-
-def test_a_templates_secret_takes_the_right_to_read_it(
-    user: Callable[..., As], installed: Cluster, namespace: str
-) -> None:
-    """Also in a template; one without a Secret takes no such right."""
-    carol = user("carol", "sluice-editor")
-    body = {
-        "apiVersion": "sluice.dev/v1alpha1",
-        "kind": "AnalysisTemplate",
-        "metadata": {"name": "t"},
-        "spec": {"metrics": [METRIC]},
-    }
-    refused(
-        carol.create(body),
-        403,
-        f"a secretRef in analysistemplates: it needs get on secrets in {namespace}",
-    )
-    allow(installed, namespace, "secrets", "get", "secrets")
-    assert carol.create(body)[0] == 201
-    plain = {**METRIC, "prometheus": {"query": "up"}}
-    dave = user("dave", "sluice-editor")
-    assert dave.create({**body, "metadata": {"name": "plain"}, "spec": {"metrics": [plain]}})[0] == 201
-
-
-def test_metadata_of_a_rollout_takes_no_such_rights(
-    user: Callable[..., As], installed: Cluster, namespace: str
-) -> None:
-    """Labels, and the operator's finalizer, change no spec: nothing is asked."""
-    installed.client.checked("POST", collection("Rollout", namespace), rollout("mine"))
-    carol, body = user("carol", "sluice-editor"), {"metadata": {"labels": {"team": "search"}}}
-    path = f"{collection('Rollout', namespace)}/mine"
-    assert installed.request("PATCH", path, body, MERGE, token=carol.token)[0] == 200
-    refused(carol.patch("Rollout", "mine", paused=True), 403, "carol may not move HTTPRoute a")
-
-
-# kubectl names resources in --resource only where it finds them.
-ROUTE_CRDS = "\n---\n".join(
-    f"""
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: {plural}.gateway.networking.k8s.io
-  annotations: {{api-approved.kubernetes.io: "unapproved, a stand-in"}}
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: {{kind: {kind}, plural: {plural}, singular: {kind.lower()}}}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
-"""
-    for kind, plural in (("HTTPRoute", "httproutes"), ("GRPCRoute", "grpcroutes"))
-)

@@ -29,7 +29,10 @@ NEEDED = {
     "clusteranalysistemplates.sluice.dev": "list watch",
     "httproutes.gateway.networking.k8s.io": "list watch patch",
     "grpcroutes.gateway.networking.k8s.io": "list watch patch",
-    "services": "list watch patch",
+    "services": "list watch create patch delete",
+    "deployments.apps": "list watch create patch delete",
+    "pods": "list watch patch",
+    "poddisruptionbudgets.policy": "list watch",
     "endpointslices.discovery.k8s.io": "list watch",
     "namespaces": "list watch",
     "events": "get create patch",
@@ -37,11 +40,16 @@ NEEDED = {
 NEVER = {
     "secrets": "get list watch create",
     "configmaps": "get",
-    "pods": "get create delete",
+    "pods": "create update delete",
     "pods/exec": "create",
-    "services": "create update delete",
+    "pods/eviction": "create",
+    "pods/log": "get",
+    "services": "update deletecollection",
     "namespaces": "patch delete",
-    "deployments.apps": "get patch create",
+    "deployments.apps": "update deletecollection",
+    "replicasets.apps": "get create patch delete",
+    "statefulsets.apps": "get create patch delete",
+    "poddisruptionbudgets.policy": "create patch delete",
     "httproutes.gateway.networking.k8s.io": "create update delete",
     "rollouts.sluice.dev": "create update delete promote abort",
     "rolloutruns.sluice.dev": "patch update",
@@ -66,7 +74,7 @@ def test_the_operator_may_do_its_work_everywhere(installed: Cluster) -> None:
 
 
 def test_the_operator_may_do_nothing_else(installed: Cluster) -> None:
-    """Who takes over the operator cannot read Secrets, run pods, release switches or change policies."""
+    """Who takes over the operator cannot read Secrets, enter pods, release switches or change policies."""
     assert [pair for pair in pairs(NEVER) if may(installed, OPERATOR, pair[1], pair[0], namespace="shop")] == []
 
 
@@ -135,8 +143,16 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
     "role, may_do, may_not",
     [
         ("sluice-viewer", "list:rollouts list:rolloutruns", "patch:killswitches create:rolloutactions"),
-        ("sluice-editor", "create:rollouts create:rolloutactions", "promote:rollouts release:killswitches"),
-        ("sluice-operator-verbs", "promote:rollouts patch:killswitches", "patch:rollouts release:killswitches"),
+        (
+            "sluice-editor",
+            "create:rollouts patch:rollouts/scale create:rolloutactions",
+            "promote:rollouts release:killswitches",
+        ),
+        (
+            "sluice-operator-verbs",
+            "promote:rollouts restart:rollouts patch:killswitches",
+            "patch:rollouts patch:rollouts/scale",
+        ),
         ("sluice-releaser", "release:killswitches patch:killswitches", "promote:rollouts delete:killswitches"),
     ],
 )
@@ -148,7 +164,8 @@ def test_roles_of_people(
 
     def allowed(right: str) -> bool:
         verb, _, plural = right.partition(":")
-        return may(installed, "dave", verb, f"{plural}.sluice.dev", namespace=namespace)
+        plural, _, subresource = plural.partition("/")
+        return may(installed, "dave", verb, f"{plural}.sluice.dev/{subresource}", namespace=namespace)
 
     assert [right for right in may_do.split() if not allowed(right)] == []
     assert [right for right in may_not.split() if allowed(right)] == []

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from contract.crds.resources import SAMPLES, SPECS, Sample, collection, leaves, samples, without_empty
+from contract.crds.resources import (
+    SAMPLES,
+    SPECS,
+    Sample,
+    as_people_write,
+    collection,
+    leaves,
+    samples,
+    without_empty,
+)
 from testbed import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -19,12 +28,18 @@ def stored(cluster: Cluster, body: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def workload(sample: Sample) -> dict[str, Any]:
+    """What a sample Rollout runs; empty for other kinds."""
+    found: dict[str, Any] = sample.body["spec"].get("workload", {})
+    return found
+
+
 @pytest.mark.parametrize("sample", samples("minimal", "complete"), ids=str)
 def test_a_valid_sample_is_accepted_with_the_models_defaults(installed: Cluster, shop: str, sample: Sample) -> None:
     """The server takes it, and fills in exactly the defaults that the models have."""
     given, model = sample.body["spec"], SPECS[sample.body["kind"]]
     kept = {key: value for key, value in stored(installed, sample.body).items() if key in given or key not in STAMPED}
-    written = model.parse(given, "sample").dump()
+    written = as_people_write(model.parse(given, "sample").dump(), given)
     if "engaged" not in given:
         written.pop("engaged", None)  # without a default on the server: it stays out of Git
     assert model.parse(kept, "stored") == model.parse(given, "sample")
@@ -36,7 +51,7 @@ def test_what_the_models_write_is_accepted_unchanged(installed: Cluster, shop: s
     """Parsed, dumped and applied again, an object is accepted and means the same: no field is lost on the way."""
     model = SPECS[sample.body["kind"]]
     parsed = model.parse(stored(installed, sample.body), "stored")
-    written = parsed.dump()
+    written = as_people_write(parsed.dump(), sample.body["spec"])
     if sample.body["kind"] == "KillSwitch":
         del written["scope"]["namespaceSelector"]  # the model serves both kinds of switch
     again = stored(installed, {**sample.body, "spec": written})
@@ -59,8 +74,47 @@ def test_an_invalid_sample_is_refused_with_its_sentence(installed: Cluster, shop
     assert "created" not in answer
 
 
-def test_the_largest_rollout_is_within_the_servers_budget(installed: Cluster, shop: str) -> None:
-    """As many steps, metrics, args and routes as the bounds allow are still judged, not refused for the cost of it."""
+@pytest.mark.parametrize("sample", [s for s in samples("minimal", "complete") if "template" in workload(s)], ids=str)
+def test_a_samples_template_is_one_that_a_deployment_takes(installed: Cluster, shop: str, sample: Sample) -> None:
+    """What Sluice makes of a sample, the API server takes: its pod template is a valid one."""
+    given = workload(sample)["template"]
+    labels = {"sluice.dev/rollout": "r", "sluice.dev/slot": "blue"}
+    metadata = {**given.get("metadata", {}), "labels": {**given.get("metadata", {}).get("labels", {}), **labels}}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "r-blue"},
+        "spec": {"selector": {"matchLabels": labels}, "template": {**given, "metadata": metadata}},
+    }
+    path = f"/apis/apps/v1/namespaces/{shop}/deployments?dryRun=All&fieldValidation=Strict"
+    assert installed.client.checked("POST", path, body)["metadata"]["name"] == "r-blue"
+
+
+# The largest of everything.
+PORTS = [{"name": f"{number:02}" + "p" * 61, "port": 60000 + number, "targetPort": "p" * 15} for number in range(16)]
+KEYS = [f"{'d' * 63}.{'d' * 63}.{'d' * 63}.{'d' * 61}/{number:02}{'k' * 61}" for number in range(32)]
+ROLE = {"labels": dict.fromkeys(KEYS, "v" * 63), "annotations": dict.fromkeys(KEYS, "v" * 1024)}
+CONTAINERS = [{"name": f"{number:02}" + "c" * 61, "image": "i" * 1024, "args": ["a" * 1000]} for number in range(64)]
+LARGEST: dict[str, dict[str, Any]] = {
+    "services": {"services": {"blue": "b" * 63, "green": "g" * 63}, "active": "blue"},
+    "template": {
+        "template": {
+            "metadata": {"labels": {f"l{number}": "v" * 63 for number in range(256)}},
+            "spec": {"containers": CONTAINERS},
+        },
+        "replicas": 100_000,
+        "ports": PORTS,
+        "scaleDownDelay": "8000h45599m60s",
+        "drain": "100h59m59s",
+        "stableMetadata": ROLE,
+        "candidateMetadata": ROLE,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", sorted(LARGEST))
+def test_the_largest_rollout_is_within_the_servers_budget(installed: Cluster, namespace: str, kind: str) -> None:
+    """As much of everything as the bounds allow is still judged, created or changed, not refused for the cost of it."""
     metric: dict[str, Any] = {
         "prometheus": {"query": "q" * 4096, "address": "http://prometheus:9090", "secretRef": {"name": "s"}},
         "threshold": {"max": 2, "min": 1, "maxRatio": 2, "minRatio": 1},
@@ -77,12 +131,21 @@ def test_the_largest_rollout_is_within_the_servers_budget(installed: Cluster, sh
     body = {
         "apiVersion": "sluice.dev/v1alpha1",
         "kind": "Rollout",
-        "metadata": {"name": "n" * 52, "namespace": shop},
+        "metadata": {"name": "n" * 52},
         "spec": {
-            "workload": {"services": {"blue": "b" * 63, "green": "g" * 63}, "active": "blue"},
-            "traffic": {"routes": [{"name": f"r{number}"} for number in range(8)]},
-            "strategy": {"canary": {"steps": [{"setWeight": "99.99%"}, *({"analysis": short} for _ in range(63))]}},
+            "workload": LARGEST[kind],
+            "traffic": {
+                "routes": [{"name": f"r{number}"} for number in range(8)],
+                "service": {"active": "a" * 63, "preview": "p" * 63},
+                "stableService": "s" * 63,
+            },
+            "strategy": {"canary": {"steps": [{"setWeight": 100}, *({"analysis": short} for _ in range(63))]}},
             "analysis": analysis,
         },
     }
-    assert stored(installed, body)["strategy"]["canary"]["steps"][63]["analysis"]["metrics"][15]["interval"] == "30s"
+    path = collection("Rollout", namespace)
+    kept = installed.client.checked("POST", f"{path}?fieldValidation=Strict", body)["spec"]
+    assert kept["strategy"]["canary"]["steps"][63]["analysis"]["metrics"][15]["interval"] == "30s"
+    change, how = {"spec": {"revisionHistoryLimit": 11}}, "application/merge-patch+json"
+    changed = installed.client.checked("PATCH", f"{path}/{'n' * 52}", change, how)
+    assert changed["spec"] == {**kept, "revisionHistoryLimit": 11}

@@ -102,4 +102,4 @@ def test_kubectl_shows_what_matters_at_a_glance(installed: Cluster, namespace: s
 def test_kubectl_explains(installed: Cluster) -> None:
     """`kubectl explain` tells what a field means, with default and choices."""
     told = installed.kubectl("explain", "rollouts.spec.progressDeadline", "--api-version=sluice.dev/v1alpha1")
-    assert "How long a run may wait for endpoints or routes" in told
+    assert "How long a run may wait for pods, endpoints or routes" in told

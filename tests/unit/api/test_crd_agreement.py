@@ -70,6 +70,26 @@ def changed(crds: dict[str, Any], path: str, value: object) -> dict[str, Any]:
             "integer",
             "Rollout: spec.traffic.routes[].name: type is 'string' in the model",
         ),
+        (
+            "properties/workload/properties/template/x-kubernetes-preserve-unknown-fields",
+            GONE,
+            "Rollout: spec.workload.template: x-kubernetes-preserve-unknown-fields is True in the model, None in",
+        ),
+        (
+            "properties/workload/properties/replicas/default",
+            1,
+            "Rollout: spec.workload.replicas: the default is None in Workload, 1 in the CRD",
+        ),
+        (
+            "properties/workload/properties/ports/items/properties/targetPort/x-kubernetes-int-or-string",
+            GONE,
+            "Rollout: spec.workload.ports[].targetPort: x-kubernetes-int-or-string is True in the model, None in",
+        ),
+        (
+            "properties/strategy/properties/canary/properties/canarySize/properties/full/enum",
+            [True, False],
+            "Rollout: spec.strategy.canary.canarySize.full: enum is [True] in the model",
+        ),
         ("properties/paused/description", GONE, "Rollout: .spec.paused: has no description"),
         ("properties/workload/properties/version/maxLength", GONE, "Rollout: .spec.workload.version: has no maxLength"),
         (
@@ -83,6 +103,18 @@ def test_a_difference_is_found(crds: dict[str, Any], path: str, value: object, c
     """Each way in which a CRD can stray from the models is told, with kind and path."""
     found = check_crds.problems(changed(crds, path, value))
     assert any(line.startswith(complaint) for line in found), found
+
+
+def test_a_slot_that_is_not_told_is_found(crds: dict[str, Any]) -> None:
+    """Where a map's keys are an enum, the CRD has a property for each of them."""
+    strayed = copy.deepcopy(crds)
+    slots = check_crds.root_schema(strayed["Rollout"])["properties"]["status"]["properties"]["slots"]["properties"]
+    del slots["green"]
+    del slots["blue"]["properties"]["pods"]
+    assert check_crds.problems(strayed) == [
+        "Rollout: status.slots: the keys are ['blue', 'green'] in the model, ['blue'] in the CRD",
+        "Rollout: status.slots.blue.pods: is in SlotStatus, not in the CRD",
+    ]
 
 
 def test_a_missing_crd_is_found(crds: dict[str, Any]) -> None:

@@ -1,0 +1,51 @@
+"""People of the tests: who they are is told by tokens, what they may do by roles in a namespace."""
+
+from typing import Any
+
+from contract.crds.resources import collection
+from contract.crds.rights import await_right
+from testbed import Cluster
+
+MERGE = "application/merge-patch+json"
+Answer = tuple[int, dict[str, Any]]
+
+
+class As:
+    """One user's requests in one namespace. Answers are status and body."""
+
+    def __init__(self, cluster: Cluster, namespace: str, user: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+        self.token = cluster.user_token(user)
+
+    def _path(self, kind: str, name: str = "") -> str:
+        return collection(kind, self.namespace) + (f"/{name}" if name else "")
+
+    def create(self, body: dict[str, Any]) -> Answer:
+        """POST an object."""
+        return self.cluster.request("POST", self._path(body["kind"]), body, token=self.token)
+
+    def patch(self, kind: str, name: str, **spec: object) -> Answer:
+        """Merge-patch a spec."""
+        return self.cluster.request("PATCH", self._path(kind, name), {"spec": spec}, MERGE, token=self.token)
+
+    def delete(self, kind: str, name: str) -> Answer:
+        """DELETE an object."""
+        return self.cluster.request("DELETE", self._path(kind, name), token=self.token)
+
+
+def refused(answer: Answer, status: int, *parts: str) -> None:
+    """Assert that a request was refused with this status and a message that holds these parts."""
+    assert answer[0] == status, answer
+    for part in parts:
+        assert part in answer[1]["message"]
+
+
+def allow(
+    cluster: Cluster, namespace: str, name: str, verb: str, resource: str, *names: str, user: str = "carol"
+) -> None:
+    """Give a user one right in a namespace, for all objects or for those named, by a role of this name."""
+    only = [f"--resource-name={one}" for one in names]
+    cluster.kubectl("-n", namespace, "create", "role", name, f"--verb={verb}", f"--resource={resource}", *only)
+    cluster.kubectl("-n", namespace, "create", "rolebinding", name, f"--role={name}", f"--user={user}")
+    for one in names or ("",):
+        await_right(cluster, user, verb, resource, namespace=namespace, name=one)
