@@ -139,6 +139,7 @@ class StableRevision(Model):
     hash: str
     version: str | None = None
     number: int = 0  # of the run that made it stable; 0 where it was adopted
+    served_at: Time | None = None  # when it was first seen ready, where Sluice runs it and no run brought it in
 
 
 class Revision(Model):
@@ -288,6 +289,7 @@ class SlotStatus(Model):
     applied: str = ""
     generation: int = 0
     repairs: int = 0
+    repaired_at: Time | None = None
     idle_since: Time | None = None
     restarted_at: Time | None = None
 
@@ -305,6 +307,7 @@ class RolloutStatus(Model):
     selector: str | None = None  # of the pods in both slots; likewise
     slots: dict[Slot, SlotStatus] = {}  # those that Sluice runs
     sized_for: StoredShare | None = None  # the share that the candidate was last given pods for
+    source_idle_since: Time | None = None  # since when nothing sends traffic to the Deployment of workloadRef
     step: StepStatus | None = None
     weight: StoredShare | None = None  # the candidate's intended share, persisted before it is written
     next_transition_at: Time | None = None

@@ -5,11 +5,14 @@ It is read off the routes, and off the RolloutRuns that outlived an earlier Roll
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
 from sluice.api.rollout import Outcome, RolloutSpec, StableRevision
 from sluice.decide.draft import MAX_REJECTED, Draft
 from sluice.decide.model import RunView
+from sluice.decide.rendering import revision_in
 from sluice.decide.revision import Desired, desired_of, serving_slot
 
 
@@ -21,10 +24,17 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
     """
     if draft.status.stable is not None:
         return True
-    desired = desired_of(spec)
+    desired = desired_of(spec, draft.observed.asked)
+    if desired is None:
+        asked = draft.observed.asked
+        draft.stall(asked.problem_reason if asked else Reason.INVALID_SPEC, asked.problem if asked else "no template")
+        return False
+    if draft.workload is not None and not draft.observed.runs and not any(map(draft.deployment, Slot)):
+        _begin(draft, desired)
+        return True
     newest = draft.observed.runs[-1] if draft.observed.runs else None
     unfinished = newest if newest is not None and newest.status.outcome is None else None
-    slot = serving_slot(draft.observed.targets, unfinished, desired)
+    slot = serving_slot(draft.observed.targets, unfinished, desired) or _running(draft)
     if slot is None:
         problem = next((target for target in draft.observed.targets if target.problem_reason), None)
         draft.stall(
@@ -42,8 +52,26 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
     return True
 
 
+def _begin(draft: Draft, desired: Desired) -> None:
+    """A first version goes straight in: into the slot that the routes give more to already, if they name the slots."""
+    slot = serving_slot(draft.observed.targets, None, replace(desired, slot=Slot.GREEN)) or Slot.BLUE
+    draft.update(stable=StableRevision(slot=slot, hash=desired.hash, version=desired.version))
+    message = f"first version {desired.version or desired.hash} goes straight into {slot}"
+    draft.note(Reason.ADOPTED, message)
+    draft.record("Observed", "adopt", Reason.ADOPTED, message)
+
+
+def _running(draft: Draft) -> Slot | None:
+    """The slot with more pods, where no route tells which one serves."""
+    pods = {slot: view.available for slot in Slot if (view := draft.deployment(slot)) is not None}
+    return max(pods, key=lambda slot: pods[slot], default=None)
+
+
 def _stable(draft: Draft, slot: Slot, desired: Desired) -> StableRevision:
-    """What is known of the version in the slot: from the last run that ended or began with it, else from the spec."""
+    """What is known of the version in the slot: from its Deployment, the last run with it, or else from the spec."""
+    deployment = draft.deployment(slot)
+    if draft.workload is not None and deployment is not None:
+        return _adopted(draft, slot, revision_in(deployment.template))
     for run in reversed(draft.observed.runs):
         if run.status.outcome is Outcome.COMPLETED and run.spec.to_slot is slot:
             return StableRevision(slot=slot, hash=run.spec.hash, version=run.spec.version, number=run.spec.revision)
@@ -53,6 +81,20 @@ def _stable(draft: Draft, slot: Slot, desired: Desired) -> StableRevision:
     if slot is desired.slot:
         return StableRevision(slot=slot, hash=desired.hash, version=desired.version)
     return StableRevision(slot=slot, hash="")
+
+
+def _adopted(draft: Draft, slot: Slot, revision_hash: str) -> StableRevision:
+    """A slot that Sluice kept before: it has served, whatever became of the Rollout that had it."""
+    runs = draft.observed.runs
+    versions = [run.spec.version for run in runs if run.spec.hash == revision_hash]
+    versions += [run.spec.stable_version for run in runs if run.spec.stable_hash == revision_hash]
+    return StableRevision(
+        slot=slot,
+        hash=revision_hash,
+        version=next(iter(versions), None),
+        number=_number_of(runs, revision_hash),
+        served_at=draft.now,
+    )
 
 
 def _number_of(runs: tuple[RunView, ...], revision_hash: str) -> int:

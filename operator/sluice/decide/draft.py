@@ -16,35 +16,31 @@ from sluice.api.names import Slot
 from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Revision, RolloutStatus, StableRevision, StepStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus, RunStep
 from sluice.api.units import FULL, NONE, BasisPoints
+from sluice.api.workload import Workload
 from sluice.decide import audit
-from sluice.decide.model import Answer, Cause, FinalizerChange, Measure, Note, Observed, Plan, RunView, Shift
+from sluice.decide.hold import Hold
+from sluice.decide.model import (
+    Answer,
+    Apply,
+    Cause,
+    FinalizerChange,
+    Measure,
+    Note,
+    Observed,
+    Patch,
+    Plan,
+    Release,
+    Removal,
+    RunView,
+    Shift,
+)
+from sluice.decide.pods import DeploymentView
+from sluice.decide.revision import Desired, desired_of
 from sluice.decide.switches import owner_id, run_id
-from sluice.decide.texts import HISTORY_BYTES, MESSAGE_BYTES, REASON_BYTES, clip
+from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip, newest
 
 SYSTEM = "sluice"
 MAX_REJECTED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Why the run does not go on, and what would let it.
-
-    `counts`: whether progressDeadline counts this wait (pods, endpoints, routes: yes; people, policies, switches: no).
-    `until`: when it lets go by itself, where that is known.
-    """
-
-    reason: Reason
-    message: str
-    counts: bool = False
-    until: datetime | None = None
-
-
-def newest(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
-    """The last runs, as many as there is room for; RolloutRuns tell of the others."""
-    sizes = [len(entry.model_dump_json(by_alias=True).encode()) for entry in history]
-    while len(history) > 1 and sum(sizes) > HISTORY_BYTES:
-        history, sizes = history[1:], sizes[1:]
-    return history
 
 
 @dataclass(slots=True)
@@ -56,6 +52,12 @@ class Draft:
     status: RolloutStatus
     urgent: list[Shift] = field(default_factory=list)
     shifts: list[Shift] = field(default_factory=list)
+    trial: Apply | None = None
+    applies: list[Apply] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+    sought: BasisPoints = NONE  # the share that the run would go on to, once the candidate has the pods for it
     measures: list[Measure] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -111,6 +113,22 @@ class Draft:
         return self.status.stable
 
     @property
+    def desired(self) -> Desired | None:
+        """The revision that the spec asks for; None where the spec, or the template it names, cannot be read."""
+        spec = self.observed.spec
+        return desired_of(spec, self.observed.asked, self.status.stable) if spec is not None else None
+
+    @property
+    def workload(self) -> Workload | None:
+        """What the spec runs, where it is Sluice that runs it."""
+        spec = self.observed.spec
+        return spec.workload if spec is not None and spec.workload.managed else None
+
+    def deployment(self, slot: Slot) -> DeploymentView | None:
+        """A slot's Deployment."""
+        return self.observed.slots[slot].deployment
+
+    @property
     def intended(self) -> BasisPoints:
         """The share that the slot which is not stable shall have."""
         return (self.status.weight or NONE) if self.under_way else NONE
@@ -140,8 +158,14 @@ class Draft:
 
     @property
     def stable_answers(self) -> bool:
-        """Whether the stable slot has a ready endpoint."""
-        return self.observed.slots[self.stable.slot].ready_endpoints > 0
+        """Whether the stable slot has a ready endpoint; a first version answers once all of it is ready."""
+        ready = self.observed.slots[self.stable.slot].ready_endpoints
+        return ready >= max(1, self.workload.replicas) if self.workload and self.unserved else ready > 0
+
+    @property
+    def unserved(self) -> bool:
+        """Whether what is called stable is a first version that did not come up yet."""
+        return self.workload is not None and not self.stable.number and self.stable.served_at is None
 
     @property
     def number(self) -> int:
@@ -296,6 +320,7 @@ class Draft:
             next_transition_at=None,
             paused_by=None,
             drift=None,
+            sized_for=None,
             history=history,
         )
         self.holds.clear()
@@ -330,6 +355,7 @@ class Draft:
             baselines={},
             metrics=(),
             paused_by=None,
+            sized_for=None,
         )
         self.accept(spec.hash)
 
@@ -341,7 +367,12 @@ class Draft:
             finalizer=self.finalizer,
             create_run=self.create_run,
             run_statuses=tuple(self.run_statuses.items()),
+            trial=self.trial,
             shifts=tuple(self.shifts),
+            applies=tuple(self.applies),
+            patches=tuple(self.patches),
+            releases=tuple(self.releases),
+            removals=tuple(self.removals),
             measures=tuple(self.measures),
             answers=tuple(self.answers),
             notes=tuple(self.notes),

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from sluice.api.conditions import Reason
 from sluice.api.rollout import Outcome, RolloutSpec
+from sluice.api.run import RolloutRunSpec
+from sluice.api.units import NONE
 from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.model import RunView
-from sluice.decide.revision import Desired, desired_of, new_run, run_name
+from sluice.decide.revision import Desired, new_run, return_run, run_name
+from sluice.decide.slots import trial_of
 
 
 def follow(draft: Draft, spec: RolloutSpec) -> None:
     """Compare what the spec asks for with what serves and what is under way."""
-    desired = desired_of(spec)
-    if draft.under_way:
+    desired = draft.desired
+    if desired is None:
+        _name_problem(draft)
+    elif draft.under_way:
         _keep_or_leave(draft, desired)
-    elif desired.slot is draft.stable.slot:
+    elif desired.slot is draft.stable.slot or _never_up(draft):
         _settle(draft, desired)
     elif desired.hash not in draft.status.rejected:
         _start(draft, spec, desired)
+
+
+def _name_problem(draft: Draft) -> None:
+    """There is no template to compare with: what is under way goes on, and nothing new begins."""
+    asked = draft.observed.asked
+    if asked is not None and asked.problem:
+        draft.stall(asked.problem_reason, asked.problem)
 
 
 def _keep_or_leave(draft: Draft, desired: Desired) -> None:
@@ -39,9 +51,14 @@ def _keep_or_leave(draft: Draft, desired: Desired) -> None:
     )
 
 
+def _never_up(draft: Draft) -> bool:
+    """Whether what is called stable is a first version without one ready pod: the next one takes its place at once."""
+    return draft.unserved and draft.observed.slots[draft.stable.slot].ready_endpoints == NONE
+
+
 def _settle(draft: Draft, desired: Desired) -> None:
     """The slot that is asked for serves. A changed version in it is taken note of; it needs no run."""
-    if draft.stable.hash != desired.hash:
+    if (draft.stable.hash, draft.stable.version) != (desired.hash, desired.version):
         draft.update(stable=draft.stable.model_copy(update={"hash": desired.hash, "version": desired.version}))
 
 
@@ -55,6 +72,9 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         draft.hold(hold.reason, f"revision {desired.version or desired.hash} waits: {hold.message}", until=hold.until)
         return
     missing = next((slot for slot in draft.observed.slots.values() if not slot.exists), None)
+    if missing is not None and draft.workload is not None:
+        draft.hold(Reason.SERVICE_MISSING, f"waits for Service {draft.observed.ref.namespace}/{missing.service}")
+        return
     if missing is not None:
         draft.stall(
             Reason.SERVICE_MISSING,
@@ -65,11 +85,8 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         draft.stall(draft.observed.templates.problem_reason, draft.observed.templates.problem)
         return
     begun = _begun(draft, desired)
-    run = (
-        begun.spec
-        if begun
-        else new_run(draft.observed, spec, draft.stable, desired, draft.observed.templates, retry=False)
-    )
+    run = begun.spec if begun else _run_to(draft, spec, desired)
+    try_out(draft, run)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=begun is not None)
     draft.note(
         Reason.RUN_STARTED,
@@ -77,6 +94,29 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         f"in {len(run.steps)} steps",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
+
+
+def _run_to(draft: Draft, spec: RolloutSpec, desired: Desired) -> RolloutRunSpec:
+    """The run to what is asked for; straight back, where that served not long ago."""
+    if _in_rollback_window(draft, spec, desired):
+        return return_run(draft.observed, spec, draft.stable, desired, cause="Rollback")
+    return new_run(draft.observed, spec, draft.stable, desired, draft.observed.templates, retry=False)
+
+
+def _in_rollback_window(draft: Draft, spec: RolloutSpec, desired: Desired) -> bool:
+    """Whether one of the last revisions that completed, as many as the window has, is the one asked for."""
+    if spec.rollback_window is None:
+        return False
+    completed = [run.spec for run in reversed(draft.observed.runs) if run.status.outcome is Outcome.COMPLETED]
+    served = dict.fromkeys(served for run in completed for served in (run.hash, run.stable_hash))
+    served.pop(draft.stable.hash, None)
+    return desired.hash in list(served)[: spec.rollback_window.revisions]
+
+
+def try_out(draft: Draft, run: RolloutRunSpec) -> None:
+    """Have the API server look at the pod template before the run begins."""
+    if draft.workload is not None and run.template is not None:
+        draft.trial = trial_of(draft, draft.workload, run)
 
 
 def _begun(draft: Draft, desired: Desired) -> RunView | None:

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sluice.api.conditions import Reason
+from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.units import NONE, format_share
 from sluice.decide import analysis, coverage
 from sluice.decide.analysis import Outcome
 from sluice.decide.coverage import BACKGROUND
-from sluice.decide.draft import Draft, Hold
+from sluice.decide.draft import Draft
+from sluice.decide.faults import faults_of
+from sluice.decide.hold import Hold
+from sluice.decide.rendering import revision_in
+from sluice.decide.slots import exposure, vacant
+from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.traffic import drained_at, needed_pods, ready_pods
 
 Gate = Callable[[Draft], Hold | None]
 
@@ -109,8 +116,47 @@ def freshly_measured(draft: Draft) -> bool:
     return coverage.covered_until(metrics, draft.status.metrics, BACKGROUND, draft.now) is not None
 
 
+def held_by_hand(draft: Draft) -> Hold | None:
+    """Somebody broke the glass: a route carries `sluice.dev/hold`."""
+    for target in draft.observed.targets:
+        if target.hold:
+            text = f"{target.ref} carries {HOLD_ANNOTATION} ({clip(target.hold, REASON_BYTES)})"
+            return Hold(Reason.HELD_BY_HAND, f"{text}; goes on when it is removed")
+    return None
+
+
+def exposed_outside_weight(draft: Draft) -> Hold | None:
+    """A Service that nobody declared selects the candidate's pods."""
+    found = exposure(draft, draft.candidate) if draft.workload is not None else ""
+    return Hold(Reason.EXPOSED_OUTSIDE_WEIGHT, found) if found else None
+
+
+def candidate_too_small(draft: Draft) -> Hold | None:
+    """The candidate has not the pods yet that the share needs which it has, or is to get."""
+    workload, run = draft.workload, draft.run_spec
+    if workload is None or run is None:
+        return None
+    slot, ref = draft.candidate, draft.observed.ref
+    name = f"Deployment {ref.namespace}/{ref.name}-{slot}"
+    if workload.replicas == 0:
+        return Hold(Reason.WAITS_FOR_ENDPOINTS, f"{name} has no pods: spec.workload.replicas is 0")
+    deployment = draft.deployment(slot)
+    running = revision_in(deployment.template) if deployment is not None else run.hash
+    if running != run.hash and not vacant(draft, workload, slot):
+        message = f"{name} still runs revision {running}, which is drained before it is replaced"
+        return Hold(Reason.DRAINING, message, until=drained_at(draft, workload, slot))
+    needed, ready = max(1, needed_pods(draft, workload, run)), ready_pods(draft, slot, run.hash)
+    if ready >= needed:
+        return None
+    trouble = faults_of(draft, slot)
+    message = f"{name} has {ready} of {needed} pods ready" + (f": {trouble}" if trouble else "")
+    return Hold(Reason.WAITS_FOR_ENDPOINTS, message, counts=True)
+
+
 def candidate_not_ready(draft: Draft) -> Hold | None:
     """The candidate has no ready endpoint: its share would answer 503."""
+    if draft.workload is not None:
+        return candidate_too_small(draft)
     slot = draft.observed.slots[draft.candidate]
     if not slot.exists:
         return Hold(
@@ -127,8 +173,14 @@ def candidate_not_ready(draft: Draft) -> Hold | None:
     return None
 
 
-FREEZING: Sequence[Gate] = (held_by_switch, spec_unreadable, run_unseen, paused_by_spec, paused_by_person)
-GROWTH: Sequence[Gate] = (*FREEZING, target_unfit, analysis_in_the_way, candidate_not_ready)
+FREEZING: Sequence[Gate] = (held_by_switch, held_by_hand, spec_unreadable, run_unseen, paused_by_spec, paused_by_person)
+GROWTH: Sequence[Gate] = (
+    *FREEZING,
+    target_unfit,
+    exposed_outside_weight,
+    analysis_in_the_way,
+    candidate_not_ready,
+)
 
 
 def first(gates: Sequence[Gate], draft: Draft) -> Hold | None:

@@ -18,9 +18,11 @@ from sluice.api.units import FULL, NONE
 from sluice.decide import analysis, audit, gates
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
+from sluice.decide.following import try_out
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
 from sluice.decide.progress import go_on, scope_of
-from sluice.decide.revision import Desired, desired_of, new_run, run_name, undo_run
+from sluice.decide.revision import Desired, new_run, return_run, run_name
+from sluice.decide.slots import restart
 from sluice.decide.texts import REASON_BYTES, clip
 
 MAX_AGE = timedelta(minutes=10)
@@ -143,6 +145,7 @@ def _promote_fully(draft: Draft, _: ActionView) -> str:
     spec, step = draft.run_spec, draft.status.step
     if spec is None or step is None:
         raise _Refused("the run has not begun its first step yet; try again in a moment")
+    draft.sought = FULL
     hold = gates.first(gates.GROWTH, draft)
     if hold is not None and hold.reason is Reason.NO_MEASUREMENT:  # a person need not wait for the next measurement
         hold = gates.candidate_not_ready(draft)
@@ -184,7 +187,9 @@ def _retry(draft: Draft, _: ActionView) -> str:
     spec = draft.observed.spec
     if spec is None:
         raise _Refused(draft.observed.spec_problem)
-    again = desired_of(spec)
+    again = draft.desired
+    if again is None:
+        raise _Refused(draft.observed.asked.problem if draft.observed.asked else "there is no template to run")
     if draft.under_way:
         raise _Refused(f"revision {draft.number} is under way; abort it first, or wait until it is over")
     if again.slot is draft.stable.slot or again.hash not in draft.status.rejected:
@@ -195,6 +200,7 @@ def _retry(draft: Draft, _: ActionView) -> str:
     if draft.observed.templates.problem:
         raise _Refused(draft.observed.templates.problem)
     run = new_run(draft.observed, spec, draft.stable, again, draft.observed.templates, retry=True)
+    try_out(draft, run)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
     return f"revision {run.revision} starts again from step 1"
 
@@ -211,11 +217,13 @@ def _undo(draft: Draft, action: ActionView) -> str:
     if hold is not None:
         raise _Refused(hold.message)
     view = draft.observed.slots[before.from_slot]
-    if view.ready_endpoints == NONE:
+    if view.ready_endpoints == NONE and draft.workload is None:
         raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")
     draft.reject(stable.hash)
     back = Desired(before.from_slot, before.stable_version, before.stable_hash)
-    run = undo_run(draft.observed, spec, stable, back)
+    run = return_run(draft.observed, spec, stable, back, cause="Undo")
+    if draft.workload is not None and run.template is None:
+        raise _Refused(f"the pod template of {before.stable_version or before.stable_hash} is not known any more")
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
     return f"returns to {before.from_slot} ({before.stable_version or before.stable_hash})"
 
@@ -233,7 +241,9 @@ def _completed_run(draft: Draft) -> RolloutRunSpec:
 
 
 def _slot_untouched(draft: Draft, before: RolloutRunSpec) -> None:
-    """A later run, however it ended, put another version where the old one was."""
+    """A later run, however it ended, put another version where the old one was; Sluice's own pods it can put back."""
+    if draft.workload is not None:
+        return
     for run in reversed(draft.observed.runs):
         later = run.spec.revision > before.revision and run.spec.to_slot is before.from_slot
         if later and run.spec.hash != before.stable_hash:
@@ -244,6 +254,16 @@ def _slot_untouched(draft: Draft, before: RolloutRunSpec) -> None:
             )
 
 
+def _restart(draft: Draft, _: ActionView) -> str:
+    if draft.workload is None:
+        raise _Refused("its pods are not Sluice's to restart: restart the Deployments behind its Services")
+    slots = restart(draft, draft.now)
+    if not slots:
+        raise _Refused("it has no pods")
+    names = " and ".join(f"{draft.observed.ref.name}-{slot}" for slot in slots)
+    return f"the pods of {names} are replaced, new ones first"
+
+
 _VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
     Verb.PROMOTE: _promote,
     Verb.PROMOTE_FULLY: _promote_fully,
@@ -252,4 +272,5 @@ _VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
     Verb.ABORT: _abort,
     Verb.RETRY: _retry,
     Verb.UNDO: _undo,
+    Verb.RESTART: _restart,
 }

@@ -16,10 +16,15 @@ from sluice.api.units import FULL, NONE
 from sluice.decide import following, measuring, people, progress, records
 from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
-from sluice.decide.gates import target_unfit
+from sluice.decide.followers import lead
+from sluice.decide.gates import held_by_hand, target_unfit
+from sluice.decide.leaving import let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.report import report
 from sluice.decide.revision import run_name
+from sluice.decide.roles import dress
+from sluice.decide.slots import tend
+from sluice.decide.source import retire
 from sluice.decide.steering import confirm, steer
 from sluice.decide.switches import diverting, run_id
 
@@ -38,7 +43,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
     """
     draft = Draft(observed=observed, now=now, status=_sound(observed))
     if observed.deleting:
-        _let_go(draft)
+        let_go(draft)
         people.refuse_all(draft)
         return draft.finish(delete_runs=())
     if observed.spec is None:
@@ -79,6 +84,7 @@ def _go(draft: Draft) -> None:
     _notice_loss(draft)
     measuring.absorb(draft)
     _leave_the_dead(draft)
+    _obey_glass(draft)
     people.obey(draft)
     measuring.judge(draft)
     if spec is not None:
@@ -91,6 +97,10 @@ def _go(draft: Draft) -> None:
     if progress.watch_deadline(draft):
         draft.shifts.clear()
         steer(draft)
+    lead(draft)
+    tend(draft)
+    dress(draft)
+    retire(draft)
     measuring.measure(draft)
     records.mend(draft)
     _hurry(draft)
@@ -128,6 +138,13 @@ def _obey_switches(draft: Draft) -> None:
             f"killed by {kind} {namespace + '/' if namespace else ''}{name}, engaged by {stamp.actor}: {stamp.reason}"
         )
         draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=stamp.actor)
+
+
+def _obey_glass(draft: Draft) -> None:
+    """A hold that a person wrote onto a route acts as an engaged Divert."""
+    hold = held_by_hand(draft)
+    if hold is not None and draft.under_way and draft.exposed:
+        draft.end_run(Outcome.KILLED, Reason.HELD_BY_HAND, hold.message)
 
 
 def _notice_loss(draft: Draft) -> None:
@@ -192,39 +209,22 @@ def _hurry(draft: Draft) -> None:
 
 
 def _name_problems(draft: Draft) -> None:
-    """What is wrong with a route or Service is said even where nothing has to move."""
+    """What is wrong with a route or Service is said even where nothing has to move.
+
+    A Service that selects neither slot is no problem while a first version comes up: it is switched to that one then.
+    """
+    astray = any(target.problem and not (target.all_or_nothing and target.shares) for target in draft.observed.targets)
+    if draft.status.stable is not None and draft.unserved and not astray and not draft.observed.rival:
+        return
     hold = target_unfit(draft)
     if hold is not None:
         draft.stall(hold.reason, hold.message)
 
 
 def _guard(draft: Draft) -> None:
-    """The finalizer is there exactly while deletion would have to return traffic first."""
-    returning = draft.status.confirmation is None and draft.status.drift is None
-    wanted = draft.under_way or (draft.number > 0 and returning)
-    if wanted and not draft.observed.has_finalizer:
+    """The finalizer is there from the first sight on: deletion returns traffic first, and lets go of what it marked."""
+    if draft.status.stable is not None and not draft.observed.rival and not draft.observed.has_finalizer:
         draft.finalizer = FinalizerChange.ADD
-    elif not wanted and draft.observed.has_finalizer:
-        draft.finalizer = FinalizerChange.REMOVE
-
-
-def _let_go(draft: Draft) -> None:
-    """A deleted Rollout returns to stable first; what cannot be returned is left where it is."""
-    if not draft.observed.has_finalizer:
-        return
-    if draft.status.stable is None or draft.observed.namespace_terminating or draft.observed.rival:
-        draft.finalizer = FinalizerChange.REMOVE
-        return
-    if draft.under_way:
-        draft.end_run(Outcome.RETURNED, Reason.DELETED, "the Rollout was deleted; traffic returned to stable")
-    confirm(draft)
-    steer(draft)
-    readable = any(target.shares for target in draft.observed.targets)
-    stable: Slot = draft.stable.slot
-    if draft.status.confirmation is not None or not readable or draft.observed.slots[stable].ready_endpoints == NONE:
-        draft.finalizer = FinalizerChange.REMOVE
-    records.mend(draft)
-    report(draft)
 
 
 def _surplus(draft: Draft) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from sluice.api.conditions import ConditionType, Reason, condition_of
 from sluice.api.rollout import Confirmation, Outcome, StepStatus, Waiting
 from sluice.api.run import RolloutRunSpec, RunStep
 from sluice.api.units import NONE, format_duration, format_share
-from sluice.decide import analysis, coverage, gates
+from sluice.decide import analysis, coverage, faults, gates
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
@@ -25,6 +25,7 @@ FROZEN = frozenset(
         Reason.RUN_LOST,
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
+        Reason.HELD_BY_HAND,
     }
 )
 
@@ -72,6 +73,7 @@ def enter_step(draft: Draft, spec: RolloutRunSpec, index: int) -> bool:
     """Enter step `index`, past every gate where it exposes more than now."""
     step = spec.steps[index - 1]
     if step.kind == "setWeight" and (step.share or NONE) > draft.intended:
+        draft.sought = step.share or NONE
         hold = gates.first(gates.GROWTH, draft)
         if hold is not None:
             draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
@@ -99,11 +101,19 @@ def describe(step: RunStep) -> str:
             return "pause until promoted"
         case "pause" | "watch":
             return f"{step.kind} for {format_duration(step.duration or timedelta(0))}"
+        case "setCanaryScale":
+            return "set the candidate's size"
     return "analysis of " + ", ".join(metric.name for metric in step.metrics)
 
 
 def _begin(draft: Draft, spec: RolloutRunSpec) -> None:
     """Enter the first step, once every relative threshold has its baseline."""
+    if draft.workload is not None:
+        # Whatever comes first, a preview or an analysis without weight is of pods that run.
+        hold = gates.first((gates.exposed_outside_weight, gates.candidate_not_ready), draft)
+        if hold is not None:
+            draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+            return
     missing = [metric.name for metric in relative_metrics(spec) if metric.name not in draft.status.baselines]
     if missing and spec.analysis.baseline == "Snapshot":
         answer = draft.observed.baselines.get(missing[0])
@@ -120,6 +130,8 @@ def _done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> 
     match step.kind:
         case "setWeight":
             return _weight_done(draft, step)
+        case "setCanaryScale":
+            return _size_done(draft)
         case "analysis":
             return _analysis_done(draft, step, at)
         case "pause" if step.duration is None:
@@ -140,6 +152,13 @@ def _weight_done(draft: Draft, step: RunStep) -> bool:
         Reason.NOT_CONFIRMED, f"waits until {format_share(step.share or NONE)} is {missing} everywhere", counts=True
     )
     return False
+
+
+def _size_done(draft: Draft) -> bool:
+    hold = gates.candidate_not_ready(draft)
+    if hold is not None:
+        draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+    return hold is None
 
 
 def _analysis_done(draft: Draft, step: RunStep, at: StepStatus) -> bool:
@@ -213,14 +232,22 @@ def watch_deadline(draft: Draft) -> bool:
         draft.update(waiting=None)
         return False
     waiting = draft.status.waiting or Waiting(reason=counting.reason, since=draft.now)
+    draft.update(waiting=Waiting(reason=counting.reason, since=waiting.since))
     ends_at = waiting.since + spec.progress_deadline
+    trouble = faults.hopeless(draft) if counting.reason is Reason.WAITS_FOR_ENDPOINTS else ""
+    if trouble:
+        return _give_up(draft, spec, Reason.CONTAINER_FAILS, f"{draft.candidate} cannot run: {trouble}")
     if draft.now < ends_at:
-        draft.update(waiting=Waiting(reason=counting.reason, since=waiting.since))
         draft.wake(ends_at)
         return False
-    draft.end_run(
-        Outcome.ABORTED,
-        Reason.PROGRESS_DEADLINE_EXCEEDED,
-        f"no progress for {format_duration(spec.progress_deadline)}: {counting.message}",
-    )
+    message = f"no progress for {format_duration(spec.progress_deadline)}: {counting.message}"
+    return _give_up(draft, spec, Reason.PROGRESS_DEADLINE_EXCEEDED, message)
+
+
+def _give_up(draft: Draft, spec: RolloutRunSpec, reason: Reason, message: str) -> bool:
+    """Abort; or, as `onDeadline: Hold` asks, tell people and wait on. Returns whether it aborted."""
+    if spec.on_deadline == "Hold":
+        draft.stall(reason, f"{message}; waits on (onDeadline is Hold): mend it, or {draft.command('abort')}")
+        return False
+    draft.end_run(Outcome.ABORTED, reason, message)
     return True

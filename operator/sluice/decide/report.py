@@ -17,10 +17,11 @@ from sluice.api.units import format_share
 from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
-from sluice.decide.draft import Draft, Hold
+from sluice.decide.draft import Draft
+from sluice.decide.faults import faults_of
+from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
-from sluice.decide.revision import desired_of
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 
 PAUSING = frozenset(
@@ -30,6 +31,7 @@ PAUSING = frozenset(
         Reason.RUN_LOST,
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
+        Reason.HELD_BY_HAND,
         Reason.AWAITS_PROMOTION,
         Reason.ANALYSIS_HOLDS,
     }
@@ -98,8 +100,8 @@ def _rejected(draft: Draft) -> _Ending | None:
         if revision is None or revision.outcome not in {Outcome.ABORTED, Outcome.KILLED}:
             return None
         return _Ending(revision.outcome, revision.reason, revision.message)
-    desired = desired_of(spec)
-    if desired.slot is draft.stable.slot or desired.hash not in draft.status.rejected:
+    desired = draft.desired
+    if desired is None or desired.slot is draft.stable.slot or desired.hash not in draft.status.rejected:
         return None
     ended = [entry for entry in draft.status.history if entry.hash == desired.hash]
     kept = [run.status for run in draft.observed.runs if run.spec.hash == desired.hash]
@@ -154,7 +156,8 @@ def _message(draft: Draft) -> str:
     if draft.status.stable is None:
         return "not yet observed"
     if not _serves(draft):
-        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint"
+        trouble = faults_of(draft, draft.stable.slot)
+        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (trouble and f": {trouble}")
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
 

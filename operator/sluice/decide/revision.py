@@ -6,14 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sluice.api.analysis import Baseline
 from sluice.api.names import Slot
 from sluice.api.rollout import RolloutSpec, StableRevision
 from sluice.api.run import RolloutRunSpec, RunAnalysis, RunStep
 from sluice.api.units import FULL
-from sluice.decide.model import AskedTemplate, Observed, RunView, TargetView, Templates
+from sluice.api.workload import CanarySize
+from sluice.decide.model import Observed, RunView, SlotView, TargetView, Templates
+from sluice.decide.pods import AskedTemplate
+from sluice.decide.rendering import revision_in, users_template
 from sluice.decide.steps import compile_steps
 
 
@@ -32,7 +35,8 @@ def desired_of(
     """What the spec asks for.
 
     With Services of the user's own, two specs ask for the same revision when slot and version are equal. With a pod
-    template they do when the templates are equal: it belongs into the stable slot where that has it, else into the other.
+    template they do when the templates are equal: a template belongs into the stable slot where that has it, else into
+    the other.
 
     Args:
         spec: of the Rollout.
@@ -81,15 +85,25 @@ def image_version(template: dict[str, Any]) -> str | None:
     return tag[:128] if colon and tag else None
 
 
-def known_template(revision_hash: str, asked: AskedTemplate | None, runs: Iterable[RunView]) -> dict[str, Any] | None:
-    """The pod template of a revision, from the spec or from the RolloutRuns; None where neither has it."""
+def known_template(
+    revision_hash: str, asked: AskedTemplate | None, runs: Iterable[RunView], slots: Iterable[SlotView]
+) -> dict[str, Any] | None:
+    """The pod template of a revision: from the spec, the RolloutRuns, or else a slot that has it; else None."""
     if asked is not None and not asked.problem and asked.hash == revision_hash:
         return asked.template
     for run in runs:
         for known, template in ((run.spec.hash, run.spec.template), (run.spec.stable_hash, run.spec.stable_template)):
             if known == revision_hash and template is not None:
                 return template
+    for view in slots:
+        stored = view.deployment.template if view.deployment is not None else {}
+        if revision_in(stored) == revision_hash:
+            return users_template(stored)
     return None
+
+
+def _template_of(observed: Observed, revision_hash: str) -> dict[str, Any] | None:
+    return known_template(revision_hash, observed.asked, observed.runs, observed.slots.values())
 
 
 def run_name(rollout: str, number: int) -> str:
@@ -136,18 +150,30 @@ def new_run(
 ) -> RolloutRunSpec:
     """The run that the spec asks for, fixed from here on."""
     baseline = spec.analysis.baseline if spec.analysis else Baseline.SNAPSHOT
+    canary = spec.strategy.canary
     return _run(observed, spec, stable, desired, steps=compile_steps(spec.strategy, templates.inline)).model_copy(
         update={
             "analysis": RunAnalysis(baseline=baseline, metrics=templates.background),
+            "canary_size": canary.canary_size if canary else CanarySize(full=True),
+            "dynamic_stable": canary is not None and canary.dynamic_stable,
             "cause": "Retry" if retry else "SpecChanged",
         }
     )
 
 
-def undo_run(observed: Observed, spec: RolloutSpec, stable: StableRevision, back_to: Desired) -> RolloutRunSpec:
-    """The run that swings back to the revision before, which already served: one step, no analysis."""
+def return_run(
+    observed: Observed,
+    spec: RolloutSpec,
+    stable: StableRevision,
+    back_to: Desired,
+    *,
+    cause: Literal["Undo", "Rollback"],
+) -> RolloutRunSpec:
+    """The run that swings back to a revision which already served: one step, no analysis."""
     steps = (RunStep(kind="setWeight", share=FULL),)
-    return _run(observed, spec, stable, back_to, steps=steps).model_copy(update={"cause": "Undo"})
+    return _run(observed, spec, stable, back_to, steps=steps).model_copy(
+        update={"cause": cause, "canary_size": CanarySize(full=True)}
+    )
 
 
 def _run(
@@ -164,9 +190,12 @@ def _run(
         stable_version=stable.version,
         from_slot=stable.slot,
         to_slot=to.slot,
-        services=spec.workload.services,
+        services=spec.workload.services_of(observed.ref.name),
         traffic=spec.traffic,
         steps=steps,
+        template=_template_of(observed, to.hash) if spec.workload.managed else None,
+        stable_template=_template_of(observed, stable.hash) if spec.workload.managed else None,
         progress_deadline=spec.progress_deadline,
+        on_deadline=spec.on_deadline,
         requester=observed.requester,
     )

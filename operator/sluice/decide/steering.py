@@ -18,10 +18,12 @@ from sluice.api.rollout import Confirmation, Drift
 from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
 from sluice.api.workload import SlotServices
 from sluice.decide import gates
-from sluice.decide.draft import Draft, Hold
+from sluice.decide.draft import Draft
+from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, TargetView
 from sluice.decide.switches import diverting
 from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.traffic import least, stable_bears
 
 QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
 PATIENCE_SECONDS = 0.25
@@ -69,14 +71,9 @@ def steer(draft: Draft) -> None:
         draft.record("Intended", _action(draft), Reason.WEIGHT_CHANGED, f"{slot} to {format_share(share)}")
 
 
-def _least(target: TargetView, slot: Slot) -> BasisPoints:
-    """The smallest share that any rule gives the slot; only with shares."""
-    return min(target.shares) if slot is Slot.GREEN else FULL - max(target.shares)
-
-
 def _grows(target: TargetView, slot: Slot, share: BasisPoints) -> bool:
     """Whether any rule would give the candidate more than now."""
-    return _least(target, slot) < share or (target.dark and share > NONE)
+    return least(target, slot) < share or (target.dark and share > NONE)
 
 
 def _action(draft: Draft) -> str:
@@ -112,7 +109,7 @@ def _give(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
     uneven = [target for target in targets if not target.dark and target.share(draft.candidate) > share]
     taken = _take(draft, dark, services, NONE)
     for target in uneven:
-        taken += _take(draft, [target], services, _least(target, draft.candidate))
+        taken += _take(draft, [target], services, least(target, draft.candidate))
     return taken
 
 
@@ -142,7 +139,13 @@ def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         draft.hold(Reason.NO_HEALTHY_STABLE, message, counts=True)
         draft.stall(Reason.NO_HEALTHY_STABLE, message)
         return []
-    return [_shift(draft, target, services, share, grows=False) for target in targets]
+    least_left = FULL - stable_bears(draft)
+    if least_left <= share:
+        return [_shift(draft, target, services, share, grows=False) for target in targets]
+    message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(FULL - least_left)} so far"
+    draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
+    able = [target for target in targets if not target.all_or_nothing and least(target, draft.candidate) > least_left]
+    return [_shift(draft, target, services, least_left, grows=False) for target in able]
 
 
 def _notice_drift(draft: Draft) -> None:

@@ -35,6 +35,8 @@ def _canary(canary: Canary, metrics: Iterator[tuple[ResolvedMetric, ...]]) -> tu
             steps.append(RunStep(kind="pause", duration=step.pause.duration))
         elif step.analysis is not None:
             steps.append(RunStep(kind="analysis", metrics=next(metrics)))
+        elif step.set_canary_scale is not None:
+            steps.append(RunStep(kind="setCanaryScale", size=step.set_canary_scale))
     shares = [step.share for step in steps if step.kind == "setWeight"]
     if not shares or shares[-1] != FULL:
         steps.append(RunStep(kind="setWeight", share=FULL))

@@ -13,7 +13,7 @@ from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutStatus
-from sluice.api.units import format_time
+from sluice.api.units import FULL, BasisPoints, format_time
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, SwitchView, TargetView
 from sluice.decide.texts import REASON_BYTES, clip
@@ -75,21 +75,25 @@ def divert(
     targets: Sequence[TargetView],
     switch: SwitchView,
     *,
-    stable_ready_endpoints: int,
+    stable_bears: BasisPoints,
     now: datetime,
 ) -> tuple[Shift, ...]:
-    """The writes that take all traffic from the candidate at once.
+    """The writes that take all traffic from the candidate at once, or as much as stable can take.
+
+    Args:
+        ref: the Rollout.
+        status: of the Rollout.
+        services: the slots' Services.
+        targets: what carries the traffic.
+        switch: the switch that diverts.
+        stable_bears: the share that stable can take, see `sizing.bearable`: 0 where it has no ready endpoint.
+        now: the time, aware.
 
     Returns:
-        One shift per target that still gives the candidate anything. Empty without a run under way, and where stable
+        One shift per target that still gives the candidate more. Empty without a run under way, and where stable
         has no ready endpoint: a candidate that answers is better than a stable that cannot.
     """
-    if (
-        status.stable is None
-        or status.revision is None
-        or status.revision.outcome is not None
-        or not stable_ready_endpoints
-    ):
+    if status.stable is None or status.revision is None or status.revision.outcome is not None or not stable_bears:
         return ()
     cause = Cause(
         run=run_id(ref.uid, status.revision.number),
@@ -100,8 +104,13 @@ def divert(
         at=format_time(now),
     )
     candidate: Slot = status.stable.slot.other
+    left = FULL - stable_bears
     return tuple(
-        Shift(target=target, services=services, slot=candidate, share=0, grows=False, cause=cause, owner=owner_id(ref))
+        Shift(
+            target=target, services=services, slot=candidate, share=left, grows=False, cause=cause, owner=owner_id(ref)
+        )
         for target in targets
-        if target.shares and not target.at(candidate, 0)
+        if target.shares
+        and not target.at(candidate, left)
+        and (not left or (not target.all_or_nothing and target.share(candidate) > left))
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sluice.api.rollout import HistoryEntry
+
 # Bytes of UTF-8. Together they keep a Rollout's status below 64 KiB, with as many metrics as can be measured at a time.
 MESSAGE_BYTES = 1024
 CONDITION_BYTES = 512
@@ -20,3 +22,11 @@ def clip(text: str, most_bytes: int) -> str:
     if len(raw) <= most_bytes:
         return raw.decode()
     return raw[: most_bytes - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def newest(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
+    """The last runs, as many as there is room for; RolloutRuns tell of the others."""
+    sizes = [len(entry.model_dump_json(by_alias=True).encode()) for entry in history]
+    while len(history) > 1 and sum(sizes) > HISTORY_BYTES:
+        history, sizes = history[1:], sizes[1:]
+    return history

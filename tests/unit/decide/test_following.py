@@ -47,7 +47,7 @@ def test_asking_for_the_other_slot_starts_a_run() -> None:
         "2.0",
         "alice",
     )
-    assert (made.status.run, made.status.revision.number, made.finalizer) == ("checkout-1", 1, "Add")
+    assert (made.status.run, made.status.revision.number) == ("checkout-1", 1)
     assert made.notes[0].message == "revision 1 (2.0) begins: blue to green in 4 steps"
 
 

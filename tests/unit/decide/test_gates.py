@@ -11,7 +11,8 @@ from sluice.api.action import Verb
 from sluice.api.conditions import Reason
 from sluice.api.killswitch import Effect
 from sluice.decide import gates
-from sluice.decide.draft import Draft, Hold
+from sluice.decide.draft import Draft
+from sluice.decide.hold import Hold
 from sluice.decide.model import Observed, Templates
 from unit.decide.observed import (
     NOW,

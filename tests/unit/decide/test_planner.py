@@ -131,9 +131,18 @@ def test_a_deleted_rollout_returns_first_and_lets_go_then() -> None:
     assert plan(after(seen, made), NOW).finalizer is FinalizerChange.REMOVE
 
 
-def test_a_deleted_rollout_at_rest_is_left_alone() -> None:
-    """Without our finalizer there is nothing to do: no write at all."""
+def test_a_deleted_rollout_at_rest_lets_go_of_what_it_marked() -> None:
+    """Nothing moves; the marks that keep weights as they are go from the route, then the finalizer goes."""
     seen = replace(healthy(), deleting=True)
+    mine = replace(seen.targets[0], owner="shop/checkout/uid-checkout")
+    made = plan(replace(seen, targets=(mine,)), NOW)
+    assert (made.shifts, made.finalizer) == ((), FinalizerChange.REMOVE)
+    assert [(release.kind, release.name) for release in made.releases] == [("HTTPRoute", "checkout")]
+
+
+def test_a_deleted_rollout_without_our_finalizer_is_left_alone() -> None:
+    """There is nothing to do: no write at all."""
+    seen = replace(healthy(), deleting=True, has_finalizer=False)
     made = plan(seen, NOW)
     assert (made.status, made.shifts, made.finalizer) == (seen.status, (), FinalizerChange.NONE)
 
@@ -170,12 +179,9 @@ def test_a_deletion_with_an_unreadable_spec_returns_too() -> None:
     assert settle(seen, NOW).has_finalizer is False
 
 
-def test_the_finalizer_is_there_exactly_while_it_is_needed() -> None:
-    """Added with the run, removed once it is over and read back."""
-    assert not healthy().has_finalizer
-    assert running().has_finalizer
-    assert not aborted().has_finalizer
-    assert not completed().has_finalizer
+def test_the_finalizer_is_there_from_the_first_sight_on() -> None:
+    """What Sluice marked would stay pinned without it, at rest too."""
+    assert all(seen.has_finalizer for seen in (healthy(), running(), aborted(), completed()))
 
 
 # ---------------------------------------------------------------------------------------------- lost records

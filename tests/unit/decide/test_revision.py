@@ -7,21 +7,29 @@ from dataclasses import replace
 import pytest
 
 from sluice.api.names import Slot
-from sluice.api.rollout import RolloutStatus, StableRevision
+from sluice.api.rollout import RolloutSpec, RolloutStatus, StableRevision
 from sluice.decide.model import Templates
 from sluice.decide.planner import plan
-from sluice.decide.revision import desired_of, new_run, next_number, run_name, serving_slot, undo_run
+from sluice.decide.revision import Desired, desired_of, new_run, next_number, return_run, run_name, serving_slot
 from unit.decide.observed import NOW, aborted, ask, completed, healthy, metric, observed, rollout_spec, running, target
 
-WANTED = desired_of(rollout_spec(Slot.GREEN))
+
+def wanted(spec: RolloutSpec) -> Desired:
+    """What a spec with Services of the user's own asks for."""
+    desired = desired_of(spec)
+    assert desired is not None
+    return desired
+
+
+WANTED = wanted(rollout_spec(Slot.GREEN))
 
 
 def test_a_revision_is_a_slot_and_a_version() -> None:
     """Steps, traffic and deadlines are no part of it; slot and version are."""
-    assert desired_of(rollout_spec(progressDeadline="1s", paused=True)).hash == WANTED.hash
-    assert desired_of(rollout_spec(strategy={"blueGreen": {}})).hash == WANTED.hash
+    assert wanted(rollout_spec(progressDeadline="1s", paused=True)).hash == WANTED.hash
+    assert wanted(rollout_spec(strategy={"blueGreen": {}})).hash == WANTED.hash
     others = [rollout_spec(version="2.1"), rollout_spec(Slot.BLUE), rollout_spec(version=None)]
-    assert len({desired_of(spec).hash for spec in others} | {WANTED.hash}) == 4
+    assert len({wanted(spec).hash for spec in others} | {WANTED.hash}) == 4
 
 
 def test_hashes_stay_the_same_across_versions_of_sluice() -> None:
@@ -78,7 +86,7 @@ def test_a_run_keeps_what_it_began_with() -> None:
     templates = Templates(background=(metric(),))
     assert seen.spec is not None
     assert seen.status.stable is not None
-    run = new_run(seen, seen.spec, seen.status.stable, desired_of(seen.spec), templates, retry=False)
+    run = new_run(seen, seen.spec, seen.status.stable, wanted(seen.spec), templates, retry=False)
     assert (run.from_slot, run.to_slot, run.stable_version, run.version) == (Slot.BLUE, Slot.GREEN, "1.0", "2.0")
     assert (len(run.steps), run.analysis.metrics, run.progress_deadline.total_seconds()) == (4, (metric(),), 420)
     assert (run.cause, run.requester, run.rollout_uid) == ("SpecChanged", "alice", "uid-checkout")
@@ -89,7 +97,7 @@ def test_an_undo_is_a_run_of_one_step() -> None:
     seen = completed()
     assert seen.spec is not None
     assert seen.status.stable is not None
-    run = undo_run(seen, seen.spec, seen.status.stable, replace(WANTED, slot=Slot.BLUE))
+    run = return_run(seen, seen.spec, seen.status.stable, replace(WANTED, slot=Slot.BLUE), cause="Undo")
     assert ([step.share for step in run.steps], run.analysis.metrics, run.cause) == ([10_000], (), "Undo")
 
 

@@ -183,7 +183,6 @@ def test_a_route_that_is_gone_does_not_keep_a_return_open() -> None:
     seen = settle(replace(running(), actions=(action(Verb.ABORT),), targets=(target(1000), missing("second"))), NOW)
     assert seen.targets[0].shares == (0,)
     assert seen.status.confirmation is Confirmation.ACCEPTED
-    assert not seen.has_finalizer
     stalled = condition_of(seen.status.conditions, "Stalled")
     assert stalled is not None
     assert stalled.reason == "RouteMissing"

@@ -10,6 +10,7 @@ import pytest
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind, Slot
 from sluice.decide.model import Shift, SwitchView
+from sluice.decide.sizing import bearable
 from sluice.decide.switches import covers, divert, diverting, strictest_first
 from unit.decide.observed import (
     NOW,
@@ -62,7 +63,7 @@ def test_the_strictest_counts_and_the_order_is_fixed() -> None:
 
 def diverted(seen: Any, *, ready: int = 3, view: SwitchView | None = None) -> tuple[Shift, ...]:
     """The writes of a Divert."""
-    return divert(REF, seen.status, SERVICES, seen.targets, view or switch(), stable_ready_endpoints=ready, now=NOW)
+    return divert(REF, seen.status, SERVICES, seen.targets, view or switch(), stable_bears=bearable(1, ready), now=NOW)
 
 
 def test_a_divert_takes_every_route_to_stable() -> None:

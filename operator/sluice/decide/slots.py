@@ -1,0 +1,202 @@
+"""What the Deployments and Services of the two slots shall be now. Pure.
+
+The stable slot keeps its revision; the candidate slot takes a new one once nothing can reach it any more, has the pods
+that its share needs, and goes to zero, with its template, when it has been idle for long enough.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sluice.api.conditions import Reason
+from sluice.api.names import ROLLOUT_LABEL, Slot
+from sluice.api.rollout import Outcome, SlotStatus
+from sluice.api.run import RolloutRunSpec
+from sluice.api.units import JSON
+from sluice.api.workload import Workload
+from sluice.decide import rendering
+from sluice.decide.budgets import Budgets
+from sluice.decide.draft import Draft
+from sluice.decide.model import Apply
+from sluice.decide.pods import DeploymentView
+from sluice.decide.rendering import Content
+from sluice.decide.revision import known_template
+from sluice.decide.traffic import drained_at, may_serve, stable_pods, wanted_pods
+from sluice.decide.upkeep import LOOK_AGAIN, is_taken, keep, place, upkeep_deployment, upkeep_service
+
+
+def tend(draft: Draft) -> None:
+    """Bring both slots to what they shall be; nothing where Sluice does not run the pods."""
+    workload = draft.workload
+    if workload is None:
+        return
+    if draft.unserved and draft.stable_answers:
+        draft.update(stable=draft.stable.model_copy(update={"served_at": draft.now}))
+    budgets = Budgets(draft.observed.budgets)
+    for slot in Slot:
+        if is_taken(draft, slot):
+            continue
+        _note_traffic(draft, slot)
+        content = _content(draft, workload, slot, budgets)
+        if content is not None:
+            upkeep_deployment(draft, slot, content)
+        _tend_service(draft, workload, slot)
+    views = [view for slot in Slot if (view := draft.deployment(slot)) is not None]
+    selector = f"{ROLLOUT_LABEL}={draft.observed.ref.name}"
+    draft.update(replicas=sum(view.pods for view in views), selector=selector)
+
+
+def template_of(draft: Draft, revision_hash: str) -> JSON | None:
+    """The pod template of a revision: from the spec, the RolloutRuns, or else a slot that still has it."""
+    seen = draft.observed
+    return known_template(revision_hash, seen.asked, seen.runs, seen.slots.values())
+
+
+def trial_of(draft: Draft, workload: Workload, run: RolloutRunSpec) -> Apply:
+    """The Deployment that a run would make, for the API server to look at before the run begins."""
+    view = draft.deployment(run.to_slot)
+    content = Content(run.hash, run.template or {}, replicas=0, min_ready_seconds=workload.min_ready_seconds)
+    return place(draft, run.to_slot).deployment(content, uid=view.uid if view else "")
+
+
+# --------------------------------------------------------------------------------------------- what it shall be
+
+
+def _note_traffic(draft: Draft, slot: Slot) -> None:
+    """Keep what is known of the slot, and since when no request can reach it."""
+    view, entry = draft.deployment(slot), draft.status.slots.get(slot)
+    if entry is None and view is None:
+        return
+    if entry is None and view is not None:
+        entry = SlotStatus(hash=rendering.revision_in(view.template), replicas=view.replicas)
+    if entry is None:
+        return
+    idle_since = None if may_serve(draft, slot) else (entry.idle_since or draft.now)
+    seen = {"pods": view.pods, "ready": view.available} if view else {"pods": 0, "ready": 0}
+    keep(draft, slot, entry.model_copy(update={**seen, "idle_since": idle_since}))
+
+
+def _content(draft: Draft, workload: Workload, slot: Slot, budgets: Budgets) -> Content | None:
+    """What the slot's Deployment shall run; None where there is nothing for it, or nothing is known."""
+    entry, view = draft.status.slots.get(slot), draft.deployment(slot)
+    revision_hash, replicas = _aim(draft, workload, slot, entry)
+    if not revision_hash:
+        return None
+    if replicas and not (view and view.replicas) and _exposed(draft, slot):
+        replicas = 0
+    template = template_of(draft, revision_hash)
+    if template is None:
+        draft.stall(
+            Reason.RUN_LOST,
+            f"Deployment {draft.observed.ref.namespace}/{place(draft, slot).name} and the RolloutRuns that kept the "
+            f"pod template of revision {revision_hash} are gone: bring it back by spec.workload",
+        )
+        return None
+    if view is not None and replicas < view.replicas:
+        replicas = _spare(draft, slot, view, replicas, budgets)
+    return Content(
+        revision_hash,
+        template,
+        replicas,
+        min_ready_seconds=workload.min_ready_seconds,
+        restarted_at=entry.restarted_at if entry else None,
+        repairs=entry.repairs if entry else 0,
+    )
+
+
+def _aim(draft: Draft, workload: Workload, slot: Slot, entry: SlotStatus | None) -> tuple[str, int]:
+    """The revision and the number of pods that the slot shall have; "" where it was never used."""
+    run, view = draft.run_spec, draft.deployment(slot)
+    if slot is draft.stable.slot:
+        return draft.stable.hash, stable_pods(draft, workload)
+    if run is not None:
+        pods = wanted_pods(draft, workload, run)
+        if view is None or rendering.revision_in(view.template) == run.hash or vacant(draft, workload, slot):
+            return run.hash, pods
+    if entry is None:
+        return "", 0
+    return entry.hash, _idle_pods(draft, workload, entry, view)
+
+
+def vacant(draft: Draft, workload: Workload, slot: Slot) -> bool:
+    """Whether the slot's pods may be replaced by those of another revision: there are none, or they are drained."""
+    view = draft.deployment(slot)
+    if view is None or (view.pods == 0 and view.replicas == 0):
+        return True
+    drained = drained_at(draft, workload, slot)
+    if drained is None:
+        return False
+    draft.wake(drained)
+    return draft.now >= drained
+
+
+def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: DeploymentView | None) -> int:
+    """The old slot stays up for `scaleDownDelay`; what a kill switch stopped stays, so that people can look into it."""
+    current = view.replicas if view is not None else entry.replicas
+    revision = draft.status.revision
+    if entry.idle_since is None or draft.under_way:
+        return current
+    if revision is not None and revision.outcome is Outcome.KILLED and revision.hash == entry.hash:
+        return current
+    due = entry.idle_since + workload.scale_down_delay
+    draft.wake(due)
+    return 0 if draft.now >= due else current
+
+
+def _spare(draft: Draft, slot: Slot, view: DeploymentView, replicas: int, budgets: Budgets) -> int:
+    """As many pods fewer as the disruption budgets let go; pods that are not available are in nobody's budget."""
+    unavailable = max(0, view.replicas - view.available)
+    spared = budgets.take(slot, max(0, view.replicas - replicas - unavailable))
+    lowest = view.replicas - unavailable - spared.pods
+    if lowest <= replicas:
+        return replicas
+    draft.hold(
+        Reason.DISRUPTION_BUDGET,
+        f"PodDisruptionBudget {spared.budget} keeps {lowest} pods of {place(draft, slot).name} up; "
+        f"{replicas} are needed",
+        until=draft.now + timedelta(seconds=5),
+    )
+    return lowest
+
+
+def _exposed(draft: Draft, slot: Slot) -> bool:
+    """Whether pods of the slot would get traffic that no weight governs."""
+    found = exposure(draft, slot)
+    if not found:
+        return False
+    draft.stall(Reason.EXPOSED_OUTSIDE_WEIGHT, found)
+    draft.wake(draft.now + LOOK_AGAIN)
+    return True
+
+
+def exposure(draft: Draft, slot: Slot) -> str:
+    """What is wrong where a Service that nobody declared selects the slot's pods; "" where all is well."""
+    names = draft.observed.slots[slot].exposed_by
+    if not names:
+        return ""
+    return (
+        f"Service {draft.observed.ref.namespace}/{names[0]} selects the pods of {place(draft, slot).name} by their "
+        "labels, so they would get traffic that no weight governs. Declare it as spec.traffic.stableService, or change "
+        "its selector"
+    )
+
+
+def _tend_service(draft: Draft, workload: Workload, slot: Slot) -> None:
+    asked = draft.observed.asked
+    template = asked.template if asked and not asked.problem else template_of(draft, draft.stable.hash)
+    if template is None:
+        return
+    ports = rendering.service_ports(workload, template)
+    if ports:
+        upkeep_service(draft, slot, ports)
+        return
+    message = "no container of the template declares a containerPort, so the Services of the slots would have no port"
+    draft.stall(Reason.INVALID_SPEC, f"{message}: set spec.workload.ports")
+
+
+def restart(draft: Draft, at: datetime) -> tuple[Slot, ...]:
+    """Ask that the pods of every slot that has some be replaced. Returns the slots."""
+    slots = tuple(slot for slot in Slot if (entry := draft.status.slots.get(slot)) is not None and entry.replicas)
+    for slot in slots:
+        keep(draft, slot, draft.status.slots[slot].model_copy(update={"restarted_at": at}))
+    return slots

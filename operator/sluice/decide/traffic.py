@@ -1,0 +1,95 @@
+"""Which slot may get requests, and how many pods that takes. Pure.
+
+What cannot be read counts as traffic: nothing is ever taken away on a guess (I2).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sluice.api.names import Slot
+from sluice.api.rollout import Confirmation
+from sluice.api.run import RolloutRunSpec
+from sluice.api.units import FULL, NONE, BasisPoints
+from sluice.api.workload import CanarySize, Workload
+from sluice.decide.draft import Draft
+from sluice.decide.model import TargetView
+from sluice.decide.rendering import revision_in
+from sluice.decide.sizing import bearable, candidate_pods, pods_for
+
+
+def least(target: TargetView, slot: Slot) -> BasisPoints:
+    """The smallest share that any rule gives the slot; 0 where nothing is known."""
+    if not target.shares:
+        return NONE
+    return min(target.shares) if slot is Slot.GREEN else FULL - max(target.shares)
+
+
+def may_serve(draft: Draft, slot: Slot) -> bool:
+    """Whether a request may still reach the slot, or is meant to."""
+    if slot is draft.stable.slot or (draft.under_way and draft.intended > NONE):
+        return True
+    if draft.status.confirmation is not Confirmation.ACCEPTED:
+        return True
+    carrying = [*draft.observed.targets, *draft.observed.followers]
+    return any(view.found and (not view.shares or view.dark or view.share(slot) > NONE) for view in carrying)
+
+
+def drained_at(draft: Draft, workload: Workload, slot: Slot) -> datetime | None:
+    """When the last request that was under way in a slot has had its time; None while it may still get new ones."""
+    entry = draft.status.slots.get(slot)
+    return entry.idle_since + workload.drain if entry is not None and entry.idle_since is not None else None
+
+
+def stable_pods(draft: Draft, workload: Workload) -> int:
+    """Pods of the stable slot: all, but in a run with `dynamicStable` no more than its share needs.
+
+    It shrinks only once the lower share is accepted, and never to nothing: what goes wrong returns to it.
+    """
+    capacity, run = workload.replicas, draft.run_spec
+    if run is None or not run.dynamic_stable or not draft.observed.targets or draft.observed.followers:
+        return capacity
+    left = min(draft.intended, *(least(target, draft.candidate) for target in draft.observed.targets))
+    needed = max(min(1, capacity), pods_for(capacity, FULL - left))
+    entry = draft.status.slots.get(draft.stable.slot)
+    if draft.status.confirmation is not Confirmation.ACCEPTED and entry is not None:
+        return max(needed, min(entry.replicas, capacity))
+    return needed
+
+
+def candidate_size(draft: Draft, run: RolloutRunSpec) -> CanarySize:
+    """The size that the run has reached: the run's own, or the last setCanaryScale step's."""
+    at = draft.status.step.index if draft.status.step else 0
+    return next((step.size for step in reversed(run.steps[:at]) if step.size is not None), run.canary_size)
+
+
+def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
+    """Pods that must be ready before the candidate gets the share that is sought, or meant already."""
+    return candidate_pods(workload.replicas, max(draft.sought, draft.intended), candidate_size(draft, run))
+
+
+def wanted_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
+    """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run."""
+    given = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
+    share = max(draft.status.sized_for or NONE, draft.intended, draft.sought, given)
+    draft.update(sized_for=share)
+    return candidate_pods(workload.replicas, share, candidate_size(draft, run))
+
+
+def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
+    """Pods of a slot that are available, are in its Service's endpoints, and all of one revision; else 0."""
+    view, deployment = draft.observed.slots[slot], draft.deployment(slot)
+    if deployment is None or not deployment.rolled or revision_in(deployment.template) != revision_hash:
+        return 0
+    return min(deployment.available, view.ready_endpoints)
+
+
+def stable_bears(draft: Draft) -> BasisPoints:
+    """The share that stable can take now. Less than all only where a run with `dynamicStable` has made it small."""
+    workload, run = draft.workload, draft.run_spec or (draft.run.spec if draft.run else None)
+    if workload is None or run is None or not run.dynamic_stable:
+        return FULL
+    ended = draft.status.history[-1].ended_at if draft.status.history and not draft.under_way else None
+    if ended is not None and draft.now - ended > run.progress_deadline:
+        return FULL  # a stable that does not come up again is no reason to leave traffic on what was aborted
+    return bearable(workload.replicas, draft.observed.slots[draft.stable.slot].ready_endpoints)

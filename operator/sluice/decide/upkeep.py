@@ -1,0 +1,126 @@
+"""Keeping a slot's Deployment and Service as they shall be. Pure.
+
+Whoever else writes the Deployment is seen by its generation, and that write is put back with growing patience, so that
+two writers never fight in a tight loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sluice.api.conditions import Reason
+from sluice.api.names import Slot
+from sluice.api.rollout import SlotStatus
+from sluice.api.workload import ServicePort
+from sluice.decide import rendering
+from sluice.decide.draft import Draft
+from sluice.decide.pods import DeploymentView, ServiceView
+from sluice.decide.rendering import Content, Place
+
+QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
+MOST_PATIENCE_SECONDS = 60.0
+LOOK_AGAIN = timedelta(seconds=30)
+
+
+def place(draft: Draft, slot: Slot) -> Place:
+    """Where a slot's objects are."""
+    name = draft.observed.ref.name
+    return Place(name, slot, f"{name}-{slot}", draft.owner)
+
+
+def keep(draft: Draft, slot: Slot, entry: SlotStatus) -> None:
+    """Take note of what a slot is meant to be."""
+    draft.update(slots={**draft.status.slots, slot: entry})
+
+
+def is_taken(draft: Draft, slot: Slot) -> bool:
+    """Whether an object of the slot's name is somebody else's."""
+    mine = rendering.selector_of(draft.observed.ref.name, slot)
+    where, name = draft.observed.ref.namespace, place(draft, slot).name
+    deployment, service = draft.deployment(slot), draft.observed.slots[slot].kept
+    labels = ((deployment.template.get("metadata") or {}).get("labels") or {}) if deployment else mine
+    for kind, known, owner in (
+        ("Deployment", mine.items() <= labels.items(), deployment.owner if deployment else ""),
+        (
+            "Service",
+            service is None or service.selector == mine or bool(service.owner),
+            service.owner if service else "",
+        ),
+    ):
+        if not known or (owner and owner.rsplit("/", 1)[0] != draft.owner.rsplit("/", 1)[0]):
+            draft.stall(
+                Reason.NAME_TAKEN,
+                f"{kind} {where}/{name} exists already and is not Sluice's: rename it, or the Rollout",
+            )
+            draft.wake(draft.now + LOOK_AGAIN)
+            return True
+    return False
+
+
+def upkeep_service(draft: Draft, slot: Slot, ports: tuple[ServicePort, ...]) -> None:
+    """See that the slot's Service is as it shall be, and stays so."""
+    at, kept = place(draft, slot), draft.observed.slots[slot].kept
+    wanted = ServiceView("", at.owner, rendering.selector_of(at.rollout, slot), tuple(sorted(ports, key=_port_key)))
+    if kept is None or replace(kept, uid="", ports=tuple(sorted(kept.ports, key=_port_key))) != wanted:
+        draft.applies.append(at.service(ports, uid=kept.uid if kept else ""))
+
+
+def _port_key(port: ServicePort) -> tuple[int, str]:
+    return port.port, port.protocol
+
+
+def upkeep_deployment(draft: Draft, slot: Slot, content: Content) -> None:
+    """See that the slot's Deployment is as it shall be, and stays so."""
+    at, view = place(draft, slot), draft.deployment(slot)
+    entry = draft.status.slots.get(slot) or SlotStatus(hash=content.hash, replicas=content.replicas)
+    if entry.hash != content.hash:
+        entry = SlotStatus(hash=content.hash, replicas=content.replicas, repairs=entry.repairs)
+        content = replace(content, restarted_at=None)
+    write = at.deployment(content, uid=view.uid if view else "")
+    applied = rendering.applied_of(write)
+    if view is None or view.applied != applied:
+        draft.applies.append(write)
+        keep(draft, slot, entry.model_copy(update={"replicas": content.replicas, "applied": applied, "generation": 0}))
+    elif entry.applied != applied or entry.generation == 0:
+        keep(
+            draft,
+            slot,
+            entry.model_copy(update={"replicas": content.replicas, "applied": applied, "generation": view.generation}),
+        )
+    elif view.generation > entry.generation:
+        _put_back(draft, slot, view, content, entry)
+    else:
+        keep(draft, slot, entry)
+
+
+def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, entry: SlotStatus) -> None:
+    """Somebody else changed the Deployment: apply it anew, at once or, where this goes on and on, after a while."""
+    at, last = place(draft, slot), entry.repaired_at
+    calm = last is None or draft.now - last > QUIET
+    repairs = entry.repairs + 1
+    patience = timedelta(0) if calm else _patience(repairs)
+    if last is not None and timedelta(0) <= draft.now - last < patience:
+        draft.wake(last + patience)
+        return
+    write = at.deployment(replace(content, repairs=repairs), uid=view.uid)
+    draft.applies.append(write)
+    message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
+    draft.note(Reason.FOREIGN_WRITER, f"{message}; put back", warning=True)
+    draft.record("Intended", f"repair-{slot}", Reason.FOREIGN_WRITER, message, cause=f"{view.uid}/{view.generation}")
+    keep(
+        draft,
+        slot,
+        entry.model_copy(
+            update={
+                "repairs": repairs,
+                "repaired_at": draft.now,
+                "applied": rendering.applied_of(write),
+                "generation": 0,
+            }
+        ),
+    )
+
+
+def _patience(repairs: int) -> timedelta:
+    return timedelta(seconds=min(MOST_PATIENCE_SECONDS, 0.25 * 2 ** min(repairs, 10)))
