@@ -53,15 +53,23 @@ class Operator:
         prometheus_url: its own Prometheus, or None.
         arguments: further ones of `sluice run`.
         name: tells several replicas apart.
+        server: where it finds the API, where that is not the cluster's own address.
 
     Attributes:
         arguments: of the next start.
     """
 
     def __init__(
-        self, cluster: Access, prometheus_url: str | None = None, arguments: Sequence[str] = (), name: str = "operator"
+        self,
+        cluster: Access,
+        prometheus_url: str | None = None,
+        arguments: Sequence[str] = (),
+        name: str = "operator",
+        *,
+        server: str = "",
     ) -> None:
         self.cluster = cluster
+        self._server = server
         self.name = name
         self.arguments = [*(["--prometheus-url", prometheus_url] if prometheus_url else []), *arguments]
         self._starts = 0
@@ -71,7 +79,8 @@ class Operator:
         """Start it, and (ready) wait until it says so."""
         self._starts += 1
         kubeconfig = session().folder / f"{self.cluster.name}-{self.name}.kubeconfig"
-        self.cluster.kubeconfig_for_token(self.cluster.token_for(NAMESPACE, "sluice"), kubeconfig)
+        token = self.cluster.token_for(NAMESPACE, "sluice")
+        self.cluster.kubeconfig_for_token(token, kubeconfig, server=self._server)
         self._child = session().spawn(
             f"{self.cluster.name}-{self.name}-{self._starts}",
             [

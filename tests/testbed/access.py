@@ -121,15 +121,22 @@ class Access:
         """The token of one of the users that the cluster was started with."""
         return f"{user}-token"
 
-    def kubeconfig_for_token(self, token: str, path: Path, namespace: str = "default") -> Path:
-        """Write a kubeconfig (for its owner only) that bears ``token`` and verifies the server; returns ``path``."""
-        return self.write_kubeconfig(path, {"token": token}, namespace)
+    def kubeconfig_for_token(self, token: str, path: Path, namespace: str = "default", *, server: str = "") -> Path:
+        """Write a kubeconfig (for its owner only) that bears ``token`` and verifies the server; returns ``path``.
+
+        Args:
+            token: a bearer token.
+            path: where to.
+            namespace: of requests that name none.
+            server: where to find the API, where that is not the cluster's own address; see :class:`FaultyApi`.
+        """
+        return self.write_kubeconfig(path, {"token": token}, namespace, server)
 
     def wait(self, predicate: Callable[[], T], timeout: float, what: str) -> T:
         """See :func:`testbed.wait_for`."""
         return wait_for(predicate, timeout, f"{what} on cluster {self.name}")
 
-    def write_kubeconfig(self, path: Path, user: Mapping[str, str], namespace: str) -> Path:
+    def write_kubeconfig(self, path: Path, user: Mapping[str, str], namespace: str, server: str = "") -> Path:
         """Write a kubeconfig (for its owner only) with these fields of a user, and return ``path``."""
         config = {
             "apiVersion": "v1",
@@ -137,7 +144,10 @@ class Access:
             "clusters": [
                 {
                     "name": self.name,
-                    "cluster": {"server": self.server, "certificate-authority-data": encoded(self.ca_file)},
+                    "cluster": {
+                        "server": server or self.server,
+                        "certificate-authority-data": encoded(self.ca_file),
+                    },
                 }
             ],
             "users": [{"name": self.name, "user": dict(user)}],

@@ -145,7 +145,9 @@ class App:
 
     # ------------------------------------------------------------------------------------------ people
 
-    def act(self, action: str, *, revision: int | None = None, reason: str = "") -> Json:
+    def act(
+        self, action: str, *, revision: int | None = None, reason: str = "", timeout: float = PLENTY_SECONDS
+    ) -> Json:
         """``kubectl create`` a RolloutAction, and return its status once it is answered.
 
         Promote, PromoteFully, Retry and Undo are for the present revision where none is given.
@@ -167,7 +169,7 @@ class App:
             status: Json = self.hub.get(path).get("status", {})
             return status if status.get("phase") else None
 
-        return until(answer, f"an answer to {action} of {self}")
+        return until(answer, f"an answer to {action} of {self}", timeout)
 
     def do(self, action: str, **options: Any) -> str:
         """Act, and insist that it is Done; returns the answer's message."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from e2e.support.app import App
+from e2e.support.workload import Workload
 from e2e.support.world import World
 from e2e.support.world import world as start_world
 
@@ -45,6 +46,15 @@ def make_app(world: World, request: pytest.FixtureRequest) -> Iterator[MakeApp]:
 def app(make_app: MakeApp) -> App:
     """One app, not yet deployed."""
     return make_app()
+
+
+@pytest.fixture
+def workload(world: World, request: pytest.FixtureRequest) -> Iterator[Workload]:
+    """One app whose pods Sluice runs; nothing of it is made yet."""
+    made = world.workload()
+    show(request.node, world, made)
+    yield made
+    made.remove()
 
 
 def show(node: pytest.Item, world: World, *apps: App) -> None:

@@ -74,7 +74,7 @@ class Steady:
         if kind is None:
             assert self.requests, f"no request to {self.host} was recorded"
             failed = self.failed()
-            assert not failed, f"{len(failed)} of {len(self.requests)} requests failed, the first of them: {failed[:5]}"
+            assert not failed, f"{self.host}: {len(failed)} requests failed that should not. {self.requests.told()}"
 
 
 class Proxy:

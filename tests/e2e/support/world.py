@@ -12,20 +12,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from e2e.support.app import App
 from e2e.support.waiting import until
+from e2e.support.workload import Workload
 from installation import PROBERS, Operator, install
 from testbed import Cluster, DataPlane, Testbed
 from testbed.processes import session
 
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
 _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
+LONE_LEASE_SECONDS = 3
 _numbers = itertools.count(1)
+T = TypeVar("T", bound=App)
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,13 @@ class World:
         testbed: the clusters.
         operators: every replica, as its ServiceAccount; which one leads may change.
         kubeconfig: of the user RELEASER.
+        others: operators that a test ran in place of these.
     """
 
     testbed: Testbed
     operators: tuple[Operator, ...]
     kubeconfig: Path
+    others: list[Operator] = field(default_factory=list)
 
     @property
     def hub(self) -> Cluster:
@@ -67,8 +73,15 @@ class World:
 
     def app(self, name: str = "checkout") -> App:
         """An app nobody else knows: ``name`` in a namespace and on a host of its own. Call :meth:`App.deploy` next."""
+        return self._new(App, name)
+
+    def workload(self, name: str = "checkout") -> Workload:
+        """Likewise an app whose pods Sluice runs. Call :meth:`Workload.open` next."""
+        return self._new(Workload, name)
+
+    def _new(self, kind: type[T], name: str) -> T:
         number = next(_numbers)
-        return App(self.hub, self.data_plane, namespace=f"e2e-{number}", name=name, host=f"{name}-{number}.example")
+        return kind(self.hub, self.data_plane, namespace=f"e2e-{number}", name=name, host=f"{name}-{number}.example")
 
     def sluice(self, *arguments: str) -> Done:
         """Run the command line tool as the user RELEASER, with ``--kubeconfig`` appended, and return how it ended."""
@@ -77,11 +90,34 @@ class World:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
 
+    @contextmanager
+    def lone_operator(self, *, server: str = "") -> Iterator[Operator]:
+        """One replica in place of all others, not yet started; it keeps its name over restarts, as a pod does.
+
+        Args:
+            server: where it finds the API; see :class:`testbed.FaultyApi`.
+        """
+        for operator in self.operators:
+            operator.stop()
+        arguments = ["--lease-seconds", str(LONE_LEASE_SECONDS), "--identity", "the-only-one"]
+        name = f"lone-{next(_numbers)}"
+        alone = Operator(self.hub, self.data_plane.prometheus_url, arguments, name, server=server)
+        self.others.append(alone)
+        try:
+            yield alone
+        finally:
+            alone.stop()
+            for operator in self.operators:
+                operator.start(ready=False)
+            for operator in self.operators:
+                self.hub.wait(operator.ready, 60, f"{operator.name} to be ready")
+            self.leader()
+
     def log_about(self, app: App, lines: int = 25) -> str:
         """The end of what the replicas logged about an app."""
         told = [
             (_time_of(line), f"{operator.name}: {line}")
-            for operator in self.operators
+            for operator in (*self.operators, *self.others)
             for line in operator.log.splitlines()
             if f"{app.namespace}/" in line
         ]
