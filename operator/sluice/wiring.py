@@ -12,9 +12,9 @@ from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind
 from sluice.engine.engine import Engine
-from sluice.engine.execute import Ports
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
+from sluice.engine.writes import Ports
 from sluice.ports import AuditSink, Clock, Cluster, Leadership, MetricProvider, Notifier, TrafficRouter
 
 

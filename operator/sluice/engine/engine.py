@@ -11,20 +11,22 @@ import logging
 from dataclasses import replace
 
 from sluice.api.common import ObjectRef
-from sluice.api.names import OWNER_ANNOTATION, Kind
+from sluice.api.names import Kind
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.switches import diverting
-from sluice.engine.execute import Executor, Ports, reason_of
-from sluice.engine.index import Index, parent_of
+from sluice.engine.concerns import Concerns
+from sluice.engine.execute import Executor
+from sluice.engine.index import Index
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, Subject
 from sluice.engine.observe import Observer
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
-from sluice.engine.store import Obj, Store, key_of, service_of
+from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, labels_of
 from sluice.engine.switches import SwitchReporter
 from sluice.engine.telemetry import Telemetry
+from sluice.engine.writes import Ports, reason_of
 from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
 from sluice.ports import Leadership, MetricProvider
 
@@ -44,6 +46,9 @@ WATCHED = (
     Kind.ENDPOINT_SLICE,
     Kind.HTTP_ROUTE,
     Kind.GRPC_ROUTE,
+    Kind.DEPLOYMENT,
+    Kind.POD,
+    Kind.POD_DISRUPTION_BUDGET,
     Kind.ROLLOUT_RUN,
     Kind.ROLLOUT_ACTION,
     Kind.ROLLOUT,
@@ -61,10 +66,11 @@ class Engine:
         self._ports = ports
         self._telemetry = telemetry
         self._leadership = leadership
-        self._index = Index(store)
+        index = Index(store)
+        self._concerns = Concerns(store, index)
         self._board = SwitchBoard(store)
         self._inbox = Inbox()
-        self._observer = Observer(store, self._index, self._board, ports.routers, self._inbox)
+        self._observer = Observer(store, index, self._board, ports.routers, self._inbox)
         self._executor = Executor(ports, store, self._board, self._persisted)
         self._measurer = Measurer(metrics, self._inbox, ports.clock, self._answered)
         self._kills = KillPath(
@@ -123,27 +129,11 @@ class Engine:
             if after is None:
                 self._observer.forget(obj["metadata"]["uid"])
             self._add(kind, obj)
-        elif kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION}:
+        else:
             if kind is Kind.ROLLOUT_RUN and after is None:
                 self._observer.forget_run(obj["metadata"]["uid"])
-            self.queue.add((Kind.ROLLOUT, key_of(obj)[0], parent_of(obj)))
-        elif kind is Kind.ENDPOINT_SLICE:
-            self._wake_concerned(Kind.SERVICE, key_of(obj)[0], service_of(obj))
-        elif kind in {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE}:
-            self._wake_concerned(kind, *key_of(obj))
-            self._wake_owner(obj)
-        else:
-            self._wake_stalled(kind, obj)
-
-    def _wake_concerned(self, kind: Kind, namespace: str, name: str) -> None:
-        for place in self._index.concerned(kind, namespace, name):
-            self.queue.add((Kind.ROLLOUT, *place))
-
-    def _wake_owner(self, obj: Obj) -> None:
-        """A run under way may move what the spec no longer names."""
-        owner = str((obj["metadata"].get("annotations") or {}).get(OWNER_ANNOTATION) or "").split("/")
-        if len(owner) == 3 and owner[0] == key_of(obj)[0]:
-            self.queue.add((Kind.ROLLOUT, owner[0], owner[1]))
+            for rollout in self._concerns.rollouts(kind, before, after):
+                self.queue.add((Kind.ROLLOUT, *rollout))
 
     def _wake_reach(self, kind: Kind, namespace: str) -> None:
         found = (
@@ -153,16 +143,6 @@ class Engine:
         )
         for rollout in found:
             self._add(Kind.ROLLOUT, rollout, urgent=True)
-
-    def _wake_stalled(self, kind: Kind, obj: Obj) -> None:
-        """Templates and namespaces: rare, and they may concern any Rollout there."""
-        if kind is Kind.CLUSTER_ANALYSIS_TEMPLATE:
-            found = self.store.all(Kind.ROLLOUT)
-        else:
-            namespace = key_of(obj)[1] if kind is Kind.NAMESPACE else key_of(obj)[0]
-            found = self.store.of_namespace(Kind.ROLLOUT, namespace)
-        for rollout in found:
-            self._add(Kind.ROLLOUT, rollout)
 
     def _add(self, kind: Kind, obj: Obj, *, urgent: bool = False) -> None:
         self.queue.add((kind, *key_of(obj)), urgent=urgent)

@@ -1,48 +1,21 @@
-"""Carrying a plan out, in its order; each effect idempotent, each failure told to the caller.
-
-Writes: the Rollout's finalizer and status, RolloutRuns, RolloutAction statuses, and the targets' shares.
-"""
+"""Carrying a plan out, in its order; each failure told to the caller."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 
-from sluice.api.action import ActionPhase, RolloutActionStatus
-from sluice.api.conditions import Reason
-from sluice.api.names import (
-    API_VERSION,
-    FINALIZER,
-    ROLLOUT_LABEL,
-    ROLLOUT_UID_LABEL,
-    Kind,
-)
-from sluice.api.rollout import RolloutStatus
-from sluice.api.run import RolloutRunSpec, RolloutRunStatus
-from sluice.api.units import JSON
-from sluice.decide.model import Answer, FinalizerChange, Observed, Plan, Shift
+from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
-from sluice.decide.revision import run_name
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
-from sluice.errors import Conflict, Forbidden, NotFound, NotLeader, Permanent
-from sluice.ports import AuditSink, Clock, Cluster, Guard, Lane, Notifier, TrafficRouter
+from sluice.engine.writes import Ports, Writer, reason_of
+from sluice.errors import Conflict, NotLeader, Permanent
+from sluice.ports import Guard, Lane
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What executing needs of the world."""
-
-    cluster: Cluster
-    routers: Mapping[Kind, TrafficRouter]
-    notifier: Notifier
-    audit: AuditSink
-    clock: Clock
 
 
 class Executor:
@@ -57,43 +30,39 @@ class Executor:
 
     def __init__(self, ports: Ports, store: Store, board: SwitchBoard, persisted: Callable[[Observed], None]) -> None:
         self._ports = ports
-        self._store = store
+        self._writer = Writer(ports, store)
         self._board = board
         self._persisted = persisted
 
     async def carry_out(self, rollout: Obj, observed: Observed, plan: Plan) -> bool:
         """Do what the plan says.
 
-        Kills first. Then what announces the rest: the RolloutRun, the finalizer, the status. Then everything else at
-        once, so that no record that can't be written keeps a share from being taken away.
+        Kills first. Then what announces the rest: the RolloutRun (once the API server said that it would take what the
+        run is to make), the finalizer, the status. Then everything else at once, so that no record that can't be
+        written keeps a share from being taken away. What can't be made good again comes last, once all of that is done.
 
         Returns:
-            Whether anything was written, so that the Rollout is worth another look at once.
+            Whether a status or a share was written, so that the Rollout is worth another look at once. Of all else the
+            caches tell.
 
         Raises:
             SluiceError: the first failure. A kill that failed keeps nothing from being announced; what announces keeps
-                what follows it from being done; of the rest each is tried. What was not done is planned anew.
+                what follows it from being done; of the rest each is tried, but nothing is let go of or removed after a
+                failure. What was not done is planned anew.
         """
         killing = await self._first_failure(self.shift(shift, Lane.KILL) for shift in plan.urgent)
         if isinstance(killing, NotLeader):
             raise killing
         version = await self._prepare(rollout, observed, plan)
-        changed = await self._write_status(rollout, observed, plan.status, version)
+        changed = await self._writer.write_status(rollout, observed, plan.status, version)
         self._persisted(observed)
         self._tell(rollout, observed, plan)
-        failure = await self._first_failure(
-            itertools.chain(
-                (self._grow_or_take(observed, shift) for shift in plan.shifts),
-                (self._write_run(observed, name, status) for name, status in plan.run_statuses),
-                (self._answer(observed, answer) for answer in plan.answers),
-                (self._delete_run(observed, name) for name in plan.delete_runs),
-            )
-        )
-        failure = killing or failure
+        failure = await self._first_failure(self._rest(observed, plan))
+        failure = killing or failure or await self._first_failure(self._farewells(observed, plan))
         if failure is not None:
             raise failure
         if plan.finalizer is FinalizerChange.REMOVE:
-            await self._change_finalizer(rollout, observed, "", present=False)
+            await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed or bool(plan.urgent or plan.shifts)
 
     async def _prepare(self, rollout: Obj, observed: Observed, plan: Plan) -> str:
@@ -103,16 +72,35 @@ class Executor:
         """
         version = observed.resource_version
         try:
+            if plan.trial is not None:
+                await self._writer.try_out(observed, plan.trial)
             if plan.create_run is not None:
-                await self._create_run(observed, plan.create_run)
+                await self._writer.create_run(observed, plan.create_run)
             if plan.finalizer is FinalizerChange.ADD:
-                version = await self._change_finalizer(rollout, observed, version, present=True)
+                version = await self._writer.change_finalizer(rollout, observed, version, present=True)
         except Permanent as error:
             now = self._ports.clock.now()
             status = with_stalled(observed.status, reason_of(error), str(error), observed.generation, now)
-            await self._write_status(rollout, observed, status, version)
+            await self._writer.write_status(rollout, observed, status, version)
             raise
         return version
+
+    def _rest(self, observed: Observed, plan: Plan) -> Iterable[Awaitable[None]]:
+        write = self._writer
+        return itertools.chain(
+            (self._grow_or_take(observed, shift) for shift in plan.shifts),
+            (write.apply(observed, apply) for apply in plan.applies),
+            (write.patch(observed, patch) for patch in plan.patches),
+            (write.write_run(observed, name, status) for name, status in plan.run_statuses),
+            (write.answer(observed, answer) for answer in plan.answers),
+            (write.delete_run(observed, name) for name in plan.delete_runs),
+        )
+
+    def _farewells(self, observed: Observed, plan: Plan) -> Iterable[Awaitable[None]]:
+        return itertools.chain(
+            (self._writer.release(observed, let_go) for let_go in plan.releases),
+            (self._writer.remove(observed, removal) for removal in plan.removals),
+        )
 
     async def shift(self, shift: Shift, lane: Lane = Lane.NORMAL, guard: Guard | None = None) -> None:
         """Write one share, take the answer into the caches, and log it."""
@@ -121,9 +109,7 @@ class Executor:
 
     async def write(self, shift: Shift, lane: Lane, guard: Guard | None = None) -> None:
         """Write one share, and take the answer into the caches."""
-        kind = shift.target.ref.kind
-        stored = await self._ports.routers[kind].shift(shift, lane=lane, guard=guard)
-        self._store.apply(kind, "MODIFIED", stored)
+        await self._writer.shift(shift, lane, guard)
 
     async def _grow_or_take(self, observed: Observed, shift: Shift) -> None:
         """A share that grows is dropped where a kill switch engaged since the plan was made (I4)."""
@@ -140,86 +126,6 @@ class Executor:
         results = await asyncio.gather(*writes, return_exceptions=True)
         failures = [result for result in results if result is not None]
         return next((failure for failure in failures if isinstance(failure, NotLeader)), next(iter(failures), None))
-
-    async def _create_run(self, observed: Observed, spec: RolloutRunSpec) -> None:
-        body: JSON = {
-            "apiVersion": API_VERSION,
-            "kind": Kind.ROLLOUT_RUN.value,
-            "metadata": {
-                "name": run_name(observed.ref.name, spec.revision),
-                "namespace": observed.ref.namespace,
-                "labels": {ROLLOUT_LABEL: observed.ref.name, ROLLOUT_UID_LABEL: observed.ref.uid},
-            },
-            "spec": spec.dump(),
-        }
-        stored = await self._ports.cluster.create(Kind.ROLLOUT_RUN, observed.ref.namespace, body)
-        self._store.apply(Kind.ROLLOUT_RUN, "MODIFIED", stored)
-
-    async def _change_finalizer(self, rollout: Obj, observed: Observed, version: str, *, present: bool) -> str:
-        """Add or remove the finalizer, guarded by the version just read. Returns the new version."""
-        current = self._store.get(Kind.ROLLOUT, observed.ref.namespace, observed.ref.name) if not version else rollout
-        if current is None:
-            return ""
-        finalizers = list(current["metadata"].get("finalizers") or ())
-        wanted = [name for name in finalizers if name != FINALIZER] + ([FINALIZER] if present else [])
-        if wanted == finalizers:
-            return version
-        body: JSON = {
-            "metadata": {"resourceVersion": version or current["metadata"]["resourceVersion"], "finalizers": wanted}
-        }
-        stored = await self._ports.cluster.patch_merge(Kind.ROLLOUT, observed.ref.namespace, observed.ref.name, body)
-        if "deletionTimestamp" in stored["metadata"] and not wanted:
-            return ""  # gone with this write; the watch tells
-        self._store.apply(Kind.ROLLOUT, "MODIFIED", stored)
-        return str(stored["metadata"]["resourceVersion"])
-
-    async def _write_status(self, rollout: Obj, observed: Observed, status: RolloutStatus, version: str) -> bool:
-        """Write the status if it says anything new. What only counts time is not worth a write."""
-        if _telling(status) == _telling(observed.status):
-            return False
-        new, old = status.dump(), rollout.get("status") or {}
-        body: JSON = {
-            "metadata": {"resourceVersion": version},
-            "status": {**{field: None for field in old if field not in new}, **_replaced(old, new)},
-        }
-        stored = await self._ports.cluster.patch_merge(
-            Kind.ROLLOUT, observed.ref.namespace, observed.ref.name, body, subresource="status"
-        )
-        self._store.apply(Kind.ROLLOUT, "MODIFIED", stored)
-        return True
-
-    async def _write_run(self, observed: Observed, name: str, status: RolloutRunStatus) -> None:
-        try:
-            stored = await self._ports.cluster.patch_merge(
-                Kind.ROLLOUT_RUN, observed.ref.namespace, name, {"status": status.dump()}, subresource="status"
-            )
-        except NotFound:
-            log.warning("a RolloutRun is gone, its record is lost", extra={"run": f"{observed.ref.namespace}/{name}"})
-            return
-        self._store.apply(Kind.ROLLOUT_RUN, "MODIFIED", stored)
-
-    async def _answer(self, observed: Observed, answer: Answer) -> None:
-        status = RolloutActionStatus(
-            phase=ActionPhase.DONE if answer.done else ActionPhase.REJECTED,
-            message=answer.message[:1024],
-            at=self._ports.clock.now(),
-        )
-        try:
-            stored = await self._ports.cluster.patch_merge(
-                Kind.ROLLOUT_ACTION,
-                observed.ref.namespace,
-                answer.name,
-                {"status": status.dump()},
-                subresource="status",
-            )
-        except NotFound:
-            return  # nobody waits for the answer any more
-        self._store.apply(Kind.ROLLOUT_ACTION, "MODIFIED", stored)
-
-    async def _delete_run(self, observed: Observed, name: str) -> None:
-        run = self._store.get(Kind.ROLLOUT_RUN, observed.ref.namespace, name)
-        if run is not None:
-            await self._ports.cluster.delete(Kind.ROLLOUT_RUN, observed.ref.namespace, name, uid=run["metadata"]["uid"])
 
     def _tell(self, rollout: Obj, observed: Observed, plan: Plan) -> None:
         for note in plan.notes:
@@ -241,28 +147,3 @@ def log_share(shift: Shift) -> None:
             "cause": shift.cause.action,
         },
     )
-
-
-def reason_of(error: Permanent) -> Reason:
-    """The reason under which people are told of a write that was refused."""
-    return Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.WRITE_REFUSED
-
-
-def _telling(status: RolloutStatus) -> RolloutStatus:
-    """The status without what changes merely because time passes."""
-    step = status.step
-    if step is None:
-        return status
-    return status.model_copy(update={"step": step.model_copy(update={"counted_seconds": 0.0, "counted_until": None})})
-
-
-def _replaced(old: JSON, new: JSON) -> JSON:
-    """A merge patch merges maps: fields that are gone from a map in the status must be named as null."""
-    patch: JSON = {}
-    for field, value in new.items():
-        before = old.get(field)
-        if isinstance(value, dict) and isinstance(before, dict):
-            patch[field] = {**{key: None for key in before if key not in value}, **_replaced(before, value)}
-        else:
-            patch[field] = value
-    return patch

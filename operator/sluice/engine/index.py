@@ -6,16 +6,23 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from sluice.api.names import Kind
+from sluice.api.common import LabelSelector
+from sluice.api.names import ROLLOUT_LABEL, Kind
+from sluice.api.workload import SlotServices
+from sluice.engine.selecting import Pair, PodLabels, Selectors, outside, selector_of
 from sluice.engine.store import Key, Obj, Store, key_of
 
 Place = tuple[Kind, str, str]
 P = TypeVar("P")
 V = TypeVar("V")
+SELECTING = (Kind.SERVICE, Kind.POD_DISRUPTION_BUDGET)
 
 
 class Index:
-    """Rollouts by what they move or read; runs and actions by Rollout."""
+    """Rollouts by what they move or read; runs, actions and pods by Rollout; Services and budgets by what they select.
+
+    It has to be made before whoever asks it in the store's events.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -24,6 +31,9 @@ class Index:
         self._places: dict[Key, tuple[set[Place], set[Place]]] = {}
         self._children: dict[tuple[Kind, Key], dict[Key, Obj]] = defaultdict(dict)
         self._runs_at: dict[Place, dict[Key, Key]] = defaultdict(dict)  # a run under way, and its Rollout
+        self._managed: dict[str, dict[Key, None]] = defaultdict(dict)  # those that Sluice runs pods for, by namespace
+        self._selectors = {kind: Selectors() for kind in SELECTING}
+        self._pod_labels = PodLabels()
         store.listen(self._changed)
 
     def movers(self, kind: Kind, namespace: str, name: str) -> set[Key]:
@@ -37,24 +47,52 @@ class Index:
 
     def runs(self, namespace: str, rollout: str) -> Iterator[Obj]:
         """The RolloutRuns of a Rollout's name."""
-        return iter(tuple(self._children.get((Kind.ROLLOUT_RUN, (namespace, rollout)), {}).values()))
+        return self._children_of(Kind.ROLLOUT_RUN, namespace, rollout)
 
     def actions(self, namespace: str, rollout: str) -> Iterator[Obj]:
         """The RolloutActions for a Rollout's name."""
-        return iter(tuple(self._children.get((Kind.ROLLOUT_ACTION, (namespace, rollout)), {}).values()))
+        return self._children_of(Kind.ROLLOUT_ACTION, namespace, rollout)
+
+    def pods(self, namespace: str, rollout: str) -> Iterator[Obj]:
+        """The pods that carry a Rollout's label."""
+        return self._children_of(Kind.POD, namespace, rollout)
+
+    def selecting(self, kind: Kind, namespace: str, labels: dict[str, str]) -> Iterator[str]:
+        """The names of the Services or PodDisruptionBudgets whose selectors match a pod with such labels."""
+        return self._selectors[kind].matching(namespace, labels)
+
+    def selected(self, namespace: str, selector: LabelSelector) -> set[Key]:
+        """The Rollouts whose pods a selector may match: all of those that it does match, and perhaps some more."""
+        named = selector.match_labels.get(ROLLOUT_LABEL)
+        managed = self._managed.get(namespace, {})
+        if named is not None:
+            return {(namespace, named)} & managed.keys()
+        asked = outside(selector)
+        return self._pod_labels.having(namespace, asked) if asked else set(managed)
+
+    def _children_of(self, kind: Kind, namespace: str, rollout: str) -> Iterator[Obj]:
+        return iter(tuple(self._children.get((kind, (namespace, rollout)), {}).values()))
+
+    # ------------------------------------------------------------------ changes
 
     def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
-        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION}:
+        key = key_of(after or before or {})
+        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.POD}:
             self._adopt_child(kind, before, after)
         elif kind is Kind.ROLLOUT:
-            self._place(key_of(after or before or {}), after)
+            self._place(key, after)
+        elif kind in self._selectors:
+            self._selectors[kind].put(key, selector_of(kind, after))
+        elif kind is Kind.DEPLOYMENT and _template_labels(before) != _template_labels(after):
+            for rollout in self._readers.get((kind, *key), ()):
+                self._put_pod_labels(rollout, self._store.get(Kind.ROLLOUT, *rollout))
 
     def _adopt_child(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         for obj, keep in ((before, False), (after, True)):
             if obj is None:
                 continue
             key = key_of(obj)
-            parent = (key[0], parent_of(obj))
+            parent = (key[0], rollout_of(obj) if kind is Kind.POD else parent_of(obj))
             if keep:
                 self._children[kind, parent][key] = obj
             else:
@@ -85,6 +123,23 @@ class Index:
             self._places.pop(key, None)
         else:
             self._places[key] = (moved, read)
+        _drop(self._managed, key[0], key)
+        if rollout is not None and is_managed(_dict(rollout.get("spec"))):
+            self._managed[key[0]][key] = None
+        self._put_pod_labels(key, rollout)
+
+    def _put_pod_labels(self, key: Key, rollout: Obj | None) -> None:
+        """Of the template in the spec, of each role, and of the Deployments that make pods or whose pods count."""
+        spec = _dict(_dict(rollout).get("spec"))
+        workload, pairs = _dict(spec.get("workload")), set[Pair]()
+        if is_managed(spec):
+            deployments = [place for place in self._places[key][1] if place[0] is Kind.DEPLOYMENT]
+            pairs.update(_labels_in(workload.get("template")))
+            for role in ("stableMetadata", "candidateMetadata"):
+                pairs.update(_labels_in({"metadata": workload.get(role)}))
+            for place in deployments:
+                pairs.update(_template_labels(self._store.get(*place)))
+        self._pod_labels.put(key, pairs)
 
 
 def parent_of(obj: Obj) -> str:
@@ -92,12 +147,28 @@ def parent_of(obj: Obj) -> str:
     return str(_dict(obj.get("spec")).get("rollout") or "")
 
 
+def rollout_of(pod: Obj) -> str:
+    """The Rollout's name on a pod."""
+    return str(_dict(_dict(pod.get("metadata")).get("labels")).get(ROLLOUT_LABEL) or "")
+
+
+def is_managed(spec: dict[str, Any]) -> bool:
+    """Whether Sluice runs the pods of a Rollout with that spec."""
+    workload = _dict(spec.get("workload"))
+    return bool(_dict(workload.get("template")) or _dict(workload.get("workloadRef")))
+
+
 def places_of(rollout: Obj) -> tuple[set[Place], set[Place]]:
     """What a Rollout moves, and what else it reads; tolerant of any content."""
-    namespace = key_of(rollout)[0]
+    namespace, name = key_of(rollout)
     spec = _dict(rollout.get("spec"))
+    workload = _dict(spec.get("workload"))
     moved = places_in(namespace, spec.get("traffic"), None)
-    return moved, places_in(namespace, None, _dict(spec.get("workload")).get("services"))
+    if not is_managed(spec):
+        return moved, places_in(namespace, None, workload.get("services"))
+    slots = SlotServices.named_after(name).dump()
+    deployments = {*slots.values(), str(_dict(workload.get("workloadRef")).get("name") or "")} - {""}
+    return moved, places_in(namespace, None, slots) | {(Kind.DEPLOYMENT, namespace, each) for each in deployments}
 
 
 def places_in(namespace: str, traffic: object, services: object) -> set[Place]:
@@ -109,7 +180,17 @@ def places_in(namespace: str, traffic: object, services: object) -> set[Place]:
         if kind in {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE}:
             found.add((Kind(kind), namespace, str(_dict(route).get("name"))))
     names = [*(service.get(field) for field in ("active", "preview")), *(slots.get(slot) for slot in ("blue", "green"))]
+    names.append(_dict(traffic).get("stableService"))
     return found | {(Kind.SERVICE, namespace, str(name)) for name in names if name}
+
+
+def _template_labels(deployment: Obj | None) -> frozenset[Pair]:
+    return frozenset(_labels_in(_dict(_dict(deployment).get("spec")).get("template")))
+
+
+def _labels_in(template: object) -> Iterator[Pair]:
+    for key, value in _dict(_dict(_dict(template).get("metadata")).get("labels")).items():
+        yield str(key), str(value)
 
 
 def _drop(index: dict[P, dict[Key, V]], place: P, key: Key) -> None:

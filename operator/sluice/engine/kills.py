@@ -117,11 +117,11 @@ class KillPath:
     def _decide(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-        status, services, targets = self._observer.moves_of(rollout)
-        if services is None or status.stable is None:
+        seen = self._observer.moves_of(rollout)
+        if seen.services is None:
             return ()
-        ready = self._observer.ready_endpoints(ref.namespace, services.of(status.stable.slot))
-        return divert(ref, status, services, targets, view, stable_ready_endpoints=ready, now=self._clock.now())
+        bears, now = seen.stable_bears, self._clock.now()
+        return divert(ref, seen.status, seen.services, seen.targets, view, stable_bears=bears, now=now)
 
     async def _write(self, rollout: Obj, shift: Shift) -> Shift | None:
         """Write one shift. Returns it, or None where that failed."""

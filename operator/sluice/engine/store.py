@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from sluice.api.names import Kind
+from sluice.engine.slim import slim
 
 Obj = dict[str, Any]
 Key = tuple[str, str]  # namespace ("" for cluster-scoped kinds), name
@@ -93,6 +94,7 @@ class Store:
             return False
         if version <= self._dead.get((kind, key), -1):
             return False
+        obj = slim(kind, obj)
         self._objects[kind][key] = obj
         self._by_namespace[kind, key[0]][key[1]] = obj
         if kind is Kind.ENDPOINT_SLICE:

@@ -9,10 +9,10 @@ from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, Ki
 from sluice.api.names import Kind
 from sluice.api.units import NONE
 from sluice.decide.model import Acceptance, SwitchView, TargetView
-from sluice.engine.execute import Ports
 from sluice.engine.observe import Observer
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SwitchBoard, parse_switch
+from sluice.engine.writes import Ports
 from sluice.errors import InvalidSpec, NotFound
 
 
@@ -78,12 +78,12 @@ class SwitchReporter:
         """Routes in reach, those that this engagement diverted and that are confirmed, and those not yet."""
         routes = diverted = pending = 0
         for rollout in rollouts:
-            status, _, targets = self._observer.moves_of(rollout)
-            routes += len(targets)
-            if status.stable is None:
+            seen = self._observer.moves_of(rollout)
+            routes += len(seen.targets)
+            if seen.status.stable is None:
                 continue
-            candidate = status.stable.slot.other
-            for target in targets:
+            candidate = seen.status.stable.slot.other
+            for target in seen.targets:
                 exposed = target.share(candidate) > NONE
                 ours = _stamped(target, view)
                 if exposed or (ours and target.acceptance is not Acceptance.ACCEPTED):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -32,8 +31,8 @@ from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.prometheus import PrometheusProvider
 from sluice.api.names import Kind
 from sluice.engine.engine import WATCHED, Engine
-from sluice.engine.switchboard import SWITCH_KINDS
 from sluice.errors import SluiceError
+from sluice.handlers.caches import RETRY_SECONDS, WATCHED_APART, Caches
 from sluice.handlers.http import HttpServer
 from sluice.handlers.scrape import Scrape
 from sluice.handlers.terms import Terms
@@ -44,10 +43,8 @@ from sluice.telemetry import PrometheusMeter, configure_logging
 from sluice.wiring import build_engine
 
 _log = logging.getLogger(__name__)
-_OWN_KINDS = frozenset(kind for kind in WATCHED if kind not in {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE})
-FIRST_HEAL_SECONDS = 30.0  # kopf's first lists are behind us by then; see `OperatorProcess._heal`
-RETRY_SECONDS = 2.0
-_GC_THRESHOLDS = (20_000, 20, 20)
+# Without these nothing can be decided. The others may be missing: a cluster need not have a Gateway, for example.
+_NEEDED = frozenset(WATCHED) - {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.POD_DISRUPTION_BUDGET}
 # kopf's thread computes for each event of each object; the default, 5 ms, is how long a kill may wait for it each time.
 _SWITCH_INTERVAL_SECONDS = 0.0005
 
@@ -121,12 +118,11 @@ class OperatorProcess:
             clock=self._clock,
             meter=self._meter,
         )
-        self._informers = [self._informer(kind) for kind in SWITCH_KINDS]
+        self._caches = Caches(transport, self._engine.store, settings.heal_seconds)
         self._lease_watch = self._watch_lease()
         self._watcher: KopfWatcher | None = None
         self._scrape = Scrape(self._meter, self._engine, transport, self._elector)
         self._http = HttpServer(self._unhealthy, self._unready, self._meter, self._scrape.refresh)
-        self._filled = False
         self._terms = Terms(self._engine.run, transport.warm, self._clock, self._fail)
         self._ending = asyncio.Event()
         self._failure = ""
@@ -143,15 +139,19 @@ class OperatorProcess:
         try:
             kinds = await self._served()
             if not self._ending.is_set():
-                tasks += [self._start(informer.run(), f"watch {informer.kind}") for informer in self._informers]
+                tasks += [self._start(informer.run(), f"watch {informer.kind}") for informer in self._caches.informers]
                 tasks.append(self._start(self._recorder.run(), "events"))
                 tasks.append(self._start(self._lease_watch.run(), "watch the Lease"))
                 self._watcher = KopfWatcher(
-                    WatcherSettings(), self._transport.credentials, kinds - set(SWITCH_KINDS), self._take, self._fail
+                    WatcherSettings(),
+                    self._transport.credentials,
+                    kinds - set(WATCHED_APART),
+                    self._caches.take,
+                    self._fail,
                 )
                 self._watcher.start()
-                await self._fill(kinds)
-                tasks.append(self._start(self._heal(kinds), "heal"))
+                await self._caches.fill(kinds)
+                tasks.append(self._start(self._caches.heal(kinds), "heal"))
                 tasks.append(self._start(self._elector.run(self._terms.begin, self._terms.end), "lease"))
             await self._ending.wait()
         finally:
@@ -199,25 +199,14 @@ class OperatorProcess:
             except SluiceError as error:
                 _log.warning("the API server does not answer yet", extra={"error": str(error)})
             else:
-                missing = _OWN_KINDS - served
+                missing = _NEEDED - served
                 if not missing:
                     return served
-                _log.warning("waits for CRDs", extra={"missing": sorted(missing)})
+                _log.warning("waits for kinds that are not served yet", extra={"missing": sorted(missing)})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_SECONDS):
                     await self._ending.wait()
         return frozenset()
-
-    def _informer(self, kind: Kind) -> Informer:
-        store = self._engine.store
-
-        def changed(event: str, obj: Obj) -> None:
-            store.apply(kind, event, obj)
-
-        def replaced(objects: list[Obj]) -> None:
-            store.replace(kind, objects, store.versions(kind))
-
-        return Informer(self._transport, kind, changed, replaced)
 
     def _watch_lease(self) -> Informer:
         """A follower hears at once that the Lease was let go; it does not ask for it again and again."""
@@ -237,37 +226,6 @@ class OperatorProcess:
             selectors={"fieldSelector": f"metadata.name={self._settings.lease_name}"},
         )
 
-    def _take(self, kind: Kind, event: str | None, obj: Obj) -> None:
-        self._engine.store.apply(kind, event, obj)
-
-    async def _fill(self, kinds: frozenset[Kind]) -> None:
-        """Fill the caches before anything is decided."""
-        for kind in sorted(kinds):
-            await self._list(kind)
-        _spare_the_old()
-        self._filled = True
-        _log.info("caches are filled", extra={"rollouts": self._engine.store.count(Kind.ROLLOUT)})
-
-    async def _heal(self, kinds: frozenset[Kind]) -> None:
-        """List everything now and then: kopf does not tell of objects that were deleted while its watch was lost."""
-        wait_seconds = FIRST_HEAL_SECONDS
-        while True:
-            await asyncio.sleep(wait_seconds)
-            wait_seconds = self._settings.heal_seconds
-            for kind in sorted(kinds):
-                await self._list(kind)
-
-    async def _list(self, kind: Kind) -> None:
-        while True:
-            before = self._engine.store.versions(kind)
-            try:
-                self._engine.store.replace(kind, await self._cluster.list(kind), before)
-            except SluiceError as error:
-                _log.warning("a LIST failed and is tried again", extra={"kind": kind.value, "error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
-
     async def _load_secret(self, namespace: str, name: str) -> dict[str, bytes]:
         """A Secret's data; "" stands for the operator's own namespace."""
         secret = await self._cluster.get(Kind.SECRET, namespace or self._settings.namespace, name)
@@ -284,21 +242,7 @@ class OperatorProcess:
         return self._terms.problem()
 
     def _unready(self) -> str:
-        if not self._filled:
-            return "the caches are not filled yet"
-        silent = [informer.kind.value for informer in self._informers if not informer.synced]
-        return f"not watched yet: {', '.join(silent)}" if silent else self._unhealthy()
-
-
-def _spare_the_old() -> None:
-    """Tell the garbage collector that what is there now stays: modules, and the caches' first filling.
-
-    Otherwise it would look through all of it now and then, and stop everything for a tenth of a second, perhaps in the
-    middle of a kill. What of it is dropped later is freed all the same, cycles excepted.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+        return self._caches.problem() or self._unhealthy()
 
 
 def _lease_times(duration_seconds: float) -> LeaseTimes:

@@ -124,7 +124,7 @@ async def test_what_others_changed_is_put_back(world: World, operations: Sequenc
 async def test_what_others_added_stays(world: World) -> None:
     """Fields that we never named are others': a label, and a field of the pod template too."""
     await apply(world, DEPLOYMENT, deployment(labels={"team": "payments"}))
-    operations = [
+    operations: list[Obj] = [
         {"op": "add", "path": "/metadata/labels/cost-centre", "value": "7"},
         {"op": "add", "path": "/spec/template/spec/hostNetwork", "value": True},
     ]

@@ -5,25 +5,28 @@ from __future__ import annotations
 import pytest
 
 from sluice.api.names import Kind
-from sluice.engine.execute import _replaced
+from sluice.engine.writes import _replaced
 from sluice.errors import Conflict, Forbidden, NotLeader, Rejected, Unavailable
 from sluice.ports import Lane
+from sluice.sim import manifests
 from sluice.sim.cluster import Call
 from unit.engine.scene import APP, OPEN, Scene, on_route, play, rest
 
 
 def test_what_is_intended_is_persisted_before_it_is_written() -> None:
-    """RolloutRun, finalizer, status, and only then the route."""
+    """RolloutRun, status, and only then the route; the finalizer was there before the first status."""
 
     async def story(scene: Scene) -> None:
-        await scene.start(OPEN)
+        scene.world.app(APP)
+        await scene.world.start()
+        await scene.world.adopt(APP, OPEN)
+        assert scene.told()[:2] == ["patch_merge Rollout", "patch_merge Rollout/status"]
+        scene.writes.clear()
         await scene.world.release_version(APP, "2.0")
         await scene.until_share(1000)
         told = scene.told()
-        first = [
-            told.index(name) for name in ("create RolloutRun", "patch_merge Rollout", "patch_merge Rollout/status")
-        ]
-        assert first == [0, 1, 2]
+        first = [told.index(name) for name in ("create RolloutRun", "patch_merge Rollout/status")]
+        assert first == [0, 1]
         assert told.index("patch_json HTTPRoute") > first[-1]
 
     play(story)
@@ -62,13 +65,12 @@ def test_a_kill_that_is_refused_is_announced_all_the_same() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("verb, kind", [("create", Kind.ROLLOUT_RUN), ("patch_merge", Kind.ROLLOUT)])
-def test_a_refusal_before_the_status_is_told_too(verb: str, kind: Kind) -> None:
-    """The RolloutRun or the finalizer is refused, so no plan is announced: the status says so, and it goes on later."""
+def test_a_refusal_before_the_status_is_told_too() -> None:
+    """The RolloutRun is refused, so no plan is announced: the status says so, and it goes on later."""
 
     def refuse(call: Call) -> Exception | None:
-        before = call.verb == verb and call.kind is kind and not call.subresource
-        return Forbidden(f"{kind} shop/checkout: the operator may not {verb}") if before else None
+        made = call.verb == "create" and call.kind is Kind.ROLLOUT_RUN
+        return Forbidden("RolloutRun shop/checkout-1: the operator may not create") if made else None
 
     async def story(scene: Scene) -> None:
         await scene.start(OPEN)
@@ -81,6 +83,27 @@ def test_a_refusal_before_the_status_is_told_too(verb: str, kind: Kind) -> None:
         assert scene.world.green_share(APP) == 0
         scene.refuse = None
         await scene.until_share(1000)
+        assert scene.stalled() == ""
+
+    play(story)
+
+
+def test_without_its_finalizer_nothing_is_taken_in_hand() -> None:
+    """Whoever may not be held up by a finalizer is not adopted: the status says what was refused."""
+
+    def refuse(call: Call) -> Exception | None:
+        mark = call.verb == "patch_merge" and call.kind is Kind.ROLLOUT and not call.subresource
+        return Forbidden("Rollout shop/checkout: the operator may not patch") if mark else None
+
+    async def story(scene: Scene) -> None:
+        scene.refuse = refuse
+        scene.world.app(APP)
+        await scene.world.start()
+        await scene.world.apply(Kind.ROLLOUT, manifests.rollout("shop", APP, OPEN, version="1.0"))
+        await scene.world.until(lambda: scene.stalled().startswith("Forbidden"), timeout_seconds=60)
+        assert scene.world.status(APP).stable is None
+        scene.refuse = None
+        await scene.world.until_phase(APP, "Healthy", timeout_seconds=60)
         assert scene.stalled() == ""
 
     play(story)

@@ -15,7 +15,8 @@ from sluice.decide.model import Observed
 from sluice.decide.planner import plan
 from sluice.engine.index import Index
 from sluice.engine.measure import Inbox
-from sluice.engine.observe import Observer, requester_of
+from sluice.engine.metadata import requester_of
+from sluice.engine.observe import Observer
 from sluice.engine.store import Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.ports import Obj
@@ -193,7 +194,7 @@ def test_nothing_is_kept_of_runs_that_are_gone(caches: Caches) -> None:
     caches.see()
     caches.observer.forget_run("uid-checkout-1")
     caches.observer.forget("uid-checkout")
-    assert (caches.observer._runs, caches.observer._parsed) == ({}, {})
+    assert (caches.observer._records._runs, caches.observer._parsed) == ({}, {})
 
 
 # ---------------------------------------------------------------------------------------------- rivals
@@ -231,9 +232,9 @@ def test_a_kill_finds_nothing_to_move_on_a_rivals_route(caches: Caches) -> None:
     """What belongs to another Rollout is not this one's to divert."""
     caches.route("checkout", 10, owner="shop/second/uid-second")
     body = caches.rollout(core.running())
-    assert len(caches.observer.moves_of(body)[2]) == 1
+    assert len(caches.observer.moves_of(body).targets) == 1
     second(caches, created="2026-03-02T10:00:00Z")
-    assert caches.observer.moves_of(body)[2] == ()
+    assert caches.observer.moves_of(body).targets == ()
 
 
 # ---------------------------------------------------------------------------------------------- requester

@@ -11,7 +11,7 @@ from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, 
 MESSAGE_CHARACTERS = 300
 MAX_RETRY_AFTER_SECONDS = 300.0
 
-# How the API server's own authorization tells that a right is missing. A quota or an admission plugin says what is wrong.
+# How the API server's own authorization tells that a right is missing. Quotas and admission plugins say what is wrong.
 _RBAC = 'User "'
 
 # The beginning of a 500 to a server-side apply of what the schema does not know, or of two list entries with one key.

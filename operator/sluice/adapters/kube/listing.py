@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -17,8 +17,17 @@ PAGE_LIMIT = 500
 _PAGE_SECONDS = 30.0
 
 
+def whole(obj: Obj) -> Obj:
+    """Keep all of an object."""
+    return obj
+
+
 async def fetch_list(
-    transport: Transport, kind: Kind, namespace: str = "", selectors: Mapping[str, str] | None = None
+    transport: Transport,
+    kind: Kind,
+    namespace: str = "",
+    selectors: Mapping[str, str] | None = None,
+    keep: Callable[[Obj], Obj] = whole,
 ) -> tuple[list[Obj], str]:
     """Read all objects of a kind.
 
@@ -27,6 +36,7 @@ async def fetch_list(
         kind: what to list.
         namespace: "" for all.
         selectors: query parameters such as `fieldSelector`.
+        keep: what to keep of each object; the rest is dropped with its page.
 
     Returns:
         The objects, each with its apiVersion and kind, and the resourceVersion to watch from.
@@ -51,7 +61,7 @@ async def fetch_list(
             # The items of a built-in kind do not say what they are.
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", str(kind))
-            objects.append(item)
+            objects.append(keep(item))
         metadata = page.get("metadata") or {}
         if not metadata.get("continue"):
             return objects, str(metadata.get("resourceVersion", ""))

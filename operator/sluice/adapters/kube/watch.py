@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from sluice.adapters.kube.backoff import Backoff
-from sluice.adapters.kube.listing import fetch_list
+from sluice.adapters.kube.listing import fetch_list, whole
 from sluice.adapters.kube.resources import RESOURCES, collection_path
 from sluice.adapters.kube.transport import Transport
 from sluice.api.names import Kind
@@ -45,6 +45,7 @@ class Informer:
         on_list: called with all objects, at first and whenever events may have been missed: what is not in it is gone.
         namespace: "" for all.
         selectors: query parameters, such as `{"fieldSelector": "metadata.name=sluice"}`.
+        keep: what to keep of each object that is listed, where there are many and little of each is needed.
 
     Attributes:
         synced: whether a list has come.
@@ -61,6 +62,7 @@ class Informer:
         *,
         namespace: str = "",
         selectors: Mapping[str, str] | None = None,
+        keep: Callable[[Obj], Obj] = whole,
     ) -> None:
         self.kind = kind
         self.synced = False
@@ -71,8 +73,14 @@ class Informer:
         self._on_list = on_list
         self._namespace = namespace
         self._selectors = dict(selectors or {})
+        self._keep = keep
         self._version = ""
         self._backoff = Backoff()
+
+    @property
+    def version(self) -> str:
+        """The resourceVersion up to which everything was told; in `on_list`, that of the list. "" before the first."""
+        return self._version
 
     async def run(self) -> None:
         """List and watch until cancelled. Every failure is waited out and told in `problem`."""
@@ -104,7 +112,9 @@ class Informer:
         self.problem = str(error)
 
     async def _relist(self) -> None:
-        objects, self._version = await fetch_list(self._transport, self.kind, self._namespace, self._selectors)
+        objects, self._version = await fetch_list(
+            self._transport, self.kind, self._namespace, self._selectors, self._keep
+        )
         self._heard()
         self._on_list(objects)
         self.synced = True
