@@ -79,10 +79,24 @@ subjects: [{{kind: User, name: mallory}}]
         status, answer = cluster.request(method, f"{path}/{where}?dryRun=All", body, token=token)
         return status >= 400 and sentence in answer["message"]
 
+    def pinned() -> bool:
+        service = f"/api/v1/namespaces/{PROBES}/services/pinned"
+        if cluster.request("GET", service)[0] == 404:
+            cluster.client.checked("POST", f"/api/v1/namespaces/{PROBES}/services", managed)
+        foreign = {"spec": {"selector": {"app": "foreign"}}}
+        merge = "application/merge-patch+json"
+        after = cluster.client.checked("PATCH", f"{service}?dryRun=All", foreign, merge)
+        return bool(after["spec"]["selector"] == managed["spec"]["selector"])
+
+    managed: dict[str, Any] = {
+        "metadata": {"name": "pinned", "annotations": {"sluice.dev/rollout": "a/b/c"}},
+        "spec": {"selector": {"app": "probe"}, "ports": [{"port": 80}]},
+    }
     engaged = switch("probe", engaged=True, reason="probe")
     probes = {
         "engagedBy": lambda: stamps("killswitches", engaged, "engagedBy"),
         "actor": lambda: stamps("rolloutactions", action("Pause"), "actor"),
+        "pins": pinned,
         "release": released,
         "verbs": lambda: refused("POST", "rolloutactions", action("Pause"), "may not pause", mallory),
         "borrowed rights": lambda: refused("POST", "rollouts", rollout("r"), "may not move", mallory),

@@ -20,6 +20,8 @@ from sluice.ports import Cluster, Obj, Reader
 from sluice.sim.cluster import FakeCluster
 from testbed import builder
 
+# Whom the policies of manifests/policies take for the operator: they may be in force on the hub, or not.
+OPERATOR = "system:serviceaccount:sluice-system:sluice"
 ROUTE_CRDS = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.networking.k8s.io_grpcroutes.yaml")
 
 
@@ -100,9 +102,10 @@ async def sim_world() -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def apiserver_world(hub: testbed.Cluster) -> AsyncIterator[World]:
-    """A real API server, and a new namespace on it."""
+    """A real API server, and a new namespace on it. The port writes in the operator's name, with every right."""
     install_route_crds(hub)
-    async with Transport(load_credentials(str(hub.kubeconfig))) as transport:
+    kubeconfig = hub.kubeconfig_for_token(hub.user_token(OPERATOR), hub.folder / "operator.kubeconfig")
+    async with Transport(load_credentials(str(kubeconfig))) as transport:
         cluster = KubeCluster(transport, AlwaysLeader())
         namespace = f"contract-{uuid.uuid4().hex[:10]}"
         await cluster.create(Kind.NAMESPACE, "", {"metadata": {"name": namespace}})

@@ -21,7 +21,7 @@ BEFORE_1_36 = str(ROOT / "manifests" / "before-1.36")
 
 @pytest.fixture(scope="session")
 def older() -> Iterator[Cluster]:
-    """A control plane with what manifests/before-1.36 installs: nothing stamps who did it."""
+    """A control plane with what manifests/before-1.36 installs: nothing stamps who did it, nothing is pinned."""
     cluster = Cluster.start("older", controllers=False, users={"mallory": []})
     cluster.kubectl("apply", "--server-side", "-k", BEFORE_1_36)
     cluster.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-operator-verbs", "--user=mallory")
@@ -85,10 +85,10 @@ def test_every_crd_and_policy_is_installed(installed: Cluster) -> None:
     kinds = [body["kind"] for body in rendered(installed, BASE)]
     assert kinds.count("CustomResourceDefinition") == 7
     assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 5
-    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 2
+    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 3
 
 
-def test_before_1_36_is_the_same_without_the_stamps(installed: Cluster) -> None:
+def test_before_1_36_is_the_same_without_stamps_and_pins(installed: Cluster) -> None:
     """The overlay takes away the mutating policies and nothing else."""
 
     def names(folder: str) -> set[tuple[str, str]]:
