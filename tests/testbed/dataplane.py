@@ -19,7 +19,7 @@ from testbed import builder, netns
 from testbed.apps import GATEWAY
 from testbed.builder import binary
 from testbed.cluster import Cluster
-from testbed.errors import TestbedError
+from testbed.errors import NotReadyError, TestbedError
 from testbed.pod_server import POD_PORT
 from testbed.pods import Pods, pods
 from testbed.processes import Child, free_port, session
@@ -161,11 +161,23 @@ class DataPlane:
         Raises:
             NotReadyError: it did not.
         """
-        wait_for(
-            lambda: self._endpoints(namespace, service) == count,
-            timeout,
-            f"{count} endpoints of {namespace}/{service} in Envoy",
-        )
+        last = -1
+
+        def converged() -> bool:
+            nonlocal last
+            for name in ("kwok", "kube-scheduler", "contour", "envoy"):
+                self._check(name)
+            last = self._endpoints(namespace, service)
+            return last == count
+
+        try:
+            wait_for(converged, timeout, f"{count} endpoints of {namespace}/{service} in Envoy")
+        except NotReadyError as error:
+            pods = self.cluster.kubectl("-n", namespace, "get", "deployments,pods,endpointslices", check=False)
+            raise NotReadyError(
+                f"Waited {timeout:g} s for Envoy to have {count} endpoints of {namespace}/{service}; it has {last}, and "
+                f"the cluster:\n{pods}"
+            ) from error
 
     def _endpoints(self, namespace: str, service: str) -> int:
         text = self._envoy_admin("/clusters?format=json")
