@@ -11,21 +11,24 @@ from typing import Any
 from sluice.api.names import Kind
 from sluice.errors import InvalidSpec, NotFound, Rejected
 from sluice.ports import Obj
-from sluice.sim.kinds import IMMUTABLE_SPECS, SPEC_MODELS, STATUS_MODELS, WITH_STATUS
+from sluice.sim.kinds import IMMUTABLE_SPECS, SCALED, SPEC_MODELS, STATUS_MODELS, WITH_STATUS
 
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
 _SERVICE_NAME_CHARACTERS = 63
 
 
 def reached(kind: Kind, old: Obj, new: Obj, subresource: str, where: str) -> Obj:
-    """Of a patched object, what the endpoint (the object itself, or its status) may change.
+    """Of a patched object, what the endpoint (the object itself, its status or scale) may change.
 
     Raises:
         NotFound: there is no such subresource.
         Rejected: identity or finalizers were changed in a way that cannot be.
     """
-    if subresource and (subresource != "status" or kind not in WITH_STATUS):
+    served = {"": True, "status": kind in WITH_STATUS, "scale": kind in SCALED}
+    if not served.get(subresource):
         raise NotFound(f"{where} has no subresource {subresource}")
+    if subresource == "scale":
+        return {**old, "spec": new["spec"]}
     if subresource:
         result = {**old, "status": new["status"]} if "status" in new else dict(old)
         if kind is Kind.DEPLOYMENT and "annotations" in new["metadata"]:  # where its controller counts revisions

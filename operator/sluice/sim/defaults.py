@@ -9,6 +9,7 @@ from typing import Any
 
 from sluice.api.names import Kind
 from sluice.ports import Obj
+from sluice.sim.patches import clone
 
 _DEPLOYMENT: Obj = {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600}
 _ROLLING: Obj = {"maxUnavailable": "25%", "maxSurge": "25%"}
@@ -23,8 +24,10 @@ _SERVICE: Obj = {"type": "ClusterIP", "sessionAffinity": "None", "internalTraffi
 
 
 def add_defaults(kind: Kind, obj: Obj) -> None:
-    """Add to a valid object, in place, what its writer left out."""
-    spec = obj.get("spec") or {}
+    """Give a valid object another spec, with what its writer left out."""
+    if kind not in (Kind.DEPLOYMENT, Kind.POD, Kind.SERVICE) or not obj.get("spec"):
+        return
+    spec = obj["spec"] = clone(obj["spec"])
     if kind is Kind.DEPLOYMENT:
         _fill(spec, _DEPLOYMENT)
         strategy = spec.setdefault("strategy", {})
@@ -34,7 +37,7 @@ def add_defaults(kind: Kind, obj: Obj) -> None:
         _add_pod_defaults(spec["template"]["spec"])
     elif kind is Kind.POD:
         _add_pod_defaults(spec)
-    elif kind is Kind.SERVICE and spec:
+    else:
         _fill(spec, _SERVICE)
         for port in spec.get("ports") or ():
             _fill(port, {"protocol": "TCP", "targetPort": port.get("port")})

@@ -1,4 +1,4 @@
-"""The controllers around a rollout: a gateway that accepts routes, and endpoints that follow Services."""
+"""The controllers around a rollout: a gateway that accepts routes, and endpoints that follow Services and pods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sluice.api.units import format_time
 from sluice.errors import Forbidden, SluiceError
 from sluice.ports import Clock, Obj
 from sluice.sim.cluster import FakeCluster
-from sluice.sim.store import EventType
+from sluice.sim.pods import is_ending, is_ready
+from sluice.sim.store import Change, EventType
 
 CONTROLLER = "gateway.sluice.dev/sim"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -95,10 +96,11 @@ class FakeGateway:
 
 
 class FakeEndpoints:
-    """Writes EndpointSlices as pods and Services would make them.
+    """Writes the EndpointSlices of Services.
 
-    Pods are counts by labels: a Service gets the ready and the unready addresses of every group of pods that its
-    selector matches, so that a switched selector moves its slices too.
+    A Service gets the addresses of the pods that its selector matches, ready ones and others, so that a switched
+    selector moves its slices too. Pods are the Pod objects, and those of `run_pods`, which are no objects but counts by
+    labels. A pod that is about to end is in no slice any more.
 
     Attributes:
         delay_seconds: from a change of a Service or of pods to its slices.
@@ -113,6 +115,7 @@ class FakeEndpoints:
     def start(self) -> None:
         """Begin to watch. Needs a running loop."""
         self._cluster.subscribe(Kind.SERVICE, lambda _event, service: self._touch(service))
+        self._cluster.on_change.append(self._on_change)
 
     def run_pods(self, namespace: str, name: str, labels: dict[str, str], *, ready: int, unready: int = 0) -> None:
         """Run that many pods of a group, from now on. Needs a running loop."""
@@ -129,7 +132,15 @@ class FakeEndpoints:
     def ready_pods(self, namespace: str, service: str) -> int:
         """How many ready pods the Service selects at this moment, whether its slices say so yet or not."""
         found = self._cluster.store.peek(Kind.SERVICE, namespace, service)
-        return sum(pods.ready for pods in self._selected(found)) if found else 0
+        return sum(item["conditions"]["ready"] for item in self._behind(found)) if found else 0
+
+    def _on_change(self, change: Change) -> None:
+        before = change.before or change.after
+        if change.kind is not Kind.POD or (change.type == "MODIFIED" and _place(before) == _place(change.after)):
+            return
+        for service in self._cluster.store.all(Kind.SERVICE, change.after["metadata"]["namespace"]):
+            if any(_selects(service, _labels(pod)) for pod in (before, change.after)):
+                self._touch(service)
 
     def _touch(self, service: Obj) -> None:
         key = (service["metadata"]["namespace"], service["metadata"]["name"])
@@ -137,14 +148,17 @@ class FakeEndpoints:
             loop = asyncio.get_running_loop()
             self._timers[key] = loop.call_later(self.delay_seconds, self._write, *key)
 
-    def _selected(self, service: Obj) -> list[_Pods]:
-        selector = service["spec"].get("selector") or {}
+    def _behind(self, service: Obj) -> list[Obj]:
+        """The entries of a Service's slices, as they should be now."""
         namespace = service["metadata"]["namespace"]
-        return [
-            pods
+        counted = [
+            endpoint
             for (where, _), pods in self._pods.items()
-            if where == namespace and selector and selector.items() <= pods.labels.items()
+            if where == namespace and _selects(service, pods.labels)
+            for endpoint in pods.endpoints()
         ]
+        objects = [pod for pod in self._cluster.store.all(Kind.POD, namespace) if _selects(service, _labels(pod))]
+        return counted + [_endpoint(pod) for pod in objects if _address(pod)]
 
     def _write(self, namespace: str, name: str) -> None:
         self._timers.pop((namespace, name), None)
@@ -157,7 +171,7 @@ class FakeEndpoints:
         body: Obj = {
             "metadata": {"name": slice_name, "namespace": namespace, "labels": {SERVICE_NAME_LABEL: name}},
             "addressType": "IPv4",
-            "endpoints": [endpoint for pods in self._selected(service) for endpoint in pods.endpoints()],
+            "endpoints": self._behind(service),
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
         }
         if store.peek(Kind.ENDPOINT_SLICE, namespace, slice_name) is not None:
@@ -187,6 +201,35 @@ class _Pods:
             }
             for number in range(self.ready + self.unready)
         ]
+
+
+def _labels(pod: Obj) -> dict[str, str]:
+    labels: dict[str, str] = pod["metadata"].get("labels", {})
+    return labels
+
+
+def _address(pod: Obj) -> str:
+    """Where a pod is reached; "" before it has an address, and once it is about to end."""
+    return "" if is_ending(pod) else str(pod.get("status", {}).get("podIP", ""))
+
+
+def _place(pod: Obj) -> tuple[object, ...]:
+    """What its entries in slices depend on."""
+    return _labels(pod), _address(pod), is_ready(pod)
+
+
+def _selects(service: Obj, labels: dict[str, str]) -> bool:
+    selector: dict[str, str] = service["spec"].get("selector") or {}
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def _endpoint(pod: Obj) -> Obj:
+    meta, serving = pod["metadata"], is_ready(pod)
+    return {
+        "addresses": [_address(pod)],
+        "conditions": {"ready": serving, "serving": serving, "terminating": False},
+        "targetRef": {"kind": "Pod", "name": meta["name"], "uid": meta["uid"]},
+    }
 
 
 def _nothing(route: Obj) -> str:

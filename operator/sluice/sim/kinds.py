@@ -65,6 +65,10 @@ STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.KILL_SWITCH: KillSwitchStatus,
     Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
 }
+SCALED: dict[Kind, tuple[str, ...]] = {  # where the scale subresource finds replicas
+    Kind.ROLLOUT: ("spec", "workload", "replicas"),
+    Kind.DEPLOYMENT: ("spec", "replicas"),
+}
 SERVER_OWNED = (
     "uid",
     "name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sluice.api import names
 from sluice.api.names import Kind, Slot
 from sluice.ports import Obj
 
@@ -27,6 +28,16 @@ def slot_labels(app: str, slot: Slot) -> dict[str, str]:
     return {APP_LABEL: app, SLOT_LABEL: str(slot)}
 
 
+def slot_of(selector: dict[str, str]) -> str:
+    """The slot that a selector selects, by the labels of these apps or of Sluice's own pods; "" where it is neither."""
+    return selector.get(SLOT_LABEL) or selector.get(names.SLOT_LABEL) or ""
+
+
+def managed_labels(app: str, slot: Slot) -> dict[str, str]:
+    """What the pods of a slot that Sluice keeps carry, and its Service selects."""
+    return {names.ROLLOUT_LABEL: app, names.SLOT_LABEL: str(slot)}
+
+
 def service(namespace: str, name: str, selector: dict[str, str]) -> Obj:
     """A Service."""
     ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
@@ -46,6 +57,25 @@ def route(namespace: str, app: str) -> Obj:
             "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}],
         },
     }
+
+
+def pod_template(app: str, image: str, *, port: int = 8080, **spec: Any) -> Obj:
+    """A pod template with one container; `spec` has further fields of the pod's."""
+    container = {"name": "app", "image": image, "ports": [{"name": "http", "containerPort": port}]}
+    return {"metadata": {"labels": {APP_LABEL: app}}, "spec": {"containers": [container], **spec}}
+
+
+def deployment(namespace: str, name: str, image: str, *, replicas: int) -> Obj:
+    """A Deployment of somebody's own, as `workloadRef` names one; its pods carry the label `app`."""
+    selector = {"matchLabels": {APP_LABEL: name}}
+    spec = {"replicas": replicas, "selector": selector, "template": pod_template(name, image)}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def budget(namespace: str, name: str, labels: dict[str, str], **limit: int | str) -> Obj:
+    """A PodDisruptionBudget; `limit` is minAvailable or maxUnavailable."""
+    spec = {"selector": {"matchLabels": labels}, **limit}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
 def metric(name: str = "error-ratio", query: str = ERROR_RATIO_QUERY, **fields: Any) -> Obj:
@@ -85,11 +115,47 @@ def rollout(
         spec: further fields.
     """
     services = {str(slot): slot_service(app, slot) for slot in Slot}
+    workload = {"services": services, "active": str(Slot.BLUE), "version": version}
+    return _rollout(namespace, app, workload, strategy, metrics=metrics, switched=switched, **spec)
+
+
+def managed_rollout(
+    namespace: str,
+    app: str,
+    strategy: Obj,
+    workload: Obj,
+    *,
+    metrics: Sequence[Obj] = (),
+    switched: bool = False,
+    stable_service: str = "",
+    **spec: Any,
+) -> Obj:
+    """A Rollout that runs pods of its own.
+
+    Args:
+        namespace: its namespace.
+        app: its name, and that of its route, or of the Service whose selector is switched.
+        strategy: `canary` or `blueGreen`.
+        workload: with `template` or `workloadRef`.
+        metrics: of the background analysis.
+        switched: a plain Service carries the traffic instead of a route.
+        stable_service: the plain Service for callers that go past the route.
+        spec: further fields.
+    """
+    body = _rollout(namespace, app, workload, strategy, metrics=metrics, switched=switched, **spec)
+    if stable_service:
+        body["spec"]["traffic"]["stableService"] = stable_service
+    return body
+
+
+def _rollout(
+    namespace: str, app: str, workload: Obj, strategy: Obj, *, metrics: Sequence[Obj], switched: bool, **spec: Any
+) -> Obj:
     traffic: Obj = {"service": {"active": app}} if switched else {"routes": [{"kind": "HTTPRoute", "name": app}]}
     return {
         "metadata": {"name": app, "namespace": namespace, "labels": {APP_LABEL: app}},
         "spec": {
-            "workload": {"services": services, "active": str(Slot.BLUE), "version": version},
+            "workload": workload,
             "traffic": traffic,
             "strategy": strategy,
             **({"analysis": {"metrics": list(metrics)}} if metrics else {}),

@@ -31,14 +31,14 @@ def wire(value: Any) -> Any:
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7386). Pure.
+    """Apply a JSON merge patch (RFC 7386). Pure; the result shares with the target what stayed as it was.
 
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": None, "d": [3]}})
     {'a': {'c': 2, 'd': [3]}}
     """
     if not isinstance(patch, dict):
-        return clone(patch)
-    result = clone(target) if isinstance(target, dict) else {}
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sluice.api.names import Kind
 from sluice.errors import Conflict, Forbidden, NotFound, Rejected
@@ -21,7 +21,7 @@ from sluice.sim import fields
 from sluice.sim.admission import check, reached
 from sluice.sim.defaults import add_defaults
 from sluice.sim.fields import Fields, Writer
-from sluice.sim.kinds import API_VERSIONS, CLUSTER_SCOPED, SERVER_OWNED, WITH_STATUS, WITHOUT_GENERATION
+from sluice.sim.kinds import API_VERSIONS, CLUSTER_SCOPED, SCALED, SERVER_OWNED, WITH_STATUS, WITHOUT_GENERATION
 from sluice.sim.patches import clone, merged, patched, wire
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -99,7 +99,7 @@ class ObjectStore:
         return self._create(kind, namespace, wire(body), Writer(manager), checked=checked)
 
     def merge(self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str, manager: str) -> Obj:
-        """Apply a merge patch.
+        """Apply a merge patch, to the object or to a subresource (`status`, or `scale` with `spec.replicas`).
 
         Raises:
             NotFound: the object is not there.
@@ -114,6 +114,8 @@ class ObjectStore:
                 f"{describe(kind, namespace, name)} has been modified: resourceVersion is "
                 f"{old['metadata']['resourceVersion']}, not {expected}"
             )
+        if subresource == "scale" and kind in SCALED:
+            patch = _scaling(SCALED[kind], patch["spec"]["replicas"])
         return self._update(kind, old, merged(old, patch), Writer(manager, subresource=subresource))
 
     def json(self, kind: Kind, namespace: str, name: str, operations: Sequence[Obj], *, manager: str) -> Obj:
@@ -254,7 +256,8 @@ class ObjectStore:
         if new == old and claim is None:
             return old
         check(kind, old, new, where)
-        add_defaults(kind, new)
+        if writer.subresource != "status":
+            add_defaults(kind, new)
         new["metadata"]["managedFields"] = self._managers(old, new, writer, claim)
         if new == old:
             return old
@@ -314,10 +317,18 @@ def _seconds(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _scaling(path: tuple[str, ...], replicas: int) -> Obj:
+    """The merge patch of the object that a change of its scale is."""
+    patch: Any = replicas
+    for name in reversed(path):
+        patch = {name: patch}
+    return dict(patch)
+
+
 def _content(kind: Kind, obj: Obj, writer: Writer) -> Obj:
     """What a change of makes a new generation; of Deployments the annotations too, unless with the status."""
     content = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
-    if kind is Kind.DEPLOYMENT and not writer.subresource:
+    if kind is Kind.DEPLOYMENT and writer.subresource != "status":
         content["annotations"] = obj["metadata"].get("annotations", {})
     return content
 

@@ -10,11 +10,12 @@ from sluice.api.units import format_share
 from sluice.decide.model import Note
 from sluice.ports import Clock, Obj
 from sluice.sim.cluster import FakeCluster
-from sluice.sim.manifests import SLOT_LABEL
+from sluice.sim.manifests import slot_of
 from sluice.sim.operator import FakeNotifier
 from sluice.sim.store import Change
 from sluice.sim.traffic import ROUTES, weights_of
 
+UNTOLD = (Kind.ENDPOINT_SLICE, Kind.POD)  # what a Deployment's numbers tell well enough
 SWITCHES = (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH)
 
 
@@ -44,15 +45,17 @@ class Transcript:
     def _on_change(self, change: Change) -> None:
         name = change.after["metadata"]["name"]
         if change.type == "DELETED":
-            self._once(f"{change.kind} {name}", "deleted") if change.kind is not Kind.ENDPOINT_SLICE else None
+            self._once(f"{change.kind} {name}", "deleted") if change.kind not in UNTOLD else None
         elif change.kind is Kind.ROLLOUT:
             self._tell_rollout(name, change.after)
         elif change.kind in ROUTES:
             weights = ", ".join(f"{service} {weight}" for service, weight in weights_of(change.after).items())
             self._once(f"{change.kind} {name}", weights + _because(change.after, change.manager))
         elif change.kind is Kind.SERVICE and CAUSE_ANNOTATION in change.after["metadata"].get("annotations", {}):
-            slot = change.after["spec"]["selector"].get(SLOT_LABEL)
+            slot = slot_of(change.after["spec"]["selector"])
             self._once(f"Service {name}", f"selects {slot}{_because(change.after, change.manager)}")
+        elif change.kind is Kind.DEPLOYMENT:
+            self._once(f"Deployment {name}", _pods(change.after))
         elif change.kind in SWITCHES and "status" in change.after:
             status = change.after["status"]
             self._once(f"{change.kind} {name}", f"{status.get('state')}: {status.get('message', '')}")
@@ -103,3 +106,9 @@ def _because(obj: Obj, manager: str) -> str:
     cause = obj["metadata"].get("annotations", {}).get(CAUSE_ANNOTATION)
     action = json.loads(cause).get("action", "") if cause else ""
     return f"  [{manager}{': ' + action if action else ''}]"
+
+
+def _pods(deployment: Obj) -> str:
+    spec, status = deployment["spec"], deployment.get("status", {})
+    image = spec["template"]["spec"]["containers"][0]["image"]
+    return f"{spec.get('replicas', 1)} of {image}, {status.get('availableReplicas', 0)} available"

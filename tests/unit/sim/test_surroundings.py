@@ -137,6 +137,55 @@ def test_requests_follow_the_weights_that_the_gateway_accepted() -> None:
     run(main())
 
 
+def test_requests_that_reach_no_ready_pod_are_told_by_what_began_it() -> None:
+    """Whether weight was given to a Service without endpoints, or its endpoints went: where, how much and how long."""
+
+    async def main() -> None:
+        scene = Scene()
+        scene.endpoints.run_pods("shop", "green", {"slot": "green"}, ready=0)
+        await asyncio.sleep(1)
+        traffic = Traffic(
+            scene.cluster, scene.clock, (Kind.HTTP_ROUTE, "shop", "checkout"), versions={}, error_ratios={}
+        )
+        assert traffic.gaps == []
+        await scene.weigh(90, 10)
+        await scene.weigh(80, 20)
+        await asyncio.sleep(10)
+        scene.endpoints.run_pods("shop", "green", {"slot": "green"}, ready=1)
+        await asyncio.sleep(10)
+        scene.endpoints.run_pods("shop", "blue", {"slot": "blue"}, ready=0)
+        await asyncio.sleep(10)
+        await scene.weigh(0, 0)
+        await asyncio.sleep(1)
+        told = [(gap.service, gap.share, gap.cause, gap.ended_at is None) for gap in traffic.gaps]
+        assert told == [
+            ("green", 0.2, "weights", False),
+            ("blue", 0.8, "endpoints", False),
+            (NOBODY, 1.0, "weights", True),
+        ]
+        (first, *_) = traffic.gaps
+        assert first.ended_at is not None
+        assert first.ended_at - first.began_at == pytest.approx(9.9, abs=0.05)
+
+    run(main())
+
+
+def test_a_switch_to_pods_that_are_not_ready_is_told_as_such() -> None:
+    """The slices of a switched Service trail its selector; what they show is the switch's doing."""
+
+    async def main() -> None:
+        scene = Scene()
+        scene.cluster.seed(Kind.SERVICE, service("shop", "live", {"slot": "blue"}))
+        scene.endpoints.run_pods("shop", "green", {"slot": "green"}, ready=0)
+        await asyncio.sleep(5)
+        traffic = Traffic(scene.cluster, scene.clock, (Kind.SERVICE, "shop", "live"), versions={}, error_ratios={})
+        await scene.cluster.patch_merge(Kind.SERVICE, "shop", "live", {"spec": {"selector": {"slot": "green"}}})
+        await asyncio.sleep(5)
+        assert [(gap.service, gap.cause) for gap in traffic.gaps] == [("live", "weights")]
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     "scripts, expected",
     [
