@@ -19,6 +19,7 @@ from sluice.decide import analysis, audit, gates
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.following import try_out
+from sluice.decide.hold import Hold
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
 from sluice.decide.progress import go_on, scope_of
 from sluice.decide.revision import Desired, new_run, return_run, run_name
@@ -31,6 +32,10 @@ UNATTRIBUTED = "unattributed"
 
 class _Refused(Exception):
     """Why an action is rejected."""
+
+
+class _NotYet(Exception):
+    """It is being done: pods come up for it. It is answered once they are ready."""
 
 
 def obey(draft: Draft) -> None:
@@ -46,6 +51,8 @@ def obey(draft: Draft) -> None:
         try:
             _check(draft, action)
             message = _VERBS[verb](draft, action)
+        except _NotYet:
+            continue
         except _Refused as refusal:
             del draft.holds[waits:]  # what was in the action's way is not what the run waits for
             draft.answers.append(Answer(action.name, done=False, message=str(refusal)))
@@ -118,8 +125,15 @@ def _promote(draft: Draft, _: ActionView) -> str:
     before = len(draft.holds)
     if not go_on(draft, spec):
         hold = draft.holds[before]
+        _await_pods(draft, hold)
         raise _Refused(f"{hold.message}; nothing was skipped")
     return left
+
+
+def _await_pods(draft: Draft, hold: Hold) -> None:
+    """A greater share needs more pods, which are only made once it is sought: that is no reason to refuse."""
+    if hold.reason is Reason.WAITS_FOR_ENDPOINTS and draft.workload is not None and draft.workload.replicas:
+        raise _NotYet
 
 
 def _set_aside(draft: Draft, spec: RolloutRunSpec, step: StepStatus) -> str:
@@ -150,6 +164,8 @@ def _promote_fully(draft: Draft, _: ActionView) -> str:
     if hold is not None and hold.reason is Reason.NO_MEASUREMENT:  # a person need not wait for the next measurement
         hold = gates.candidate_not_ready(draft)
     if hold is not None:
+        draft.holds.append(hold)
+        _await_pods(draft, hold)
         raise _Refused(f"{hold.message}; nothing was skipped")
     last = max(index for index, each in enumerate(spec.steps, 1) if each.kind == "setWeight" and each.share == FULL)
     if step.index >= last:

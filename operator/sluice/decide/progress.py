@@ -73,7 +73,7 @@ def enter_step(draft: Draft, spec: RolloutRunSpec, index: int) -> bool:
     """Enter step `index`, past every gate where it exposes more than now."""
     step = spec.steps[index - 1]
     if step.kind == "setWeight" and (step.share or NONE) > draft.intended:
-        draft.sought = step.share or NONE
+        draft.sought = max(draft.sought, step.share or NONE)
         hold = gates.first(gates.GROWTH, draft)
         if hold is not None:
             draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)

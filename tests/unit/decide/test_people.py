@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from sluice.api.action import Verb
-from sluice.api.names import Slot
+from sluice.api.names import REVISION_LABEL, Slot
 from sluice.api.rollout import Outcome
+from sluice.api.workload import Workload
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
+from sluice.decide.pods import AskedTemplate, DeploymentView
+from sluice.decide.rendering import selector_of
 from unit.decide.observed import (
     MINUTE,
     NOW,
     OPEN_PAUSE,
+    OWNER,
     SECOND,
     aborted,
     action,
@@ -55,6 +59,40 @@ def test_promote_ends_the_pause_that_the_run_waits_at() -> None:
     assert made.status.step is not None
     assert (made.status.step.index, made.status.weight) == (3, 5000)
     assert [(shift.share, shift.grows) for shift in made.shifts] == [(5000, True)]
+
+
+def with_pods(seen: Observed, green: int) -> Observed:
+    """The same run, but of pods that Sluice runs: four for all of the traffic, so many ready in green."""
+    assert seen.spec is not None
+    assert seen.status.stable is not None
+    assert seen.status.revision is not None
+    workload = Workload.model_validate({"template": {"spec": {"containers": [{"name": "app", "image": "app:2.0"}]}}})
+    hashes = {Slot.BLUE: seen.status.stable.hash, Slot.GREEN: seen.status.revision.hash}
+    views = {}
+    for slot, pods in ((Slot.BLUE, 4), (Slot.GREEN, green)):
+        template = {"metadata": {"labels": {**selector_of("checkout", slot), REVISION_LABEL: hashes[slot]}}}
+        deployment = DeploymentView(f"checkout-{slot}", f"uid-{slot}", "1", 1, pods, pods, pods, True, False, template)
+        deployment = replace(deployment, owner=OWNER)
+        views[slot] = replace(seen.slots[slot], ready_endpoints=pods, deployment=deployment)
+    return replace(
+        seen,
+        spec=seen.spec.model_copy(update={"workload": workload.model_copy(update={"replicas": 4})}),
+        asked=AskedTemplate(workload.template or {}, hashes[Slot.GREEN], "2.0"),
+        slots=views,
+    )
+
+
+@pytest.mark.parametrize("verb", [Verb.PROMOTE, Verb.PROMOTE_FULLY])
+def test_a_promotion_is_done_once_the_pods_are_there(verb: Verb) -> None:
+    """A greater share needs more pods: they are made for it, and then the promotion is done; it was never refused."""
+    asked = replace(with_pods(running(strategy=OPEN_PAUSE), 1), actions=(action(verb, 1),))
+    made = plan(asked, NOW)
+    assert made.answers == ()
+    assert "has 1 of" in made.status.message
+    needed = 2 if verb is Verb.PROMOTE else 4
+    assert [apply.body["spec"]["replicas"] for apply in made.applies if apply.name == "checkout-green"][:1] == [needed]
+    then = plan(with_pods(after(asked, made), needed), NOW)
+    assert [answer.done for answer in then.answers] == [True]
 
 
 def test_promote_fully_goes_to_the_last_share() -> None:
