@@ -55,3 +55,49 @@ def switch(version: int, *, engaged: bool, kind: Kind = Kind.KILL_SWITCH, **spec
     namespace = NAMESPACE if kind is Kind.KILL_SWITCH else ""
     body = {"engaged": engaged, "reason": "drill", "engagedBy": "alice", "effect": "Divert", **spec}
     return obj("stop", version, namespace=namespace, spec=body)
+
+
+def managed(name: str, version: int, *, labels: dict[str, str] | None = None, source: str = "", **spec: Any) -> Obj:
+    """A Rollout that runs pods of its own, which carry these labels; or those of the Deployment `source`."""
+    workload: Obj = {"workloadRef": {"name": source}} if source else {"template": template(labels)}
+    body = rollout(name, version)
+    body["spec"] |= {"workload": {**workload, "replicas": 4, **spec.pop("workload", {})}, **spec}
+    return body
+
+
+def template(labels: dict[str, str] | None = None, image: str = "shop/checkout:1.0") -> Obj:
+    """A pod template."""
+    container = {"name": "app", "image": image, "ports": [{"containerPort": 8080}]}
+    return {"metadata": {"labels": labels or {"app": "checkout"}}, "spec": {"containers": [container]}}
+
+
+def deployment(name: str, version: int, *, labels: dict[str, str] | None = None, **fields: Any) -> Obj:
+    """A Deployment whose pods carry these labels; `status` and `annotations` as given."""
+    annotations = fields.pop("annotations", {})
+    body = obj(name, version, spec={"replicas": 4, "template": template(labels)}, **fields)
+    body["metadata"] |= {"generation": 1, "annotations": annotations}
+    return body
+
+
+def service(name: str, version: int, selector: dict[str, str] | None, *, owner: str = "", **spec: Any) -> Obj:
+    """A Service."""
+    ports = [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    body = obj(name, version, spec={"ports": ports, **({"selector": selector} if selector else {}), **spec})
+    body["metadata"]["annotations"] = {"sluice.dev/rollout": owner} if owner else {}
+    return body
+
+
+def budget(name: str, version: int, selector: Any, allowed: int = 1) -> Obj:
+    """A PodDisruptionBudget."""
+    return obj(name, version, spec={"selector": selector}, status={"disruptionsAllowed": allowed})
+
+
+def pod(name: str, version: int, rollout: str, slot: str = "green", *, revision: str = "", **status: Any) -> Obj:
+    """A pod of a slot."""
+    labels = {
+        "app": "checkout",
+        "sluice.dev/rollout": rollout,
+        "sluice.dev/slot": slot,
+        "sluice.dev/revision": revision,
+    }
+    return obj(name, version, labels=labels, status={"phase": "Running", **status})

@@ -6,69 +6,17 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.traffic.routes import RouteRouter
 from sluice.api.action import Verb
 from sluice.api.common import ObjectRef
-from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
-from sluice.engine.index import Index
-from sluice.engine.measure import Inbox
 from sluice.engine.metadata import requester_of
-from sluice.engine.observe import Observer
-from sluice.engine.store import Store
-from sluice.engine.switchboard import SwitchBoard
 from sluice.ports import Obj
-from sluice.sim import manifests
-from sluice.sim.clock import VirtualClock
-from sluice.sim.cluster import FakeCluster
 from unit.decide import observed as core
+from unit.engine.caches import Caches
 from unit.engine.objects import endpoints, obj, rollout, switch
-
-
-class Caches:
-    """A store with the observer over it."""
-
-    def __init__(self) -> None:
-        self.store = Store()
-        index, board = Index(self.store), SwitchBoard(self.store)
-        routes = RouteRouter(self.store, FakeCluster(VirtualClock()))
-        self.observer = Observer(self.store, index, board, {Kind.HTTP_ROUTE: routes}, Inbox())
-        self.version = 0
-
-    def put(self, kind: Kind, body: Obj) -> Obj:
-        """Cache an object, as its newest version."""
-        self.version += 1
-        body["metadata"].setdefault("uid", f"uid-{body['metadata']['name']}")
-        body["metadata"]["resourceVersion"] = str(self.version)
-        self.store.apply(kind, "MODIFIED", body)
-        return body
-
-    def route(self, name: str, green: int, *, owner: str = "", app: str = "checkout") -> None:
-        """A route over an app's Services."""
-        body = manifests.route("shop", app)
-        body["metadata"] |= {"name": name, "annotations": {OWNER_ANNOTATION: owner} if owner else {}}
-        for backend, weight in zip(body["spec"]["rules"][0]["backendRefs"], (100 - green, green), strict=True):
-            backend["weight"] = weight
-        self.put(Kind.HTTP_ROUTE, body)
-
-    def rollout(self, seen: Observed | None = None, *, route: str = "checkout", **metadata: Any) -> Obj:
-        """The Rollout `checkout`, with the status and runs of a situation of the core's."""
-        body = rollout("checkout", 1, route=route, uid="uid-checkout")
-        body["metadata"] |= {"creationTimestamp": "2026-03-02T09:00:00Z", **metadata}
-        if seen is not None:
-            body["status"] = seen.status.dump()
-            for run in seen.runs:
-                stored = obj(run.name, 1, spec=run.spec.dump(), status=run.status.dump())
-                self.put(Kind.ROLLOUT_RUN, stored)
-        return self.put(Kind.ROLLOUT, body)
-
-    def see(self) -> Observed:
-        """What is observed of it."""
-        found = self.store.get(Kind.ROLLOUT, "shop", "checkout")
-        assert found is not None
-        return self.observer.observe(found)
 
 
 @pytest.fixture

@@ -37,11 +37,13 @@ class Script:
         self.lists = lists
         self.watches = watches
         self.versions: list[str] = []
+        self.queries: list[dict[str, str]] = []
         self.listed = 0
         self._end = asyncio.Event()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer."""
+        self.queries.append(dict(request.query))
         if "watch" not in request.query:
             answer = self.lists[min(self.listed, len(self.lists) - 1)]
             self.listed += 1
@@ -171,3 +173,29 @@ async def test_a_watch_that_ends_at_once_is_not_a_busy_loop(server: Server) -> N
     script = Script([listing(5)], [[] for _ in range(1000)])
     await follow(server, script, lambda _: len(script.versions) >= 3)
     assert len(script.versions) < 20
+
+
+async def test_only_what_is_selected_is_asked_for(server: Server) -> None:
+    """The selector is in the list and in the watch; of what is listed, no more is kept than is wanted."""
+    script = Script([listing(5, "a")], [[line("ADDED", service("b", 6))]])
+    server.handler = script
+    lists: list[list[Obj]] = []
+    events: list[Obj] = []
+    informer = Informer(
+        server.transport,
+        Kind.SERVICE,
+        lambda _, obj: events.append(obj),
+        lists.append,
+        selectors={"labelSelector": "app"},
+        keep=lambda obj: {"name": obj["metadata"]["name"]},
+    )
+    task = asyncio.create_task(informer.run())
+    async with asyncio.timeout(8.0):
+        while not events:  # noqa: ASYNC110 - what it looks at has no event
+            await asyncio.sleep(0.002)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    script.end()
+    assert lists == [[{"name": "a"}]]
+    assert {query["labelSelector"] for query in script.queries} == {"app"}
+    assert informer.version == "6"
