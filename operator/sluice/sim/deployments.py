@@ -167,6 +167,8 @@ class FakeDeployments:
             bounds = limits(desired, rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%"))
             sizes = {name: SetSize(each.target, self._available(each, spec)) for name, each in fleet.sets.items()}
             targets = next_targets(sizes, digest, bounds, resized=fleet.desired != desired)
+        if fleet.desired != desired:
+            self._touch((fleet.namespace, fleet.name))  # the update goes on after the number is shared out
         fleet.desired = desired
         for name, target in targets.items():
             fleet.sets[name].target = target

@@ -178,17 +178,17 @@ def _interleaved(items: dict[str, Any], asked: dict[str, Any]) -> list[Any]:
 
 
 def pruned(value: Any, lost: Fields, kept: Fields, name: str = "") -> Any:
-    """The value without the fields that are lost; an item in which somebody keeps a field stays, with its keys."""
+    """The value without the fields that are lost; an item that is lost goes with all that others wrote into it."""
     if (items := _items(value, name)) is not None:
         return [
-            pruned(item, lost.get(path, {}), kept.get(path, {})) | (json.loads(path[2:]) if path in lost else {})
+            pruned(item, lost.get(path, {}), kept.get(path, {}))
             for path, item in items.items()
-            if _ITEM not in lost.get(path, {}) or path in kept
+            if _ITEM not in lost.get(path, {})
         ]
     result = dict(value)
     for path, deeper in lost.items():
         key = path.removeprefix("f:")
-        if path == _ITEM or key not in result:
+        if key not in result:
             continue
         if deeper and (rest := pruned(result[key], deeper, kept.get(path, {}), key)):
             result[key] = rest

@@ -103,6 +103,12 @@ class Traffic:
         """Who gets which share of the requests now. Empty where no configuration is in force yet."""
         return dict(self._mix)
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Which Service is sent which share (0 to 1) of the requests now, whether it has endpoints or not."""
+        total = sum(self._weights.values())
+        return {service: weight / total if total else 0.0 for service, weight in self._weights.items()}
+
     def settle(self) -> Tally:
         """Count up to now, and answer the tally so far."""
         now = self._clock.monotonic()

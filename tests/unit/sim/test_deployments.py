@@ -232,6 +232,23 @@ def test_scaling_makes_pods_and_ends_those_that_serve_least() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("before, after", [(1, 2), (3, 4), (4, 3), (2, 6)])
+def test_another_number_and_another_template_at_once_come_both(before: int, after: int) -> None:
+    """First what serves is scaled, then it is replaced; also from nothing, and in the middle of an update."""
+
+    async def story(scene: Scene) -> None:
+        await scene.apply(replicas=before)
+        await scene.apply("shop/blue:2", replicas=after, settle_seconds=0.5)
+        await scene.apply("shop/blue:2", replicas=before, settle_seconds=60)
+        assert scene.images == ["shop/blue:2"] * before
+        await scene.apply("shop/blue:2", replicas=0)
+        await scene.apply("shop/blue:3", replicas=after, settle_seconds=60)
+        assert scene.images == ["shop/blue:3"] * after
+        assert scene.status["updatedReplicas"] == scene.status["replicas"] == after
+
+    play(story)
+
+
 def test_a_deleted_pod_leaves_the_slices_at_once_and_is_replaced() -> None:
     """It has its grace to finish, without new requests; meanwhile another one starts."""
 

@@ -124,6 +124,7 @@ def test_requests_follow_the_weights_that_the_gateway_accepted() -> None:
         await asyncio.sleep(1)
         assert traffic.mix == {"v1": 1, "v2": 0}
         await scene.weigh(75, 25)
+        assert traffic.shares == {"blue": 1, "green": 0}
         before = traffic.settle().requests.copy()
         await asyncio.sleep(100.2)
         tally = traffic.settle()
@@ -133,6 +134,7 @@ def test_requests_follow_the_weights_that_the_gateway_accepted() -> None:
         scene.endpoints.run_pods("shop", "green", {"slot": "green"}, ready=0)
         await asyncio.sleep(1)
         assert traffic.mix == {"v1": 0.75, NOBODY: 0.25}
+        assert traffic.shares == {"blue": 0.75, "green": 0.25}
 
     run(main())
 
