@@ -50,6 +50,14 @@ class Scene:
             await self.world.adopt(name, strategy, **fields)
         self.writes.clear()
 
+    async def install(self, strategy: Any = CANARY, **workload: Any) -> None:
+        """Have an app whose pods Sluice runs, four of them, in its first version; see `World.workload_app`."""
+        self.world.workload_app(APP, **{"image": "checkout:1.0", "replicas": 4, **workload})
+        await self.world.start()
+        await self.world.install(APP, strategy)
+        await rest(60)
+        self.writes.clear()
+
     async def until_share(self, green: int, app: str = APP) -> None:
         """Wait until green has that share, accepted, in basis points."""
 

@@ -13,7 +13,9 @@ from sluice.engine import engine as engine_module
 from sluice.errors import NotLeader, Rejected, Unavailable
 from sluice.ports import Lane
 from sluice.sim import manifests
+from sluice.sim.cluster import Call
 from sluice.sim.metrics import Question, no_data
+from sluice.sim.pods import Behaviour
 from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, on_route, play, quiet, rest
 
 # ---------------------------------------------------------------------------------------------- kills
@@ -174,6 +176,76 @@ def test_at_rest_nothing_is_written() -> None:
         await scene.start(OPEN, APP, BYSTANDER)
         await rest(7 * 24 * 3600)
         assert scene.writes == []
+
+    play(story)
+
+
+def test_at_rest_nothing_is_written_to_pods_either() -> None:
+    """Sluice runs them, and they are as they shall be: no request, however long."""
+
+    async def story(scene: Scene) -> None:
+        await scene.install(OPEN)
+        await rest(7 * 24 * 3600)
+        assert scene.writes == []
+
+    play(story)
+
+
+def test_a_service_that_exposes_the_candidate_stops_it_and_its_end_lets_it_go_on() -> None:
+    """A Service that nobody declared selects the pods by their labels: that is told at once, and so it ends at once."""
+
+    async def story(scene: Scene) -> None:
+        await scene.install(OPEN)
+        stray = manifests.service("shop", "stray", {manifests.APP_LABEL: APP})
+        await scene.world.people.create(Kind.SERVICE, "shop", stray)
+        await scene.world.release_image(APP, "checkout:2.0")
+        await scene.world.until(lambda: scene.stalled().startswith("ExposedOutsideWeight"), timeout_seconds=5)
+        assert "Service shop/stray" in scene.stalled()
+        await rest(60)
+        assert scene.world.green_share(APP) == 0
+        await scene.world.remove(Kind.SERVICE, "stray")
+        took = await scene.world.until(lambda: scene.world.green_share(APP) == 1000, timeout_seconds=60)
+        assert took <= 10
+
+    play(story)
+
+
+def test_a_template_that_is_refused_begins_nothing_until_it_is_mended() -> None:
+    """No RolloutRun and no pod: Stalled in the API server's words; the next template goes its way."""
+
+    def refuse(call: Call) -> float | None:
+        if refused and call.dry_run and call.phase == "before":
+            raise Rejected("Deployment shop/checkout-green: spec.template: Invalid value")
+        return None
+
+    refused = [True]
+
+    async def story(scene: Scene) -> None:
+        await scene.install(OPEN)
+        scene.world.cluster.faults.append(refuse)
+        await scene.world.release_image(APP, "checkout:2.0")
+        await scene.world.until(lambda: scene.stalled().startswith("TemplateRefused"), timeout_seconds=10)
+        await rest(300)
+        assert "spec.template: Invalid value" in scene.stalled()
+        assert scene.world.status(APP).run is None
+        assert len(scene.writes) <= 2
+        refused.clear()
+        await scene.world.release_image(APP, "checkout:2.1")
+        await scene.until_share(1000)
+        assert scene.stalled() == ""
+
+    play(story)
+
+
+def test_a_container_that_cannot_run_is_told_as_soon_as_the_kubelet_says_so() -> None:
+    """The pod's event wakes the Rollout; the message has the reason, which a person would look for with kubectl."""
+
+    async def story(scene: Scene) -> None:
+        await scene.install(OPEN)
+        scene.world.kubelet.behave("checkout:2.0", Behaviour(pull_error="no such tag"))
+        await scene.world.release_image(APP, "checkout:2.0")
+        await scene.world.until(lambda: "ImagePull" in scene.world.status(APP).message, timeout_seconds=60)
+        assert scene.world.green_share(APP) == 0
 
     play(story)
 
