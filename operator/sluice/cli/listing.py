@@ -131,11 +131,12 @@ class Listing:
 
 def _rollouts(rows: Sequence[RolloutRow], *, wide: bool, with_namespace: bool) -> str:
     columns = [Column("NAME"), Column("PHASE", by_meaning)]
-    columns += [Column(title) for title in ("STEP", "WEIGHT", "VERSION", "NEXT", "AGE")]
-    cells = [[row.name, row.phase, row.step, row.weight, row.version, row.next, row.age] for row in rows]
+    columns += [Column(title) for title in ("STEP", "WEIGHT", "VERSION", "PODS", "NEXT", "AGE")]
+    cells = [[row.name, row.phase, row.step, row.weight, row.version, row.pods, row.next, row.age] for row in rows]
     if wide:
-        columns += [Column("STRATEGY"), Column("REVISION"), Column("MESSAGE")]
-        cells = [[*line, row.strategy, row.revision, row.message] for line, row in zip(cells, rows, strict=True)]
+        columns += [Column(title) for title in ("REPLICAS", "STRATEGY", "REVISION", "MESSAGE")]
+        more = [[row.replicas, row.strategy, row.revision, row.message] for row in rows]
+        cells = [[*line, *rest] for line, rest in zip(cells, more, strict=True)]
     if with_namespace:
         columns = [Column("NAMESPACE"), *columns]
         cells = [[row.namespace, *line] for line, row in zip(cells, rows, strict=True)]

@@ -17,6 +17,7 @@ from sluice.cli import (
     pause,
     promote,
     release,
+    restart,
     resume,
     retry,
     run,
@@ -57,7 +58,8 @@ def cli(context: click.Context) -> None:
         context.color = False
 
 
-for module in (get, status, promote, pause, resume, abort, retry, undo, kill, release, version, completion, demo, run):
+STEERING = (promote, pause, resume, abort, retry, undo, restart)
+for module in (get, status, *STEERING, kill, release, version, completion, demo, run):
     cli.add_command(module.command)
 
 

@@ -18,6 +18,7 @@ from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import rollout
 from sluice.views.detail import RolloutDetail, rollout_detail
 from sluice.views.fields import Fields
+from sluice.views.slots import Known, SlotLine, known_revisions, revisions_of_run
 
 if TYPE_CHECKING:
     from sluice.ports import Obj
@@ -39,6 +40,7 @@ class Page:
         self._rollout = Mirror()
         self._switches = {Kind.KILL_SWITCH: Mirror(), Kind.CLUSTER_KILL_SWITCH: Mirror()}
         self._namespace_labels: dict[str, str] | None = None
+        self._known: dict[str, Known] = {}
 
     async def fetch(self) -> None:
         """Read everything once.
@@ -53,6 +55,17 @@ class Page:
         with explaining("get", self._target, f"get on {resource(Kind.ROLLOUT)}"):
             found = await self._session.cluster.get(Kind.ROLLOUT, self._target.namespace, self._target.name)
         self._rollout.on_list([found])
+        await self._fetch_run(Fields(found).text("status", "run"))
+
+    async def _fetch_run(self, name: str) -> None:
+        """It knows the version that served before the first run; who may not read it sees that one's hash."""
+        if not name:
+            return
+        try:
+            run = await self._session.cluster.get(Kind.ROLLOUT_RUN, self._target.namespace, name)
+        except (Forbidden, NotFound):
+            return
+        self._known = revisions_of_run(run)
 
     async def _fetch_switches(self, kind: Kind) -> None:
         namespace = self._target.namespace if kind is Kind.KILL_SWITCH else ""
@@ -75,10 +88,13 @@ class Page:
 
     def detail(self) -> RolloutDetail:
         """What is known now."""
+        found = self._found() or {}
+        self._known |= known_revisions(found)  # what the status forgets while we look is still in a slot
         return rollout_detail(
-            self._found() or {},
+            found,
             [switch for mirror in self._switches.values() for switch in mirror.objects.values()],
             namespace_labels=self._namespace_labels,
+            known=self._known,
             now=self._session.clock.now(),
             program=self._program,
         )
@@ -151,7 +167,8 @@ def _head(detail: RolloutDetail) -> str:
     weight = f"weight {row.weight}{f' ({detail.confirmation})' if detail.confirmation else ''}" if row.weight else ""
     revision = f"revision {row.revision}" if row.revision else ""
     outcome = f"{detail.outcome.lower()}" if detail.outcome else ""
-    facts = [by_meaning(row.phase) or "-", row.strategy, " ".join((revision, outcome)).strip(), step, weight]
+    pods = f"pods {row.pods or '-'} (replicas {row.replicas})" if row.replicas else ""
+    facts = [by_meaning(row.phase) or "-", row.strategy, " ".join((revision, outcome)).strip(), step, weight, pods]
     lines = [bold(f"Rollout {row.namespace}/{row.name}"), "   ".join(fact for fact in facts if fact)]
     if row.message:
         lines.append(row.message)
@@ -167,15 +184,20 @@ def _section(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _slots(detail: RolloutDetail, *, wide: bool) -> str:
-    columns = [Column(title) for title in ("SLOT", "ROLE", "SHARE", "VERSION", "SERVICE")]
-    columns += [Column("HASH")] if wide else []
-    return _section(
-        columns,
-        [
-            [slot.slot, slot.role, slot.share, slot.version, slot.service, *([slot.hash] if wide else [])]
-            for slot in detail.slots
-        ],
-    )
+    pods = any(slot.asked for slot in detail.slots)
+    columns = ["SLOT", "ROLE", "SHARE", "REVISION", "VERSION", *(["PODS", "IDLE"] if pods else []), "SERVICE"]
+    columns += ["HASH", *(["RESTARTED", "REPAIRS"] if pods else [])] if wide else []
+    return _section([Column(title) for title in columns], [_slot(slot, pods=pods, wide=wide) for slot in detail.slots])
+
+
+def _slot(slot: SlotLine, *, pods: bool, wide: bool) -> list[str]:
+    cells = [slot.slot, slot.role, slot.share, slot.revision, slot.version or slot.hash]
+    if pods:
+        cells += [f"{slot.ready}/{slot.asked}" if slot.asked else "", slot.idle]
+    cells.append(slot.service)
+    if wide:
+        cells += [slot.hash, *([slot.restarted, slot.repairs] if pods else [])]
+    return cells
 
 
 def _metrics(detail: RolloutDetail, *, wide: bool) -> str:

@@ -8,29 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome
-from sluice.api.units import FULL, format_share, parse_share
 from sluice.views.fields import UNKNOWN, Fields
 from sluice.views.hints import next_hint
 from sluice.views.moments import age
-from sluice.views.rows import RolloutRow, rollout_row, running
+from sluice.views.rows import RolloutRow, rollout_row
+from sluice.views.slots import Known, SlotLine, known_revisions, slot_line
 from sluice.views.switches import SwitchRow, bearing_on
 
 HISTORY_SHOWN = 5
 AUDIT_SHOWN = 8
-_REJECTED = frozenset({Outcome.ABORTED, Outcome.KILLED})
-
-
-@dataclass(frozen=True, slots=True)
-class SlotLine:
-    """One of the two slots."""
-
-    slot: str
-    role: str  # "stable", "candidate", "rejected" (aborted or killed, kept for a look), "idle"
-    service: str
-    version: str
-    hash: str
-    share: str  # intended, of the traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +78,7 @@ class RolloutDetail:
 
     row: RolloutRow
     outcome: str  # of the current or last run; "" while under way
-    requested: str  # the slot that the spec asks for
+    requested: str  # the slot that the spec asks for; "" where it is for Sluice to choose
     confirmation: str
     behind: bool  # the operator has not yet seen the newest spec
     hint: str
@@ -109,6 +95,7 @@ def rollout_detail(
     switches: Iterable[Mapping[str, Any]] = (),
     *,
     namespace_labels: Mapping[str, str] | None = None,
+    known: Mapping[str, Known] | None = None,
     now: datetime,
     program: str = "sluice",
 ) -> RolloutDetail:
@@ -118,11 +105,13 @@ def rollout_detail(
         rollout: the Rollout.
         switches: KillSwitches of its namespace and all ClusterKillSwitches; those that do not cover it are left out.
         namespace_labels: see `bearing_on`.
+        known: revisions by hash, for what slots run; those of the status need not be in it.
         now: for ages and countdowns.
         program: what the reader types to call Sluice, for the hint.
     """
     fields = Fields(rollout)
     status = fields.at("status")
+    named = {**(known or {}), **known_revisions(rollout)}
     engaged = bearing_on(rollout, switches, namespace_labels=namespace_labels, now=now)
     return RolloutDetail(
         row=rollout_row(rollout, now),
@@ -131,7 +120,7 @@ def rollout_detail(
         confirmation=status.text("confirmation"),
         behind=is_behind(fields),
         hint=next_hint(fields, engaged, now=now, program=program),
-        slots=tuple(_slot_line(fields, slot) for slot in Slot),
+        slots=tuple(slot_line(fields, slot, named, now) for slot in Slot),
         metrics=tuple(_metric_line(metric, now) for metric in status.items("metrics")),
         conditions=tuple(_condition_line(condition, now) for condition in status.items("conditions")),
         switches=engaged,
@@ -144,35 +133,6 @@ def is_behind(rollout: Fields) -> bool:
     """Whether the operator has not yet seen the newest spec."""
     generation, observed = rollout.whole("metadata", "generation"), rollout.whole("status", "observedGeneration")
     return generation is not None and (observed or 0) < generation
-
-
-def _slot_line(rollout: Fields, slot: Slot) -> SlotLine:
-    status = rollout.at("status")
-    under_way = running(status)
-    if status.text("stable", "slot") == slot:
-        role, what = "stable", status.at("stable")
-    elif status.text("revision", "slot") == slot and (under_way or status.text("revision", "outcome") in _REJECTED):
-        role, what = "candidate" if under_way else "rejected", status.at("revision")
-    else:
-        role, what = "idle", Fields(None)
-    return SlotLine(
-        slot=slot.value,
-        role=role,
-        service=rollout.text("spec", "workload", "services", slot.value),
-        version=what.text("version"),
-        hash=what.text("hash")[:10],
-        share=_slot_share(status, slot, role),
-    )
-
-
-def _slot_share(status: Fields, slot: Slot, role: str) -> str:
-    """The intended share of a slot: `weight` is that of the slot that the current or last run went to."""
-    of_run, weight = status.text("revision", "slot"), status.share("weight")
-    if not of_run or not weight:
-        return format_share(FULL) if role == "stable" else ""
-    if slot == of_run or weight == UNKNOWN:
-        return weight
-    return format_share(FULL - parse_share(weight))
 
 
 def _metric_line(metric: Fields, now: datetime) -> MetricLine:

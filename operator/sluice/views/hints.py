@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, Reason
+from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL
 from sluice.api.rollout import Phase
 from sluice.views.fields import Fields
 from sluice.views.moments import age, countdown
-from sluice.views.rows import running
+from sluice.views.rows import is_managed, running
 from sluice.views.switches import SwitchRow
 
 
@@ -35,6 +36,11 @@ class _Case:
         """The command line for a verb on this Rollout."""
         name, namespace = self.rollout.text("metadata", "name"), self.rollout.text("metadata", "namespace")
         return f"{self.program} {verb} {name} -n {namespace}{' ' + rest if rest else ''}"
+
+    @property
+    def let_go(self) -> str:
+        """The command line that ends a hold by hand."""
+        return f"kubectl annotate KIND NAME -n {self.rollout.text('metadata', 'namespace')} {HOLD_ANNOTATION}-"
 
     def reason(self, condition_type: ConditionType) -> str:
         """The reason of a condition that is True; "" otherwise."""
@@ -87,7 +93,11 @@ def _killed(case: _Case) -> str:
     if case.phase != Phase.KILLED:
         return ""
     retry = case.call("retry")
-    return f"{_release(case)}, then {retry}" if case.switches else f"no kill switch covers it any more: {retry}"
+    if case.switches:
+        return f"{_release(case)}, then {retry}"
+    if case.reason(ConditionType.KILLED) == Reason.HELD_BY_HAND:
+        return f"once nobody holds it by hand any more ({case.let_go}): {retry}"
+    return f"no kill switch covers it any more: {retry}"
 
 
 def _held_by_switch(case: _Case) -> str:
@@ -102,12 +112,30 @@ def _release(case: _Case) -> str:
     return f"held by {switch.title}: {case.program} release {switch.name} {where} --reason '...'"
 
 
+def _held_by_hand(case: _Case) -> str:
+    if case.reason(ConditionType.PAUSED) != Reason.HELD_BY_HAND:
+        return ""
+    return f"held by hand, as its message names; to let it go on: {case.let_go}"
+
+
 def _aborted(case: _Case) -> str:
     if case.phase != Phase.ABORTED:
         return ""
-    stable = case.status.text("stable", "slot")
-    back = f", or set spec.workload.active back to {stable}" if stable else ""
-    return f"stable serves; to try this revision again: {case.call('retry')}{back}"
+    back = _way_back(case)
+    return f"stable serves; to try this revision again: {case.call('retry')}{', or ' + back if back else ''}"
+
+
+def _way_back(case: _Case) -> str:
+    """How the spec asks for what serves again; `undo` would go one further back."""
+    slot, workload = case.status.text("stable", "slot"), case.rollout.at("spec", "workload")
+    if not slot:
+        return ""
+    if not is_managed(case.rollout):
+        return f"set spec.workload.active back to {slot}"
+    version = case.status.text("stable", "version")
+    serves = f"that serves ({version})" if version else "that serves"
+    source = workload.text("workloadRef", "name")
+    return f"apply the pod template {serves} again{', in Deployment ' + source if source else ''}"
 
 
 def _paused_by_person(case: _Case) -> str:
@@ -148,6 +176,17 @@ def _waiting(case: _Case) -> str:
     return f"waits ({reason}){' since ' + since if since else ''}"
 
 
+def _short_of_pods(case: _Case) -> str:
+    """Stable does not answer: a first version that comes up, or pods that were lost."""
+    slot = case.status.text("stable", "slot")
+    pods = case.status.at("slots", slot)
+    if case.phase != Phase.DEGRADED or not pods or pods.whole("ready") or not pods.whole("replicas"):
+        return ""
+    name, namespace = case.rollout.text("metadata", "name"), case.rollout.text("metadata", "namespace")
+    look = f"kubectl get pods -n {namespace} -l {ROLLOUT_LABEL}={name}"
+    return f"waits for the pods of {name}-{slot}, of which 0 of {pods.count('replicas')} are ready: {look}"
+
+
 def _degraded(case: _Case) -> str:
     return "read its conditions and message for what is wrong" if case.phase == Phase.DEGRADED else ""
 
@@ -162,11 +201,13 @@ _STATES: tuple[Callable[[_Case], str], ...] = (
     _stalled,
     _killed,
     _held_by_switch,
+    _held_by_hand,
     _aborted,
     _paused_by_person,
     _awaits_promotion,
     _next_transition,
     _waiting,
+    _short_of_pods,
     _degraded,
     _healthy,
 )

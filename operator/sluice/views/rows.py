@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sluice.api.names import Slot
 from sluice.views.fields import UNKNOWN, Fields
 from sluice.views.moments import age, countdown
 
@@ -23,6 +24,8 @@ class RolloutRow:
     version: str  # of the candidate while a run is under way, else what serves
     step: str  # "3/6 pause"
     weight: str  # the candidate's share
+    pods: str  # "7/8": ready, of those asked for, in both slots; "" where others run them
+    replicas: str  # pods for all of the traffic; likewise
     next: str  # "in 4m12s"
     age: str
     message: str
@@ -41,6 +44,8 @@ def rollout_row(rollout: Mapping[str, Any], now: datetime) -> RolloutRow:
         version=version_of(fields),
         step=step_of(status),
         weight=status.share("weight"),
+        pods=pods_of(status),
+        replicas=(fields.count("spec", "workload", "replicas") or "1") if is_managed(fields) else "",
         next=countdown(status.moment("nextTransitionAt"), now) if running(status) else "",
         age=age(fields.moment("metadata", "creationTimestamp"), now),
         message=status.text("message"),
@@ -51,6 +56,22 @@ def running(status: Fields) -> bool:
     """Whether a run is under way."""
     revision = status.at("revision")
     return bool(revision.value) and not revision.at("outcome")
+
+
+def is_managed(rollout: Fields) -> bool:
+    """Whether Sluice runs the pods."""
+    workload = rollout.at("spec", "workload")
+    return not workload.at("services") and bool(workload.at("template") or workload.at("workloadRef"))
+
+
+def pods_of(status: Fields) -> str:
+    """Pods that are ready and pods that are asked for, in both slots."""
+    slots = [found for slot in Slot if (found := status.at("slots", slot.value))]
+    if not slots:
+        return ""
+    numbers = [(slot.whole("ready") or 0, slot.whole("replicas")) for slot in slots]
+    asked = [replicas for _, replicas in numbers if replicas is not None]
+    return f"{sum(ready for ready, _ in numbers)}/{sum(asked)}" if len(asked) == len(slots) else UNKNOWN
 
 
 def strategy_of(rollout: Fields) -> str:

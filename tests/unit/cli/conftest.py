@@ -185,6 +185,41 @@ def rollout_object(name: str = "checkout", namespace: str = "shop", **fields: An
     }
 
 
+def managed_object(name: str = "orders") -> Obj:
+    """The same of a Rollout whose pods Sluice runs, in its first run; its RolloutRun is `run_object`."""
+    obj = rollout_object(name)
+    status = obj["status"]
+    obj["spec"]["workload"] = {"template": {"spec": {"containers": [{"name": "app", "image": "app:1.5.0"}]}}}
+    obj["spec"]["workload"]["replicas"] = 6
+    status["stable"] |= {"number": 0}
+    status["slots"] = {
+        "blue": {"hash": status["stable"]["hash"], "replicas": 6, "pods": 6, "ready": 6, "repairs": 2},
+        "green": {"hash": status["revision"]["hash"], "replicas": 2, "pods": 2, "ready": 1},
+    }
+    status["slots"]["green"]["restartedAt"] = stamp(-30)
+    return obj
+
+
+def completed_object(name: str = "orders") -> Obj:
+    """The same once its first run is complete; its status has forgotten what blue, the old slot, is called."""
+    obj = managed_object(name)
+    status = obj["status"]
+    status["stable"] = {key: status["revision"][key] for key in ("slot", "hash", "version", "number")}
+    status["revision"] |= {"outcome": "Completed", "reason": "Completed"}
+    status |= {"phase": "Healthy", "message": "green (1.5.0) serves", "weight": "100%", "history": []}
+    status["slots"]["blue"]["idleSince"] = stamp(-120)
+    status["conditions"], status["step"] = [], None
+    return obj
+
+
+def run_object(name: str = "orders") -> Obj:
+    """The RolloutRun of `managed_object`."""
+    stable, candidate = (rollout_object(name)["status"][key] for key in ("stable", "revision"))
+    spec = {"rollout": name, "revision": 7, "hash": candidate["hash"], "version": "1.5.0"}
+    spec |= {"stableHash": stable["hash"], "stableVersion": "1.4.0"}
+    return {"metadata": {"name": f"{name}-7", "namespace": "shop"}, "spec": spec}
+
+
 def stamp(seconds: float) -> str:
     """A time so many seconds from the start."""
     return (START + timedelta(seconds=seconds)).isoformat()
@@ -286,6 +321,22 @@ def status_under_way(name: str, namespace: str) -> dict[str, Any]:
 def rollout() -> Callable[..., Obj]:
     """Return `rollout_object`."""
     return rollout_object
+
+
+@pytest.fixture
+def orders(shell: Shell) -> Shell:
+    """A cluster with a Rollout whose pods Sluice runs, in mid-run, and its RolloutRun."""
+    shell.add(Kind.ROLLOUT, managed_object())
+    shell.add(Kind.ROLLOUT_RUN, run_object())
+    return shell
+
+
+@pytest.fixture
+def completed(shell: Shell) -> Shell:
+    """The same once the run is complete."""
+    shell.add(Kind.ROLLOUT, completed_object())
+    shell.add(Kind.ROLLOUT_RUN, run_object())
+    return shell
 
 
 def switch_object(name: str = "stop", namespace: str = "shop", **spec: Any) -> Obj:

@@ -42,6 +42,14 @@ def test_what_it_prints(shop: Any, golden: Callable[[str, str], None], line: str
     golden(name, result.stdout)
 
 
+@pytest.mark.parametrize("line, name", [("get", "get-pods.txt"), ("get -o wide", "get-pods-wide.txt")])
+def test_what_it_prints_of_pods(orders: Any, golden: Callable[[str, str], None], line: str, name: str) -> None:
+    """Pods ready of those asked for, in both slots together; wide, also how many the traffic needs."""
+    result = orders(line)
+    assert result.exit_code == 0
+    golden(name, result.stdout)
+
+
 def test_json_is_a_list_of_the_objects(shop: Any) -> None:
     """Scripts get what kubectl would give them, without managedFields."""
     listed = json.loads(shop("get -A -o json").stdout)

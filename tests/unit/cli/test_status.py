@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.api.names import Kind
-from sluice.errors import Forbidden
+from sluice.errors import Forbidden, NotFound
 
 Make = Callable[..., dict[str, Any]]
 
@@ -36,6 +36,49 @@ def test_what_it_prints(shop: Any, golden: Callable[[str, str], None], line: str
     result = shop(line)
     assert (result.exit_code, result.stderr) == (0, "")
     golden(name, result.stdout)
+
+
+@pytest.mark.parametrize(
+    "line, name",
+    [
+        ("status orders", "status-pods.txt"),
+        ("status orders -o wide", "status-pods-wide.txt"),
+        ("status orders -o json", "status-pods.json"),
+    ],
+)
+def test_what_it_prints_of_pods(orders: Any, golden: Callable[[str, str], None], line: str, name: str) -> None:
+    """Where Sluice runs the pods: those ready of those asked for in each slot, and for how many the traffic asks."""
+    result = orders(line)
+    assert (result.exit_code, result.stderr) == (0, "")
+    golden(name, result.stdout)
+
+
+def slot_of(shell: Any, name: str) -> dict[str, str]:
+    """A slot as `-o json` tells it."""
+    [found] = [slot for slot in json.loads(shell("status orders -o json").stdout)["slots"] if slot["slot"] == name]
+    return found
+
+
+def test_the_old_slot_after_the_first_run(completed: Any) -> None:
+    """What undo would go back to has a name, though only the RolloutRun knows it."""
+    old = slot_of(completed, "blue")
+    assert [old[key] for key in ("role", "version", "revision", "idle", "share")] == ["old", "1.4.0", "", "2m", "0%"]
+    assert slot_of(completed, "green")["revision"] == "7"
+
+
+@pytest.mark.parametrize("error", [Forbidden("you may not"), NotFound("gone")])
+def test_the_old_slot_without_its_run(completed: Any, error: Exception) -> None:
+    """Who may not read RolloutRuns sees its hash, and no note: nothing is missing that matters."""
+
+    def refuse(call: Any) -> None:
+        if call.kind is Kind.ROLLOUT_RUN:
+            raise error
+
+    completed.cluster.faults.append(refuse)
+    result = completed("status orders")
+    assert (result.exit_code, result.stderr) == (0, "")
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("blue")]
+    assert line.split() == ["blue", "old", "0%", "-", "0a1b2c3d4e", "6/6", "2m", "orders-blue"]
 
 
 def test_a_name_that_is_not_there_exits_with_3(shell: Any) -> None:

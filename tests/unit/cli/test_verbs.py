@@ -35,6 +35,8 @@ def actions(shell: Any) -> list[dict[str, Any]]:
         ("pause checkout", {"action": "Pause"}),
         ("resume checkout", {"action": "Resume"}),
         ("abort checkout", {"action": "Abort"}),
+        ("restart checkout", {"action": "Restart"}),
+        ("restart checkout --revision 7", {"action": "Restart", "revision": 7}),
     ],
 )
 def test_each_verb_is_one_action(shop: Any, answering: Callable[..., None], line: str, spec: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from sluice.api.names import Kind
 
@@ -126,3 +127,27 @@ def test_a_terminal_is_redrawn(story: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(pictures) > 50
     assert "12s" in pictures[0]
     assert any("weight 50%" in picture for picture in pictures)
+
+
+def test_watching_keeps_the_name_of_what_served_before(orders: Any) -> None:
+    """While one looks, the first run completes, and its RolloutRun goes: the old slot's version is still known."""
+    orders.cluster.store.delete(Kind.ROLLOUT_RUN, "shop", "orders-7", uid=None, manager="sluice")
+    stored = orders.cluster.store.get(Kind.ROLLOUT, "shop", "orders")["status"]
+    done = {"stable": stored["revision"], "revision": {"outcome": "Completed"}, "history": []}
+
+    def complete() -> None:
+        orders.cluster.store.merge(
+            Kind.ROLLOUT, "shop", "orders", {"status": done}, subresource="status", manager="sluice"
+        )
+
+    def plot(loop: Any) -> None:
+        loop.call_later(5, complete)
+        loop.call_later(10, interrupt)
+
+    orders.plot = plot
+    pages = orders("status orders -o yaml --watch").stdout.split("---\n")
+    slots = [{slot["slot"]: slot for slot in yaml.safe_load(page)["slots"]} for page in pages if page]
+    assert [(page["blue"]["role"], page["blue"]["version"]) for page in slots] == [
+        ("stable", "1.4.0"),
+        ("old", "1.4.0"),
+    ]

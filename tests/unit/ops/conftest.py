@@ -30,3 +30,16 @@ def waiting_at_a_pause(world: World) -> Callable[[], Awaitable[World]]:
         return world
 
     return prepare
+
+
+@pytest.fixture
+def running_pods(world: World) -> Callable[[], Awaitable[World]]:
+    """Return a coroutine function that brings the world to an app of three pods that Sluice runs, with no run yet."""
+
+    async def prepare() -> World:
+        world.workload_app("checkout", image="shop/checkout:1.4.0")
+        await world.start()
+        await world.install("checkout", manifests.canary(*STEPS))
+        return world
+
+    return prepare

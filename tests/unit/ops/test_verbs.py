@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sluice.api.names import Kind
+from sluice.api.names import Kind, Slot
 from sluice.errors import Forbidden, NotFound, Unavailable
 from sluice.ops.abort import abort
 from sluice.ops.outcome import Ending, rollout
 from sluice.ops.pause import pause
 from sluice.ops.promote import promote
+from sluice.ops.restart import restart
 from sluice.ops.resume import resume
 from sluice.ops.retry import retry
 from sluice.ops.undo import undo
@@ -88,6 +89,46 @@ def test_abort_then_retry_then_undo(waiting_at_a_pause: Prepare) -> None:
         await world.until_phase("checkout", "Paused")
         assert (await undo(world.cluster, CHECKOUT)).ending is Ending.DONE
         await world.until_phase("checkout", "Aborted")
+
+    run(main())
+
+
+def test_restart_replaces_the_pods(running_pods: Prepare) -> None:
+    """New pods of the same version, never fewer ready than there were; it needs no run, and begins none."""
+
+    async def main() -> None:
+        world = await running_pods()
+        before, gaps = names_of_pods(world), len(world.traffic["checkout"].gaps)
+        outcome = await restart(world.cluster, CHECKOUT, reason="new password")
+        assert outcome.message == "Rollout shop/checkout: the pods of checkout-blue are replaced, new ones first"
+        fewest = 3
+
+        def replaced() -> bool:
+            nonlocal fewest
+            fewest = min(fewest, world.ready_pods("checkout", Slot.BLUE))
+            return not names_of_pods(world) & before and world.ready_pods("checkout", Slot.BLUE) == 3
+
+        await world.until(replaced)
+        status = world.status("checkout")
+        assert (fewest, status.phase, status.revision) == (3, "Healthy", None)
+        assert len(world.traffic["checkout"].gaps) == gaps
+
+    run(main())
+
+
+def names_of_pods(world: World) -> set[str]:
+    """The names of the blue slot's pods."""
+    return {pod["metadata"]["name"] for pod in world.pods_of("checkout", Slot.BLUE)}
+
+
+def test_pods_of_others_are_theirs_to_restart(waiting_at_a_pause: Prepare) -> None:
+    """Behind Services of the user's own, the answer says what to restart instead."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        outcome = await restart(world.cluster, CHECKOUT)
+        assert outcome.ending is Ending.REJECTED
+        assert "restart the Deployments behind its Services" in outcome.message
 
     run(main())
 

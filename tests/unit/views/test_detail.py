@@ -154,6 +154,46 @@ def test_each_state_has_a_next_step(status: dict[str, Any], expected: str) -> No
     assert hint(rollout(status)) == expected
 
 
+@pytest.mark.parametrize(
+    "workload, version, back",
+    [
+        ({"template": {}}, "1.4.0", "apply the pod template that serves (1.4.0) again"),
+        ({"template": {}}, None, "apply the pod template that serves again"),
+        (
+            {"workloadRef": {"name": "web"}},
+            "1.4.0",
+            "apply the pod template that serves (1.4.0) again, in Deployment web",
+        ),
+    ],
+)
+def test_the_way_back_where_sluice_runs_the_pods(workload: dict[str, Any], version: str | None, back: str) -> None:
+    """There is no slot to ask for, and undo would go one further back: the former template is applied again."""
+    stable = {"slot": "blue", "hash": "aa", "version": version}
+    obj = rollout({"phase": "Aborted", "stable": stable, "revision": {"number": 7, "outcome": "Aborted"}})
+    obj["spec"]["workload"] = workload
+    assert hint(obj).endswith(f"sluice retry checkout -n shop, or {back}")
+
+
+def test_a_first_version_that_comes_up_says_where_to_look() -> None:
+    """Until a pod of it answers, the hint names the pods, and how to see them."""
+    pods = {"hash": "aa", "replicas": 3, "ready": 0}
+    obj = rollout({"phase": "Degraded", "revision": None, "slots": {"blue": pods}})
+    obj["spec"]["workload"] = {"template": {}}
+    assert hint(obj) == (
+        "waits for the pods of checkout-blue, of which 0 of 3 are ready: "
+        "kubectl get pods -n shop -l sluice.dev/rollout=checkout"
+    )
+
+
+def test_what_is_held_by_hand_says_how_it_is_let_go() -> None:
+    """While it is held, and after it ended a run: retry is refused before the annotation is gone."""
+    let_go = "kubectl annotate KIND NAME -n shop sluice.dev/hold-"
+    held = rollout({"phase": "Paused", "conditions": [condition("Paused", "HeldByHand")]})
+    assert hint(held) == f"held by hand, as its message names; to let it go on: {let_go}"
+    killed = rollout({"phase": "Killed", "conditions": [condition("Killed", "HeldByHand")]})
+    assert hint(killed) == f"once nobody holds it by hand any more ({let_go}): sluice retry checkout -n shop"
+
+
 def test_a_killed_rollout_is_released_first() -> None:
     """While a switch covers it, retry would be refused: the hint names the switch and both steps in order."""
     assert hint(rollout({"phase": "Killed"}), switch()) == (
@@ -214,6 +254,7 @@ FIELDS = [
     "history",
     "audit",
     "observedGeneration",
+    "slots",
 ]
 
 
