@@ -11,6 +11,7 @@ from testbed.errors import ApiError, ApiUnreachableError, NotReadyError, Testbed
 from testbed.external_metrics import ExternalMetrics
 from testbed.faults import FaultyApi
 from testbed.load import Load, Request, Requests, sample, standard_error
+from testbed.nodes import Nodes
 from testbed.pods import behaviour, gauges, pods
 from testbed.waiting import wait_for
 
@@ -23,6 +24,7 @@ __all__ = [
     "ExternalMetrics",
     "FaultyApi",
     "Load",
+    "Nodes",
     "NotReadyError",
     "Request",
     "Requests",

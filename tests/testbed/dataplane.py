@@ -20,14 +20,13 @@ from testbed.apps import GATEWAY
 from testbed.builder import binary
 from testbed.cluster import Cluster
 from testbed.errors import NotReadyError, TestbedError
+from testbed.nodes import Nodes
 from testbed.pod_server import POD_PORT
 from testbed.pods import Pods, pods
 from testbed.processes import Child, free_port, session
-from testbed.stages import stages
 from testbed.waiting import wait_for
 
 _START_SECONDS = 60.0
-_NODE = "node-0"
 
 
 class DataPlane:
@@ -52,6 +51,7 @@ class DataPlane:
         # A socket's path is limited to 108 characters.
         self._admin = session().folder / f"envoy-{cluster.index}.sock"
         self._children: dict[str, Child] = {}
+        self._nodes: Nodes | None = None
 
     @classmethod
     def start(cls, cluster: Cluster) -> DataPlane:
@@ -76,6 +76,8 @@ class DataPlane:
     def stop(self) -> None:
         """End its processes; the cluster goes on."""
         self.pods.remove_cluster(self.cluster)
+        if self._nodes is not None:
+            self._nodes.stop()
         for child in self._children.values():
             child.stop()
 
@@ -165,8 +167,10 @@ class DataPlane:
 
         def converged() -> bool:
             nonlocal last
-            for name in ("kwok", "kube-scheduler", "contour", "envoy"):
+            for name in ("contour", "envoy"):
                 self._check(name)
+            if self._nodes is not None:
+                self._nodes.check()
             last = self._endpoints(namespace, service)
             return last == count
 
@@ -175,8 +179,8 @@ class DataPlane:
         except NotReadyError as error:
             pods = self.cluster.kubectl("-n", namespace, "get", "deployments,pods,endpointslices", check=False)
             raise NotReadyError(
-                f"Waited {timeout:g} s for Envoy to have {count} endpoints of {namespace}/{service}; it has {last}, and "
-                f"the cluster:\n{pods}"
+                f"Waited {timeout:g} s for Envoy to have {count} endpoints of {namespace}/{service}; it has {last}, "
+                f"and the cluster:\n{pods}"
             ) from error
 
     def _endpoints(self, namespace: str, service: str) -> int:
@@ -195,41 +199,7 @@ class DataPlane:
             connection.close()
 
     def _start_nodes(self) -> None:
-        cluster = self.cluster
-        config = self._write("stages.yaml", yaml.safe_dump_all(stages()))
-        kwok = [
-            "--config",
-            config,
-            "--manage-all-nodes=true",
-            f"--cidr={netns.pod_cidr(cluster.index)}",
-            "--node-ip=10.0.0.1",
-        ]
-        self._spawn("kwok", [binary("kwok"), "--kubeconfig", cluster.kubeconfig, *kwok])
-        client = {"kubeconfig": str(cluster.kubeconfig), "qps": 1000, "burst": 2000}
-        configuration = {
-            "apiVersion": "kubescheduler.config.k8s.io/v1",
-            "kind": "KubeSchedulerConfiguration",
-            "clientConnection": client,
-            "leaderElection": {"leaderElect": False},
-        }
-        scheduler = self._write("scheduler.yaml", yaml.safe_dump(configuration))
-        self._spawn("kube-scheduler", [binary("kube-scheduler"), "--config", scheduler, "--secure-port=0"])
-        resources = {"cpu": "100000", "memory": "100000Gi", "pods": "100000"}
-        node = {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": _NODE, "labels": {"kubernetes.io/hostname": _NODE, "kubernetes.io/os": "linux"}},
-            "status": {"allocatable": resources, "capacity": resources},
-        }
-        cluster.client.checked("POST", "/api/v1/nodes", node)
-        # Admission adds the taint `not-ready` to every new node, and no controller runs that would lift it.
-        cluster.client.checked(
-            "PATCH", f"/api/v1/nodes/{_NODE}", {"spec": {"taints": None}}, "application/merge-patch+json"
-        )
-        cluster.wait(lambda: self._check("kwok") and self._node_ready(), _START_SECONDS, f"node {_NODE}")
-
-    def _node_ready(self) -> bool:
-        return _has_condition(self.cluster.get(f"/api/v1/nodes/{_NODE}"), "Ready")
+        self._nodes = Nodes.start(self.cluster)
 
     def _start_gateway(self) -> None:
         paths = [
