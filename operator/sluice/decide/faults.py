@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.names import Slot
 from sluice.decide.draft import Draft
 from sluice.decide.pods import PodFault
+from sluice.decide.rendering import revision_in
 from sluice.decide.texts import REASON_BYTES, clip
 
 # The kubelet has tried more than once, or will never try: more waiting is not what helps.
@@ -12,16 +13,20 @@ HOPELESS = frozenset({"ImagePullBackOff", "CrashLoopBackOff", "InvalidImageName"
 
 
 def faults_of(draft: Draft, slot: Slot) -> str:
-    """The first container of a slot that cannot run, with the cause; "" where none is known."""
-    deployment = draft.deployment(slot)
-    return _say(deployment.faults[0]) if deployment is not None and deployment.faults else ""
+    """The first container that cannot run of the revision that a slot shall have, with the cause; "" for none."""
+    return next((_say(fault) for fault in _faults(draft, slot)), "")
 
 
 def hopeless(draft: Draft) -> str:
     """The same for a container of the candidate that will not run without a change."""
-    deployment = draft.deployment(draft.candidate)
-    found = deployment.faults if deployment is not None else ()
-    return next((_say(fault) for fault in found if fault.reason in HOPELESS), "")
+    return next((_say(fault) for fault in _faults(draft, draft.candidate) if fault.reason in HOPELESS), "")
+
+
+def _faults(draft: Draft, slot: Slot) -> tuple[PodFault, ...]:
+    """Nothing of what another revision left in the slot: a new candidate is not blamed for the one before it."""
+    deployment, run = draft.deployment(slot), draft.run_spec
+    meant = draft.stable.hash if slot is draft.stable.slot else (run.hash if run else "")
+    return deployment.faults if deployment is not None and revision_in(deployment.template) == meant else ()
 
 
 def _say(fault: PodFault) -> str:

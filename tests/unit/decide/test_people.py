@@ -8,18 +8,14 @@ from typing import Any
 import pytest
 
 from sluice.api.action import Verb
-from sluice.api.names import REVISION_LABEL, Slot
+from sluice.api.names import Slot
 from sluice.api.rollout import Outcome
-from sluice.api.workload import Workload
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
-from sluice.decide.pods import AskedTemplate, DeploymentView
-from sluice.decide.rendering import selector_of
 from unit.decide.observed import (
     MINUTE,
     NOW,
     OPEN_PAUSE,
-    OWNER,
     SECOND,
     aborted,
     action,
@@ -36,6 +32,7 @@ from unit.decide.observed import (
     settle,
     slots,
     switch,
+    with_pods,
 )
 
 FULL_AT_ONCE: dict[str, Any] = {"blueGreen": {"watch": "5m"}}
@@ -59,27 +56,6 @@ def test_promote_ends_the_pause_that_the_run_waits_at() -> None:
     assert made.status.step is not None
     assert (made.status.step.index, made.status.weight) == (3, 5000)
     assert [(shift.share, shift.grows) for shift in made.shifts] == [(5000, True)]
-
-
-def with_pods(seen: Observed, green: int) -> Observed:
-    """The same run, but of pods that Sluice runs: four for all of the traffic, so many ready in green."""
-    assert seen.spec is not None
-    assert seen.status.stable is not None
-    assert seen.status.revision is not None
-    workload = Workload.model_validate({"template": {"spec": {"containers": [{"name": "app", "image": "app:2.0"}]}}})
-    hashes = {Slot.BLUE: seen.status.stable.hash, Slot.GREEN: seen.status.revision.hash}
-    views = {}
-    for slot, pods in ((Slot.BLUE, 4), (Slot.GREEN, green)):
-        template = {"metadata": {"labels": {**selector_of("checkout", slot), REVISION_LABEL: hashes[slot]}}}
-        deployment = DeploymentView(f"checkout-{slot}", f"uid-{slot}", "1", 1, pods, pods, pods, True, False, template)
-        deployment = replace(deployment, owner=OWNER)
-        views[slot] = replace(seen.slots[slot], ready_endpoints=pods, deployment=deployment)
-    return replace(
-        seen,
-        spec=seen.spec.model_copy(update={"workload": workload.model_copy(update={"replicas": 4})}),
-        asked=AskedTemplate(workload.template or {}, hashes[Slot.GREEN], "2.0"),
-        slots=views,
-    )
 
 
 @pytest.mark.parametrize("verb", [Verb.PROMOTE, Verb.PROMOTE_FULLY])
