@@ -52,9 +52,9 @@ def _resource(_context: click.Context, _parameter: click.Parameter, value: str) 
 def command(access: Access, *, watch: bool, **what: Any) -> None:
     """List Rollouts, or kill switches.
 
-    One line each: where it stands, the candidate's share of the traffic, how many pods are ready of those asked for, and
-    when it goes on. Kill switches are those of the namespace and of the whole cluster. -o json and -o yaml give the
-    objects as they are, -o wide more columns.
+    One line each: where it stands, the candidate's share of the traffic, how many pods are ready of those asked for,
+    and when it goes on. Kill switches are those of the namespace and of the whole cluster. -o json and -o yaml give
+    the objects as they are, -o wide more columns.
 
     Examples:
       sluice get

@@ -17,10 +17,10 @@ from sluice.cli.session import Access, Session, with_session
 def command(name: str, access: Access, output: str | None, *, watch: bool) -> None:
     """Show one Rollout: where it stands, why, and what to do next.
 
-    Slots with version, share and pods, metrics with value, baseline and threshold, kill switches that cover it, the last
-    runs and the end of the audit trail. -o wide tells of each slot also its revision's hash, its last restart, and
-    how often somebody else's change to its Deployment was put back. -o json and -o yaml give the same as data; for
-    the object itself use sluice get.
+    Slots with version, share and pods, metrics with value, baseline and threshold, kill switches that cover it, the
+    last runs and the end of the audit trail. -o wide tells of each slot also its revision's hash, its last restart,
+    and how often somebody else's change to its Deployment was put back. -o json and -o yaml give the same as data;
+    for the object itself use sluice get.
 
     Examples:
       sluice status checkout -n shop
