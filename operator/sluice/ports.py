@@ -101,7 +101,9 @@ class Cluster(Protocol):
     async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:
         """Server-side apply with force: fields in the body are ours, those we had before and left out are removed.
 
-        `metadata.uid` in the body is a precondition (Conflict). With `dry_run` all is checked and nothing stored.
+        `metadata.uid` in the body is a precondition (Conflict). So is `metadata.resourceVersion`, but only of an object
+        that is there: with one that no object has, what is not there is made, and what is there is left alone. With
+        `dry_run` all is checked and nothing stored.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sluice.engine.metadata import requester_of
 from sluice.ports import Obj
 from unit.decide import observed as core
 from unit.engine.caches import Caches
-from unit.engine.objects import endpoints, obj, rollout, switch
+from unit.engine.objects import endpoints, managed, obj, rollout, switch
 
 
 @pytest.fixture
@@ -183,6 +184,21 @@ def test_a_kill_finds_nothing_to_move_on_a_rivals_route(caches: Caches) -> None:
     assert len(caches.observer.moves_of(body).targets) == 1
     second(caches, created="2026-03-02T10:00:00Z")
     assert caches.observer.moves_of(body).targets == ()
+
+
+@pytest.mark.parametrize(
+    "dynamic, ready, bears", [(False, 0, 0), (False, 1, 10_000), (True, 0, 0), (True, 1, 2500), (True, 4, 10_000)]
+)
+def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready: int, bears: int) -> None:
+    """All or nothing; or, in a run that let stable shrink, as much as its ready pods are of the capacity."""
+    found = core.running()
+    spec = found.runs[0].spec.model_copy(update={"dynamic_stable": dynamic})
+    caches.rollout(replace(found, runs=(replace(found.runs[0], spec=spec),)))
+    body = managed("checkout", 1)
+    body["status"] = found.status.dump()
+    caches.put(Kind.ROLLOUT, body)
+    caches.put(Kind.ENDPOINT_SLICE, endpoints("blue", 1, "checkout-blue", ready))
+    assert caches.observer.moves_of(body).stable_bears == bears
 
 
 # ---------------------------------------------------------------------------------------------- requester
