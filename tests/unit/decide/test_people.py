@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sluice.api.action import Verb
-from sluice.api.names import Slot
+from sluice.api.names import Kind, Slot
 from sluice.api.rollout import Outcome
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
@@ -66,7 +66,8 @@ def test_a_promotion_is_done_once_the_pods_are_there(verb: Verb) -> None:
     assert made.answers == ()
     assert "has 1 of" in made.status.message
     needed = 2 if verb is Verb.PROMOTE else 4
-    assert [apply.body["spec"]["replicas"] for apply in made.applies if apply.name == "checkout-green"][:1] == [needed]
+    written = {(apply.kind, apply.name): apply.body["spec"] for apply in made.applies}
+    assert written[Kind.DEPLOYMENT, "checkout-green"]["replicas"] == needed
     then = plan(with_pods(after(asked, made), needed), NOW)
     assert [answer.done for answer in then.answers] == [True]
 

@@ -296,4 +296,4 @@ def test_a_candidate_is_blamed_for_its_own_containers_only(running_there: str, b
     made = plan(seen, NOW)
     assert made.status.revision is not None
     assert (made.status.revision.outcome is Outcome.ABORTED) is blamed, running_there
-    assert ("CrashLoopBackOff" in made.status.message) is blamed
+    assert ("CrashLoopBackOff" in made.status.revision.message) is blamed
