@@ -186,15 +186,16 @@ def after(before: Observed, made: Plan, *, writes: bool = True) -> Observed:
         runs=tuple(
             replace(run, status=statuses.get(run.name, run.status)) for run in runs if run.name not in made.delete_runs
         ),
-        targets=tuple(_shifted(view, shifts) for view in before.targets),
-        preview=_shifted(before.preview, shifts) if before.preview else None,
+        targets=tuple(shifted(view, shifts) for view in before.targets),
+        preview=shifted(before.preview, shifts) if before.preview else None,
         has_finalizer=finalizer,
         actions=tuple(each for each in before.actions if each.name not in {answer.name for answer in made.answers}),
         measurements=(),
     )
 
 
-def _shifted(view: TargetView, shifts: Iterable[Shift]) -> TargetView:
+def shifted(view: TargetView, shifts: Iterable[Shift]) -> TargetView:
+    """A target once those of the shifts that are its own were written."""
     for shift in shifts:
         if shift.target.ref == view.ref:
             green = shift.share if shift.slot is Slot.GREEN else 10_000 - shift.share
