@@ -99,6 +99,7 @@ def test_a_new_rule_gets_the_share(shop: Shop, kind: Kind) -> None:
             ],
             id="another kind",
         ),
+        pytest.param([backend("checkout-blue", 1), backend("checkout-green", 1, kind="Pool")], id="not a Service"),
         pytest.param([], id="no backends"),
     ],
 )
