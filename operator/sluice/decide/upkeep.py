@@ -10,11 +10,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from sluice.api.conditions import Reason
-from sluice.api.names import Slot
+from sluice.api.names import Kind, Slot
 from sluice.api.rollout import SlotStatus
 from sluice.api.workload import ServicePort
 from sluice.decide import rendering
 from sluice.decide.draft import Draft
+from sluice.decide.model import Patch
 from sluice.decide.pods import DeploymentView, ServiceView
 from sluice.decide.rendering import Content, Place
 
@@ -105,6 +106,17 @@ def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, 
         return
     write = at.deployment(replace(content, repairs=repairs), uid=view.uid)
     draft.applies.append(write)
+    # Server-side apply leaves what others have added, such as a container: only a replacement takes that away.
+    draft.patches.append(
+        Patch(
+            Kind.DEPLOYMENT,
+            at.name,
+            (
+                {"op": "test", "path": "/metadata/uid", "value": view.uid},
+                {"op": "replace", "path": "/spec", "value": write.body["spec"]},
+            ),
+        )
+    )
     message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
     draft.note(Reason.FOREIGN_WRITER, f"{message}; put back", warning=True)
     draft.record("Intended", f"repair-{slot}", Reason.FOREIGN_WRITER, message, cause=f"{view.uid}/{view.generation}")
