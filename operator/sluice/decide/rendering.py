@@ -109,7 +109,9 @@ class Place:
             "template": self._pods(content),
         }
         metadata = self._metadata
-        applied = f"{_digest(spec)}.{content.repairs}"
+        # The revision stands for its template: that may be at hand as it was written, or with the API server's defaults.
+        content_of = {**spec, "template": [content.hash, content.restarted_at and format_time(content.restarted_at)]}
+        applied = f"{_digest(content_of)}.{content.repairs}"
         metadata["annotations"] |= {REVISION_ANNOTATION: content.hash, APPLIED_ANNOTATION: applied}
         return Apply(Kind.DEPLOYMENT, self.name, {"metadata": metadata, "spec": spec}, uid)
 
