@@ -82,10 +82,13 @@ def _content(draft: Draft, workload: Workload, slot: Slot, budgets: Budgets) -> 
     revision_hash, replicas = _aim(draft, workload, slot, entry)
     if not revision_hash:
         return None
-    if replicas and not (view and view.replicas) and _exposed(draft, slot):
+    there = view is not None and view.replicas and rendering.revision_in(view.template) == revision_hash
+    if replicas and not there and not _has_served(draft, slot) and _exposed(draft, slot):
         replicas = 0
     template = template_of(draft, revision_hash)
     if template is None:
+        if slot is not draft.stable.slot and draft.run_spec is None:
+            return None  # nobody asks for what was in there
         draft.stall(
             Reason.RUN_LOST,
             f"Deployment {draft.observed.ref.namespace}/{place(draft, slot).name} and the RolloutRuns that kept the "
@@ -157,6 +160,11 @@ def _spare(draft: Draft, slot: Slot, view: DeploymentView, replicas: int, budget
         until=draft.now + timedelta(seconds=5),
     )
     return lowest
+
+
+def _has_served(draft: Draft, slot: Slot) -> bool:
+    """Whether the slot had all of the traffic already: then it is not left without pods whoever else selects them."""
+    return slot is draft.stable.slot and not draft.unserved
 
 
 def _exposed(draft: Draft, slot: Slot) -> bool:

@@ -71,7 +71,9 @@ def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
 def wanted_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
     """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run."""
     given = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
-    share = max(draft.status.sized_for or NONE, draft.intended, draft.sought, given)
+    # More pods would get more of the traffic that no weight governs.
+    sought = NONE if draft.observed.slots[draft.candidate].exposed_by else draft.sought
+    share = max(draft.status.sized_for or NONE, draft.intended, sought, given)
     draft.update(sized_for=share)
     return candidate_pods(workload.replicas, share, candidate_size(draft, run))
 

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
+from sluice.api.action import Verb
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutSpec, SlotStatus
 from sluice.decide.model import Observed, Plan, SlotView, TargetView
@@ -96,6 +98,23 @@ def serving(**fields: Any) -> Observed:
 def stepping(**fields: Any) -> Observed:
     """A run to 2.0 in green, at its first stop: 25 % and three pods."""
     return settle(ship(serving(**fields), template("2.0")), NOW)
+
+
+def told(seen: Observed, verb: Verb, now: datetime = NOW) -> Observed:
+    """Bob tells the run to do something; at rest after that."""
+    number = seen.status.revision.number if seen.status.revision else None
+    bob = plain.action(verb, number, at=now, name=f"{verb}-{seen.status.audit.seq}")
+    return settle(replace(seen, actions=(bob,)), now)
+
+
+def finished(**fields: Any) -> Observed:
+    """Run 1 is over: green serves 2.0 from ten pods, blue keeps those of 1.0 for scaleDownDelay."""
+    return told(stepping(**fields), Verb.PROMOTE_FULLY)
+
+
+def aborted(**fields: Any) -> Observed:
+    """Run 1 was aborted at 25 %: blue serves, green keeps its three pods for scaleDownDelay."""
+    return told(stepping(**fields), Verb.ABORT)
 
 
 def follower(green: int | None, **fields: Any) -> TargetView:
