@@ -109,7 +109,7 @@ class Place:
             "template": self._pods(content),
         }
         metadata = self._metadata
-        # The revision stands for its template: that may be at hand as it was written, or with the API server's defaults.
+        # The revision stands for its template, which may be at hand as written or with the API server's defaults.
         content_of = {**spec, "template": [content.hash, content.restarted_at and format_time(content.restarted_at)]}
         applied = f"{_digest(content_of)}.{content.repairs}"
         metadata["annotations"] |= {REVISION_ANNOTATION: content.hash, APPLIED_ANNOTATION: applied}
