@@ -14,6 +14,7 @@ from sluice.decide.draft import MAX_REJECTED, Draft
 from sluice.decide.model import RunView
 from sluice.decide.rendering import revision_in
 from sluice.decide.revision import Desired, desired_of, serving_slot
+from sluice.decide.upkeep import is_taken
 
 
 def adopt(draft: Draft, spec: RolloutSpec) -> bool:
@@ -29,6 +30,8 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
         asked = draft.observed.asked
         draft.stall(asked.problem_reason if asked else Reason.INVALID_SPEC, asked.problem if asked else "no template")
         return False
+    if draft.workload is not None and any(is_taken(draft, slot) for slot in Slot):
+        return False  # what is somebody else's is no version of this Rollout
     if draft.workload is not None and not draft.observed.runs and not any(map(draft.deployment, Slot)):
         _begin(draft, desired)
         return True

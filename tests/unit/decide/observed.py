@@ -15,11 +15,11 @@ from sluice.api.action import RolloutActionSpec, Verb
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect
-from sluice.api.names import REVISION_LABEL, Kind, Slot
+from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import BasisPoints
-from sluice.api.workload import SlotServices, Workload
+from sluice.api.workload import SlotServices
 from sluice.decide.model import (
     Acceptance,
     ActionView,
@@ -38,8 +38,6 @@ from sluice.decide.model import (
     Templates,
 )
 from sluice.decide.planner import plan
-from sluice.decide.pods import AskedTemplate, DeploymentView
-from sluice.decide.rendering import selector_of
 from sluice.decide.revision import run_name
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -234,34 +232,6 @@ def running(**fields: Any) -> Observed:
     changes = {name: fields.pop(name) for name in ("templates", "baselines") if name in fields}
     seen = ask(healthy(**changes), rollout_spec(strategy=strategy, **spec_fields))
     return replace(settle(seen, NOW), **fields)
-
-
-def with_pods(seen: Observed, green: int, **fields: Any) -> Observed:
-    """The same run, but of pods that Sluice runs: four for all of the traffic, so many ready in green.
-
-    Args:
-        seen: a run to green under way.
-        green: pods of green.
-        fields: of green's Deployment, in place of what it would have.
-    """
-    assert seen.spec is not None
-    assert seen.status.stable is not None
-    assert seen.status.revision is not None
-    container = {"name": "app", "image": "app:2.0", "ports": [{"containerPort": 80}]}
-    workload = Workload.model_validate({"template": {"spec": {"containers": [container]}}})
-    hashes = {Slot.BLUE: seen.status.stable.hash, Slot.GREEN: seen.status.revision.hash}
-    views = {}
-    for slot, pods in ((Slot.BLUE, 4), (Slot.GREEN, green)):
-        template = {"metadata": {"labels": {**selector_of("checkout", slot), REVISION_LABEL: hashes[slot]}}}
-        deployment = DeploymentView(f"checkout-{slot}", f"uid-{slot}", "1", 1, pods, pods, pods, True, False, template)
-        deployment = replace(deployment, owner=OWNER, **(fields if slot is Slot.GREEN else {}))
-        views[slot] = replace(seen.slots[slot], ready_endpoints=pods, deployment=deployment)
-    return replace(
-        seen,
-        spec=seen.spec.model_copy(update={"workload": workload.model_copy(update={"replicas": 4})}),
-        asked=AskedTemplate(workload.template or {}, hashes[Slot.GREEN], "2.0"),
-        slots=views,
-    )
 
 
 def completed() -> Observed:

@@ -13,6 +13,7 @@ from sluice.api.names import Kind, Slot
 from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, StepStatus
 from sluice.decide.model import Observed, TargetView
 from sluice.decide.planner import plan
+from unit.decide import cluster, workloads
 from unit.decide.observed import (
     NOW,
     STABLE_SPEC,
@@ -190,3 +191,28 @@ def test_adopting_is_told_once() -> None:
     first = plan(observed(), NOW)
     assert [note.reason for note in first.notes] == ["Adopted"]
     assert plan(after(observed(), first), NOW).notes == ()
+
+
+def test_a_deployment_of_somebody_else_is_not_adopted() -> None:
+    """Where a slot's Deployment shall be there is another one already: it is named, and nothing is written or begun."""
+    foreign = workloads.deployment(workloads.serving(), Slot.BLUE)
+    template = {"metadata": {"labels": {"app": "checkout"}}, "spec": foreign.template["spec"]}
+    seen = workloads.unborn()
+    view = replace(seen.slots[Slot.BLUE], deployment=replace(foreign, template=template, owner="", applied="", hash=""))
+    made = plan(replace(seen, slots={**seen.slots, Slot.BLUE: view}), NOW)
+    stalled = condition_of(made.status.conditions, "Stalled")
+    assert stalled is not None
+    assert stalled.reason == "NameTaken"
+    assert "Deployment shop/checkout-blue" in stalled.message
+    assert (made.applies, made.status.stable, made.create_run) == ((), None, None)
+
+
+def test_a_first_version_is_not_written_again_when_a_run_begins() -> None:
+    """Its template is then read off its Deployment, with the API server's defaults: it is still the same."""
+    seen = workloads.ship(workloads.serving(), workloads.template("2.0"))
+    written: set[str] = set()
+    for _ in range(8):
+        made = plan(seen, NOW)
+        written |= set(workloads.applied(made))
+        seen = cluster.after(seen, made)
+    assert written == {"checkout-green"}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from sluice.api.action import Verb
-from sluice.api.names import Kind, Slot
+from sluice.api.names import Slot
 from sluice.api.rollout import Outcome
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
+from unit.decide import cluster, workloads
 from unit.decide.observed import (
     MINUTE,
     NOW,
@@ -32,7 +33,6 @@ from unit.decide.observed import (
     settle,
     slots,
     switch,
-    with_pods,
 )
 
 FULL_AT_ONCE: dict[str, Any] = {"blueGreen": {"watch": "5m"}}
@@ -58,18 +58,16 @@ def test_promote_ends_the_pause_that_the_run_waits_at() -> None:
     assert [(shift.share, shift.grows) for shift in made.shifts] == [(5000, True)]
 
 
-@pytest.mark.parametrize("verb", [Verb.PROMOTE, Verb.PROMOTE_FULLY])
-def test_a_promotion_is_done_once_the_pods_are_there(verb: Verb) -> None:
+@pytest.mark.parametrize("verb, needed", [(Verb.PROMOTE, 5), (Verb.PROMOTE_FULLY, 10)])
+def test_a_promotion_is_done_once_the_pods_are_there(verb: Verb, needed: int) -> None:
     """A greater share needs more pods: they are made for it, and then the promotion is done; it was never refused."""
-    asked = replace(with_pods(running(strategy=OPEN_PAUSE), 1), actions=(action(verb, 1),))
+    asked = replace(workloads.stepping(), actions=(action(verb, 1),))
     made = plan(asked, NOW)
     assert made.answers == ()
-    assert "has 1 of" in made.status.message
-    needed = 2 if verb is Verb.PROMOTE else 4
-    written = {(apply.kind, apply.name): apply.body["spec"] for apply in made.applies}
-    assert written[Kind.DEPLOYMENT, "checkout-green"]["replicas"] == needed
-    then = plan(with_pods(after(asked, made), needed), NOW)
-    assert [answer.done for answer in then.answers] == [True]
+    assert f"has 3 of {needed} pods ready" in made.status.message
+    assert workloads.applied(made)["checkout-green"]["replicas"] == needed
+    [answer] = plan(cluster.after(asked, made), NOW).answers
+    assert answer.done, answer
 
 
 def test_promote_fully_goes_to_the_last_share() -> None:

@@ -9,17 +9,16 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.killswitch import Effect
-from sluice.api.names import REVISION_LABEL, Slot
-from sluice.api.rollout import Outcome, SlotStatus, StepStatus
+from sluice.api.names import Slot
+from sluice.api.rollout import Outcome, StepStatus
 from sluice.decide.model import Acceptance, Observed, Reading, ReadingKind, Templates
 from sluice.decide.planner import plan
 from sluice.decide.pods import PodFault
-from sluice.decide.rendering import selector_of
+from unit.decide import cluster, workloads
 from unit.decide.observed import (
     HOUR,
     MINUTE,
     NOW,
-    OPEN_PAUSE,
     SECOND,
     action,
     after,
@@ -34,7 +33,6 @@ from unit.decide.observed import (
     slots,
     switch,
     target,
-    with_pods,
 )
 
 GOOD = Templates(background=(metric(),))
@@ -279,21 +277,17 @@ def test_a_clock_that_went_back_ends_nothing_early() -> None:
     assert (made.status.step.index, made.status.step.counted_seconds) == (2, 0.0)
 
 
-@pytest.mark.parametrize("running_there, blamed", [("the candidate", True), ("the version before it", False)])
-def test_a_candidate_is_blamed_for_its_own_containers_only(running_there: str, blamed: bool) -> None:
+@pytest.mark.parametrize("left, blamed", [("1.9", False), ("2.0", True)])
+def test_a_candidate_is_blamed_for_its_own_containers_only(left: str, blamed: bool) -> None:
     """A slot still holds the pods of a version that crashed: the version that replaces it is not given up for that."""
-    fault = PodFault("checkout-green-1", "app", "CrashLoopBackOff", "back-off 10s restarting failed container")
-    seen = with_pods(running(strategy=OPEN_PAUSE), 0, faults=(fault,), replicas=1, pods=1)
-    drained = SlotStatus(hash="another", replicas=1, idle_since=NOW - MINUTE)
-    begins = seen.status.model_copy(update={"step": None, "weight": 0, "slots": {Slot.GREEN: drained}})
-    view = seen.slots[Slot.GREEN]
-    assert view.deployment is not None
-    template = view.deployment.template
-    if not blamed:
-        template = {"metadata": {"labels": {**selector_of("checkout", Slot.GREEN), REVISION_LABEL: "another"}}}
-    green = replace(view, deployment=replace(view.deployment, template=template))
-    seen = replace(seen, status=begins, targets=(target(0),), slots={**seen.slots, Slot.GREEN: green})
-    made = plan(seen, NOW)
+    seen = workloads.serving()
+    for version in dict.fromkeys((left, "2.0")):
+        asked = workloads.ship(seen, workloads.template(version))
+        seen = cluster.settle(asked, NOW, cluster.slowly)
+        if version == left:
+            fault = PodFault("checkout-green-1", "app", "CrashLoopBackOff", "back-off 10s restarting failed container")
+            seen = workloads.with_deployment(seen, Slot.GREEN, faults=(fault,))
+    made = plan(seen, NOW + 11 * SECOND)
     assert made.status.revision is not None
-    assert (made.status.revision.outcome is Outcome.ABORTED) is blamed, running_there
+    assert (made.status.revision.outcome is Outcome.ABORTED) is blamed
     assert ("CrashLoopBackOff" in made.status.revision.message) is blamed
