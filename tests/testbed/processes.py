@@ -20,9 +20,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from testbed.errors import ProcessEndedError
+from testbed.errors import ProcessEndedError, TestbedError
 
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 30.0  # longer than what is stopped in good order takes on a busy machine; then it is killed
+_ports = iter(range(20_000, 32_768))
+_ports_lock = threading.Lock()
 
 
 def start_time(pid: int) -> str | None:
@@ -44,11 +46,17 @@ def kill_recorded(pid: int, started: str, number: signal.Signals = signal.SIGKIL
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nothing listens on now, and that nobody else is given.
+
+    Below the range from which the kernel serves who asks for any port. From within it, a port could be taken before its
+    server is up or while that is stopped: by a listener, or by a client that happens to connect from that very port.
+    """
+    with _ports_lock:
+        for port in _ports:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise TestbedError("every port of the testbed's own range was given away or is in use")
 
 
 class Child:
