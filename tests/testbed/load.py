@@ -17,7 +17,7 @@ from testbed.processes import Child, session
 from testbed.waiting import wait_for
 
 _number = itertools.count()
-_FLUSH_SECONDS = 30.0
+_FLUSH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ class Request:
     pod: str
     latency_seconds: float
     detail: str = ""
+
+    @property
+    def sent_at(self) -> float:
+        """When it was sent, in Unix time, seconds."""
+        return self.ended_at - self.latency_seconds
 
     @property
     def failed(self) -> bool:
@@ -100,6 +105,10 @@ class Requests(tuple[Request, ...]):
         """Those that ended at or after this Unix time."""
         return self.between(start, float("inf"))
 
+    def sent_since(self, start: float) -> Requests:
+        """Those that were sent at or after this Unix time: what was on its way then is not among them."""
+        return Requests(request for request in self if request.sent_at >= start)
+
     def first(self, version: str) -> Request | None:
         """The first that a version answered."""
         return next((request for request in self if request.version == version), None)
@@ -145,7 +154,7 @@ class Load:
         count: int = 0,
         headers: Mapping[str, str] | None = None,
         path: str = "/",
-        timeout_seconds: float = 10.0,
+        timeout_seconds: float = 30.0,
     ) -> None:
         self._record = session().folder / f"load-{next(_number)}.tsv"
         self._order = {
@@ -258,7 +267,7 @@ def sample(
 
 
 def standard_error(share: float, n: int) -> float:
-    """The standard error of a share seen in n requests; a right share is within 4 of them but once in 16,000.
+    """The standard error of a share seen in n requests; a right share is within 5 of them but once in a million or so.
 
     >>> round(standard_error(0.1, 10_000), 4)
     0.003

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -124,10 +125,13 @@ class Worker:
         if self._in_flight == 0 and (self._stopping or (self.order.count and self._sent >= self.order.count)):
             self._end()
 
-    def finished(self, connection: Connection, status: int, answer: Answer, latency_seconds: float) -> None:
-        """A request came to its end; status 0: no answer came."""
-        fields = (time.time_ns(), time.monotonic_ns(), status, answer.version, answer.pod, round(latency_seconds * 1e6))
-        self._record.write("\t".join(map(str, (*fields, answer.detail))) + "\n")
+    def finished(self, connection: Connection, status: int, answer: Answer, began_ns: int) -> None:
+        """A request that began at a time of the monotonic clock came to its end; status 0: no answer came."""
+        # In this order: an interruption in between makes the request look as if it had been sent earlier, never later.
+        ended_at_ns, ended_ns = time.time_ns(), time.monotonic_ns()
+        micros = -((began_ns - ended_ns) // 1000)
+        fields = (ended_at_ns, ended_ns, status, answer.version, answer.pod, micros, answer.detail)
+        self._record.write("\t".join(map(str, fields)) + "\n")
         self._in_flight -= 1
         if status:
             self.idle.append(connection)
@@ -138,14 +142,16 @@ class Worker:
             self.dispatch()
 
     def _read_order(self) -> None:
-        line = sys.stdin.readline()
-        if line.startswith("flush "):
-            self._record.write(f"#{line[6:].strip()}\n")
-            self._record.flush()
-        else:  # "stop", or the end of the input: whoever asked for the load is gone
-            self._stopping = True
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-            self.dispatch()
+        # Not by readline, which may keep a second order in its buffer, of which the loop would not hear.
+        for line in os.read(sys.stdin.fileno(), 4096).decode().splitlines() or ["stop"]:
+            if line.startswith("flush "):
+                self._record.write(f"#{line[6:].strip()}\n")
+                self._record.flush()
+            else:  # "stop", or the end of the input: whoever asked for the load is gone
+                self._stopping = True
+                asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+                self.dispatch()
+                return
 
     def _end(self) -> None:
         if not self.ended.is_set():
@@ -161,7 +167,7 @@ class Connection(asyncio.Protocol):
         self._worker = worker
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._began = 0.0
+        self._began_ns = 0
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -171,7 +177,7 @@ class Connection(asyncio.Protocol):
         """Send one request, on a new connection where the old one was closed."""
         loop = asyncio.get_running_loop()
         self._busy = True
-        self._began = loop.time()
+        self._began_ns = time.monotonic_ns()  # the loop's own time is that of its last turn
         self._timer = loop.call_later(self._worker.order.timeout_seconds, self._fail, "no answer in time")
         if self._transport and not self._transport.is_closing():
             self._transport.write(self._worker.order.request)
@@ -237,7 +243,7 @@ class Connection(asyncio.Protocol):
         self._busy = False
         if self._timer:
             self._timer.cancel()
-        self._worker.finished(self, status, answer, asyncio.get_running_loop().time() - self._began)
+        self._worker.finished(self, status, answer, self._began_ns)
 
 
 def _line(text: str) -> str:
