@@ -26,7 +26,7 @@ from testbed.pods import Pods, pods
 from testbed.processes import Child, free_port, session
 from testbed.waiting import wait_for
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 class DataPlane:
@@ -129,41 +129,36 @@ class DataPlane:
         routes = self.routes(host)
         return _route_weights(routes[-1]) if routes else {}
 
-    def wait_weights(self, host: str, weights: dict[str, int], timeout: float = 15.0) -> None:
+    def follows(self, host: str, weights: dict[str, int]) -> bool:
+        """Whether Envoy uses exactly these weights for the host now; those of 0 may be left out."""
+        return self.weights(host) == _as_envoy_has_them(weights)
+
+    def wait_weights(self, host: str, weights: dict[str, int], timeout: float = 60.0) -> None:
         """Wait until Envoy uses exactly these weights for the host; requests sent after it returns follow them.
 
         Args:
             host: the route's hostname.
             weights: Service name to weight; those of 0 may be left out.
-            timeout: seconds; a patch of the route takes up to one.
+            timeout: seconds; a patch of the route takes up to one on a quiet machine.
 
         Raises:
             NotReadyError: it did not; the message shows the last weights.
         """
-        wanted = {service: weight for service, weight in weights.items() if weight}
-        if len(wanted) == 1:
-            wanted = dict.fromkeys(wanted, 100)
-        last: dict[str, int] = {}
-
-        def converged() -> bool:
-            nonlocal last
-            last = self.weights(host)
-            return last == wanted
-
         try:
-            wait_for(converged, timeout, f"Envoy's weights for {host}", interval=0.02)
+            wait_for(lambda: self.follows(host, weights), timeout, f"Envoy's weights for {host}", interval=0.02)
         except TestbedError as error:
             raise type(error)(
-                f"Waited {timeout:g} s for Envoy's weights for {host} to be {wanted}; they are {last}."
+                f"Waited {timeout:g} s for Envoy's weights for {host} to be {_as_envoy_has_them(weights)}; "
+                f"they are {self.weights(host)}."
             ) from error
 
-    def wait_endpoints(self, namespace: str, service: str, count: int, timeout: float = 30.0) -> None:
+    def wait_endpoints(self, namespace: str, service: str, count: int, timeout: float = 60.0) -> None:
         """Wait until Envoy has exactly ``count`` endpoints for a Service's port 80.
 
         Raises:
             NotReadyError: it did not.
         """
-        last = -1
+        last: set[str] = set()
 
         def converged() -> bool:
             nonlocal last
@@ -171,24 +166,26 @@ class DataPlane:
                 self._check(name)
             if self._nodes is not None:
                 self._nodes.check()
-            last = self._endpoints(namespace, service)
-            return last == count
+            last = self.endpoints(namespace, service)
+            return len(last) == count
 
         try:
             wait_for(converged, timeout, f"{count} endpoints of {namespace}/{service} in Envoy")
         except NotReadyError as error:
             pods = self.cluster.kubectl("-n", namespace, "get", "deployments,pods,endpointslices", check=False)
             raise NotReadyError(
-                f"Waited {timeout:g} s for Envoy to have {count} endpoints of {namespace}/{service}; it has {last}, "
-                f"and the cluster:\n{pods}"
+                f"Waited {timeout:g} s for Envoy to have {count} endpoints of {namespace}/{service}; it has "
+                f"{sorted(last)}, and the cluster:\n{pods}"
             ) from error
 
-    def _endpoints(self, namespace: str, service: str) -> int:
+    def endpoints(self, namespace: str, service: str) -> set[str]:
+        """The addresses (``ip:port``) that Envoy has now for a Service's port 80."""
         text = self._envoy_admin("/clusters?format=json")
         for found in json.loads(text).get("cluster_statuses", ()):
             if found["name"].startswith(f"{namespace}/{service}/"):
-                return len(found.get("host_statuses", ()))
-        return 0
+                hosts = [host["address"]["socket_address"] for host in found.get("host_statuses", ())]
+                return {f"{host['address']}:{host['port_value']}" for host in hosts}
+        return set()
 
     def _envoy_admin(self, path: str) -> str:
         connection = _UnixConnection(self._admin)
@@ -370,6 +367,12 @@ def _prometheus_config(cluster: Cluster) -> dict[str, Any]:
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "scrape_configs": [job],
     }
+
+
+def _as_envoy_has_them(weights: dict[str, int]) -> dict[str, int]:
+    """Without those of 0; a Service alone has 100."""
+    positive = {service: weight for service, weight in weights.items() if weight}
+    return dict.fromkeys(positive, 100) if len(positive) == 1 else positive
 
 
 def _route_weights(route: dict[str, Any]) -> dict[str, int]:

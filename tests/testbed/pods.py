@@ -14,7 +14,7 @@ from testbed.errors import TestbedError
 from testbed.processes import Child, free_port, session
 from testbed.waiting import wait_for
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 class Pods:
