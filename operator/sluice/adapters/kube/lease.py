@@ -26,7 +26,6 @@ from sluice.ports import Clock, Cluster, Lane, Obj
 
 _log = logging.getLogger(__name__)
 
-_RELEASE_SECONDS = 2.0
 _MAX_DURATION_SECONDS = 3600
 
 
@@ -289,7 +288,7 @@ class LeaseElector:
         if term is None:
             return
         with contextlib.suppress(SluiceError):
-            async with _deadline(_RELEASE_SECONDS, self._name):
+            async with _deadline(self._times.request, self._name):
                 await self._patch(term.version, {"holderIdentity": "", "renewTime": format_time(self._clock.now())})
 
     async def _patch(self, version: str, spec: dict[str, Any]) -> Obj:
