@@ -14,7 +14,7 @@ from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
 from sluice.adapters.kube.credentials import load_credentials
 from sluice.adapters.kube.resources import object_path
-from sluice.adapters.kube.transport import JSON_PATCH, Transport
+from sluice.adapters.kube.transport import JSON_PATCH, Timeouts, Transport
 from sluice.api.names import Kind
 from sluice.ports import Cluster, Obj, Reader
 from sluice.sim.cluster import FakeCluster
@@ -22,6 +22,7 @@ from testbed import builder
 
 # Whom the policies of manifests/policies take for the operator: they may be in force on the hub, or not.
 OPERATOR = "system:serviceaccount:sluice-system:sluice"
+PATIENT = Timeouts(connect=60.0, normal=60.0, kill=60.0, list_page=60.0)  # a busy machine is no outage
 ROUTE_CRDS = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.networking.k8s.io_grpcroutes.yaml")
 
 
@@ -86,11 +87,16 @@ def install_route_crds(hub: testbed.Cluster) -> None:
         if path.name in ROUTE_CRDS:
             hub.apply(path, server_side=True)
     for plural in ("httproutes", "grpcroutes"):
-        hub.wait(partial(_is_served, hub, plural), 20, f"{plural} to be served")
+        hub.wait(partial(_is_served, hub, plural), 60, f"{plural} to be served")
 
 
 def _is_served(hub: testbed.Cluster, plural: str) -> bool:
-    return hub.request("GET", f"/apis/gateway.networking.k8s.io/v1/{plural}")[0] == 200
+    """Whether objects can be had, and discovery knows it, which may be later."""
+    group = "/apis/gateway.networking.k8s.io/v1"
+    if hub.request("GET", f"{group}/{plural}")[0] != 200:
+        return False
+    status, found = hub.request("GET", group)
+    return status == 200 and plural in {resource["name"] for resource in found["resources"]}
 
 
 @asynccontextmanager
@@ -105,7 +111,7 @@ async def apiserver_world(hub: testbed.Cluster) -> AsyncIterator[World]:
     """A real API server, and a new namespace on it. The port writes in the operator's name, with every right."""
     install_route_crds(hub)
     kubeconfig = hub.kubeconfig_for_token(hub.user_token(OPERATOR), hub.folder / "operator.kubeconfig")
-    async with Transport(load_credentials(str(kubeconfig))) as transport:
+    async with Transport(load_credentials(str(kubeconfig)), timeouts=PATIENT) as transport:
         cluster = KubeCluster(transport, AlwaysLeader())
         namespace = f"contract-{uuid.uuid4().hex[:10]}"
         await cluster.create(Kind.NAMESPACE, "", {"metadata": {"name": namespace}})

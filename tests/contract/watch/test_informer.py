@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 import testbed
-from contract.cluster.worlds import World, slot_service
+from contract.cluster.worlds import PATIENT, World, slot_service
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
 from sluice.adapters.kube.credentials import load_credentials
 from sluice.adapters.kube.listing import fetch_list, fetch_served
@@ -20,7 +20,7 @@ from sluice.api.names import Kind
 from sluice.ports import Obj
 
 pytestmark = pytest.mark.cluster
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
@@ -85,21 +85,25 @@ async def test_the_list_comes_first_then_each_change(world: World, mirror: Mirro
 
 
 async def test_it_is_quick(world: World, mirror: Mirror) -> None:
-    """An event is in the cache as soon as the write is answered, give or take some milliseconds."""
+    """An event is in the cache about as soon as the write is answered: nothing polls, gathers or waits on the way."""
+    writes: list[float] = []
     delays: list[float] = []
     for number in range(30):
         name = f"quick-{number}"
+        sent_at = time.monotonic()
         await world.cluster.create(Kind.SERVICE, world.namespace, slot_service(name, "x"))
         answered_at = time.monotonic()
         await until(lambda name=name: name in mirror.seen_at, "the event")  # type: ignore[misc]  # bound at once
+        writes.append(answered_at - sent_at)
         delays.append(mirror.seen_at[name] - answered_at)
-    assert statistics.median(delays) < 0.05
+    # The writes tell how quick this machine is now.
+    assert statistics.median(delays) < 3 * statistics.median(writes)
 
 
 async def test_an_outage_heals_by_itself(hub: testbed.Cluster) -> None:
     """The API server goes away and comes back: the problem is told, and what is made afterwards comes."""
     own = testbed.Cluster.start("watched", controllers=False)
-    async with Transport(load_credentials(str(own.kubeconfig))) as transport:
+    async with Transport(load_credentials(str(own.kubeconfig)), timeouts=PATIENT) as transport:
         cluster = KubeCluster(transport, AlwaysLeader())
         await cluster.create(Kind.SERVICE, "default", slot_service("stays", "x"))
         mirror = Mirror(transport, "default")
@@ -108,8 +112,8 @@ async def test_an_outage_heals_by_itself(hub: testbed.Cluster) -> None:
         await until(lambda: bool(mirror.informer.problem), "the outage to be told")
         await asyncio.to_thread(own.start_apiserver)
         await cluster.create(Kind.SERVICE, "default", slot_service("new", "x"))
-        await until(lambda: {"stays", "new"} <= set(mirror.objects), "the new object", seconds=30.0)
-        assert mirror.informer.problem == ""
+        await until(lambda: {"stays", "new"} <= set(mirror.objects), "the new object")
+        await until(lambda: mirror.informer.problem == "", "all to be well")
         await mirror.stop()
     own.stop()
 

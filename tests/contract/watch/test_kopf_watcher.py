@@ -15,10 +15,11 @@ from sluice.handlers.watcher import KopfWatcher, WatcherSettings
 from sluice.ports import Obj
 
 pytestmark = pytest.mark.cluster
+KUBERNETES = {"endpoint-controller", "endpoint-slice-controller"}  # say so where a write of theirs is a conflict
 KINDS = frozenset({Kind.SERVICE, Kind.HTTP_ROUTE, Kind.NAMESPACE, Kind.SECRET})
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition."""
     began_at = time.monotonic()
     while not condition():
@@ -52,18 +53,20 @@ class Listener:
 
 @pytest.fixture
 async def listener(world: World) -> AsyncIterator[Listener]:
-    """A running watcher of the test's namespace."""
+    """A running watcher of the test's namespace, in which there is a Service and a route `before`."""
     await world.cluster.create(Kind.SERVICE, world.namespace, slot_service("before", "x"))
+    await world.cluster.create(Kind.HTTP_ROUTE, world.namespace, route(Kind.HTTP_ROUTE, "before"))
     made = Listener(world)
     made.watcher.start()
-    await until(lambda: bool(made.told(Kind.SERVICE, "before")), "the first list")
+    for kind in (Kind.SERVICE, Kind.HTTP_ROUTE):  # each kind has a watch of its own, which begins when it begins
+        await until(lambda kind=kind: bool(made.told(kind, "before")), f"the first list of {kind}")  # type: ignore[misc]
     yield made
     await made.watcher.stop()
 
 
 async def test_everything_is_told(world: World, listener: Listener) -> None:
     """Objects of all kinds come with the list or as events, whole, and the deletion comes too."""
-    assert listener.told(Kind.SERVICE, "before") == [None]
+    assert set(listener.told(Kind.SERVICE, "before")) == {None}
     made = await world.cluster.create(Kind.HTTP_ROUTE, world.namespace, route(Kind.HTTP_ROUTE))
     await until(lambda: "ADDED" in listener.told(Kind.HTTP_ROUTE, "checkout"), "the route")
     told = next(obj for event, obj in listener.about(Kind.HTTP_ROUTE, "checkout") if event == "ADDED")
@@ -82,13 +85,12 @@ async def test_nothing_is_written(world: World, listener: Listener) -> None:
     await until(lambda: bool(listener.told(Kind.HTTP_ROUTE, "checkout")), "the route")
     await listener.watcher.stop()
     assert await world.cluster.get(Kind.HTTP_ROUTE, world.namespace, "checkout") == made
-    assert await world.cluster.list(Kind.EVENT, world.namespace) == []
+    events = await world.cluster.list(Kind.EVENT, world.namespace)
+    assert [event for event in events if event["source"].get("component") not in KUBERNETES] == []
 
 
-async def test_stopping_is_quick_and_no_death(world: World, listener: Listener) -> None:
-    """The watcher ends when it is told to, within a moment, and that is not reported as a failure."""
-    began_at = time.monotonic()
-    await listener.watcher.stop()
-    assert time.monotonic() - began_at < 3.0
+async def test_stopping_waits_for_nothing_and_is_no_death(world: World, listener: Listener) -> None:
+    """The watcher ends when it is told to, not when its watches do, and that is not reported as a failure."""
+    await listener.watcher.stop(timeout_seconds=WatcherSettings().idle_seconds / 2)
     assert not listener.watcher.is_alive
     assert listener.died == []
