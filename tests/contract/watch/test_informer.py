@@ -97,7 +97,7 @@ async def test_it_is_quick(world: World, mirror: Mirror) -> None:
         writes.append(answered_at - sent_at)
         delays.append(mirror.seen_at[name] - answered_at)
     # The writes tell how quick this machine is now.
-    assert statistics.median(delays) < 3 * statistics.median(writes)
+    assert statistics.median(delays) < statistics.median(writes)
 
 
 async def test_an_outage_heals_by_itself(hub: testbed.Cluster) -> None:
