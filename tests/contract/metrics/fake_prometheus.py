@@ -27,7 +27,7 @@ class Request:
 Behaviour = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for what another thread or the server does."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - threads set no asyncio events
@@ -90,6 +90,16 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 async def hang(_: Request, __: asyncio.StreamWriter) -> None:
     """Never answer."""
     await asyncio.Event().wait()
+
+
+def held(gate: asyncio.Event, inner: Behaviour) -> Behaviour:
+    """Answer once the gate is open."""
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await inner(request, writer)
+
+    return behave
 
 
 async def close(_: Request, writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from contract.metrics.conftest import PATIENT_SECONDS
 from contract.metrics.fake_prometheus import fake_prometheus, hang, reply, until, vector
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.metrics.prometheus import PrometheusProvider
@@ -43,7 +44,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             behaviours = {"no data": vector(), "Inf": vector("+Inf"), "down": reply("sorry", 500)}
             fake.behaviour = behaviours.get(str(what)) or vector(str(what))
 
-        provider = PrometheusProvider(fake.address, (), secret)
+        provider = PrometheusProvider(fake.address, (), secret, deadline_seconds=PATIENT_SECONDS)
         yield World(provider, answer)
         await provider.close()
 
@@ -82,7 +83,7 @@ async def test_an_asker_may_give_up() -> None:
         async def secret(namespace: str, name: str) -> dict[str, bytes]:
             raise AssertionError("no Secret was named")
 
-        provider = PrometheusProvider(fake.address, (), secret)
+        provider = PrometheusProvider(fake.address, (), secret, deadline_seconds=PATIENT_SECONDS)
         asking = asyncio.create_task(provider.query("up", address=None, namespace="", secret=None))
         await until(lambda: bool(fake.asked))
         asking.cancel()
