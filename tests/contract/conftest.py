@@ -35,8 +35,10 @@ def installed(hub: Cluster) -> Cluster:
     The operator's Deployment is there too, but its pods never run: the hub has no nodes.
     """
     hub.kubectl("apply", "--server-side", "-k", str(MANIFESTS / "base"))
-    hub.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=30s")
-    hub.wait(lambda: _kinds_known_to_kubectl(hub) == len(list(CRDS.glob("*.yaml"))), 30, "discovery of Sluice's kinds")
+    hub.kubectl(
+        "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=120s"
+    )
+    hub.wait(lambda: _kinds_known_to_kubectl(hub) == len(list(CRDS.glob("*.yaml"))), 120, "discovery of Sluice's kinds")
     wait_for_policies(hub)
     return hub
 

@@ -6,7 +6,7 @@ from testbed.access import Access
 
 GROUP = "/apis/sluice.dev/v1alpha1"
 PROBES = "policy-probes"
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
 def switch(name: str, **spec: object) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def wait_for_policies(cluster: Access) -> None:
     """Ask, with dry runs, for what each policy stamps or refuses, until it does.
 
     Raises:
-        NotReadyError: one is not in force after half a minute.
+        NotReadyError: one is not in force after two minutes.
     """
     cluster.apply(
         f"""

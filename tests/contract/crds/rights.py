@@ -35,5 +35,5 @@ def may(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str
 def await_right(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "") -> None:
     """Wait until a user may."""
     cluster.wait(
-        lambda: may(cluster, user, verb, resource, namespace=namespace, name=name), 10, f"{user} may {verb} {resource}"
+        lambda: may(cluster, user, verb, resource, namespace=namespace, name=name), 60, f"{user} may {verb} {resource}"
     )

@@ -1,6 +1,7 @@
 """What manifests/ renders and installs."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,13 @@ def older() -> Iterator[Cluster]:
     cluster = Cluster.start("older", controllers=False, users={"mallory": []})
     cluster.kubectl("apply", "--server-side", "-k", BEFORE_1_36)
     cluster.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-operator-verbs", "--user=mallory")
-    forged = switch("probe", engaged=True, reason="5xx", engagedBy="alice")
-    cluster.wait(lambda: as_mallory(cluster, forged, dry_run=True)[0] == 422, 30, "policies")
+    forged = (
+        switch("probe", engaged=True, reason="5xx", engagedBy="alice"),
+        {**action("Pause", actor="alice"), "metadata": {"name": "probe"}},
+    )
+    for body in forged:  # each has a policy of its own, which becomes active when it does
+        refused = partial(as_mallory, cluster, body, dry_run=True)
+        cluster.wait(lambda refused=refused: refused()[0] == 422, 120, f"the policy on {body['kind']}")  # type: ignore[misc]
     yield cluster
     cluster.stop()
 
@@ -100,7 +106,16 @@ def test_before_1_36_is_the_same_without_stamps_and_pins(installed: Cluster) -> 
     assert not {kind for kind, _ in names(BEFORE_1_36)} & {kind for kind, _ in taken}
 
 
+def settled(cluster: Cluster) -> bool:
+    """Whether the Deployment's status is as it stays: it would be a difference if it changed between two readings."""
+    deployment = cluster.get("/apis/apps/v1/namespaces/sluice-system/deployments/sluice")
+    status = deployment.get("status", {})
+    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return seen and status.get("unavailableReplicas") == deployment["spec"]["replicas"]
+
+
 def test_applying_again_changes_nothing(installed: Cluster) -> None:
     """A second apply of everything is accepted: upgrades and GitOps do it all the time."""
     assert installed.kubectl("apply", "--server-side", "-k", BASE)
+    installed.wait(partial(settled, installed), 60, "the operator's Deployment to be looked at")
     assert installed.kubectl("diff", "--server-side", "-k", BASE) == ""

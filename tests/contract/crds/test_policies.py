@@ -118,7 +118,7 @@ def test_a_namespaces_end_takes_its_switches(installed: Cluster, namespace: str,
     """An engaged switch does not keep a namespace from ending."""
     installed.kubectl("delete", "namespace", namespace, "--wait=false")
     gone = f"/api/v1/namespaces/{namespace}"
-    installed.wait(lambda: installed.request("GET", gone)[0] == 404, 30, f"namespace {namespace} to be gone")
+    installed.wait(lambda: installed.request("GET", gone)[0] == 404, 120, f"namespace {namespace} to be gone")
 
 
 def test_an_engaged_switch_is_not_narrowed_or_weakened(user: Callable[..., As], engaged: str) -> None:

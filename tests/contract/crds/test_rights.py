@@ -1,6 +1,7 @@
 """Roles of manifests/base: the operator can do its work and nothing else; people get what their role says."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_a_namespace_opts_in_to_its_secrets(installed: Cluster, namespace: str) 
         *("-n", namespace, "create", "rolebinding", "sluice-secrets"),
         *("--clusterrole=sluice-secret-reader", "--serviceaccount=sluice-system:sluice"),
     )
-    installed.wait(lambda: may(installed, OPERATOR, "get", "secrets", namespace=namespace), 10, "the binding")
+    installed.wait(lambda: may(installed, OPERATOR, "get", "secrets", namespace=namespace), 60, "the binding")
     assert not may(installed, OPERATOR, "get", "secrets", namespace="default")
 
 
@@ -125,13 +126,11 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
     def can(user: str, verb: str, resource: str) -> bool:
         return may(installed, user, verb, resource, namespace=namespace)
 
-    def in_force() -> bool:
-        return can("viewer", "list", "rollouts.sluice.dev") and can("editor", "create", "rollouts.sluice.dev")
-
-    installed.wait(in_force, 20, "aggregation into view and edit")
+    installed.wait(lambda: can("viewer", "list", "rollouts.sluice.dev"), 60, "aggregation into view")
+    for verb, resource in (("create", "rollouts"), ("list", "killswitches"), ("patch", "killswitches")):
+        right = partial(can, "editor", verb, f"{resource}.sluice.dev")
+        installed.wait(right, 60, f"aggregation of {verb} {resource} into edit")
     assert not can("viewer", "patch", "rollouts.sluice.dev")
-    assert can("editor", "list", "killswitches.sluice.dev")
-    assert can("editor", "patch", "killswitches.sluice.dev")
     assert not can("editor", "promote", "rollouts.sluice.dev")
     assert not can("editor", "release", "killswitches.sluice.dev")
     assert not can("editor", "patch", "rolloutruns.sluice.dev")
