@@ -27,9 +27,9 @@ def install(cluster: Access) -> None:
     """Apply manifests/base and wait until all of it is in force: CRDs served, policies active."""
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
     cluster.kubectl(
-        "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=30s"
+        "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=120s"
     )
-    cluster.wait(lambda: _kinds(cluster) == KINDS, 30, "discovery of Sluice's kinds")
+    cluster.wait(lambda: _kinds(cluster) == KINDS, 120, "discovery of Sluice's kinds")
     wait_for_policies(cluster)
     _tidy(cluster)
 
@@ -91,7 +91,7 @@ class Operator:
             ],
         )
         if ready:
-            self.cluster.wait(self.ready, 30, f"{self.name} to be ready")
+            self.cluster.wait(self.ready, 120, f"{self.name} to be ready")
         return self
 
     @property
@@ -119,7 +119,7 @@ class Operator:
         if found is None:
             return ""
         try:
-            answer = urllib.request.urlopen(f"http://127.0.0.1:{found[1]}{path}", timeout=5)
+            answer = urllib.request.urlopen(f"http://127.0.0.1:{found[1]}{path}", timeout=30)
         except urllib.error.HTTPError as error:
             answer = error  # an answer as well, and one that has to be closed
         with answer:
@@ -129,7 +129,7 @@ class Operator:
         """SIGKILL: nothing is handed over."""
         child = self._running()
         child.popen.send_signal(signal.SIGKILL)
-        child.popen.wait(10)
+        child.popen.wait(60)
 
     def stop(self) -> None:
         """SIGTERM, and wait."""

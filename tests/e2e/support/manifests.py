@@ -59,6 +59,14 @@ def gauge(name: str, threshold: Json, **fields: Any) -> Json:
     return metric(name.replace("_", "-"), f"max({name}{{{_SLOT}}})", threshold, **fields)
 
 
+def gate() -> Json:
+    """A metric without data, which holds a run at its first share until :meth:`e2e.support.app.App.lets_go`.
+
+    So a test has all the time that a busy machine takes to do something in mid-run, and the run then goes on by itself.
+    """
+    return gauge("gate", {"min": 1})
+
+
 def background(*metrics: Json, **fields: Any) -> Json:
     """``spec.analysis`` of inline metrics."""
     return {"metrics": list(metrics), **fields}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from testbed import Load, NotReadyError, Requests, wait_for
+from e2e.support.waiting import PLENTY_SECONDS
+from testbed import ApiUnreachableError, Load, NotReadyError, Requests, wait_for
 from testbed.processes import session
 
 _REFRESH_SECONDS = 0.05
@@ -53,11 +55,15 @@ class Steady:
         """What failed, but for errors made on purpose."""
         return Requests(request for request in self.requests.failed() if request.version not in self._on_purpose)
 
-    def wait_for_version(self, version: str, timeout: float = 30.0) -> None:
+    def last_sent(self) -> str:
+        """The version that answered the last request of all, once the ``with`` is over."""
+        return max(self.requests, key=lambda request: request.sent_at).version
+
+    def wait_for_version(self, version: str, timeout: float = PLENTY_SECONDS) -> None:
         """Wait until a version has answered a request sent from now on."""
         since = time.time()
         wait_for(
-            lambda: self.snapshot().since(since).of(version),
+            lambda: self.snapshot().sent_since(since).of(version),
             timeout,
             f"{version} to answer on {self.host}",
             interval=0.1,
@@ -102,7 +108,8 @@ class Proxy:
 
     def _follow(self) -> None:
         while not self._ended.wait(_REFRESH_SECONDS):
-            self._write()
+            with contextlib.suppress(ApiUnreachableError):  # the API server is busy: a node goes by what it knows
+                self._write()
 
     def _write(self) -> None:
         addresses = self._endpoints()

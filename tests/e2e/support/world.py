@@ -87,7 +87,7 @@ class World:
         """Run the command line tool as the user RELEASER, with ``--kubeconfig`` appended, and return how it ended."""
         command = [sys.executable, "-m", "sluice", *arguments, "--kubeconfig", str(self.kubeconfig)]
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
@@ -146,7 +146,7 @@ def world(replicas: int = 2) -> Iterator[World]:
         for operator in operators:
             operator.start(ready=False)
         for operator in operators:
-            hub.wait(operator.ready, 60, f"{operator.name} to be ready")
+            hub.wait(operator.ready, 120, f"{operator.name} to be ready")
         yield World(testbed, operators, kubeconfig)
         for operator in operators:
             operator.stop()
