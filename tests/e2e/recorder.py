@@ -52,6 +52,8 @@ class Intent:
 class Watch:
     """Follows one object, over lost connections and restarts of the API server, in a thread of its own.
 
+    Where the server has forgotten the events in between, the states are read from its history, the newest first.
+
     Args:
         cluster: where it is.
         collection: path of the collection that it is in.
@@ -94,10 +96,26 @@ class Watch:
 
     def _list(self) -> None:
         found = self._cluster.get(self._collection)
+        for item in found["items"]:
+            for state in self._missed(item):
+                self._take(state)
         self._version = found["metadata"]["resourceVersion"]
         self.reached = max(self.reached, int(self._version))
-        for item in found["items"]:
-            self._take(item)
+
+    def _missed(self, newest: Json) -> list[Json]:
+        """The states of an object since what was reached, oldest first; of the first list, only the newest."""
+        states: list[Json] = []
+        state: Json | None = newest
+        while state is not None and _version(state) > self.reached:
+            states.insert(0, state)
+            state = self._before(_version(state)) if self.reached else None
+        return states
+
+    def _before(self, version: int) -> Json | None:
+        """The object as it was just before that; None where it was not there, or nobody remembers."""
+        exact = f"&resourceVersion={version - 1}&resourceVersionMatch=Exact"
+        status, answer = self._cluster.request("GET", self._collection + exact)
+        return next(iter(answer["items"]), None) if status == _OK else None
 
     def _follow(self) -> None:
         while not self._ended.is_set():
@@ -120,7 +138,7 @@ class Watch:
             answer = self._connection.getresponse()
             if answer.status != _OK:
                 self._refused(answer.status)
-            while line := answer.readline():
+            while not self._ended.is_set() and (line := answer.readline()):
                 self._event(json.loads(line))
         finally:
             self._connection.close()
@@ -178,6 +196,10 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         for watch in self._watches:
             watch.stop()
+
+    def wait_share(self, percent: float) -> None:
+        """Wait until the route gives, or gave, the candidate this share, however briefly."""
+        until(lambda: percent in self.percents(), f"{percent} % of {self._app} to be recorded")
 
     def catch_up(self) -> None:
         """Wait until everything that was written until now is recorded."""
