@@ -65,7 +65,7 @@ def playing(story: Callable[[FakeCluster, Replica, Replica], Awaitable[None]]) -
 def test_a_renewed_lease_is_kept() -> None:
     """Hours later it is still the first one's, who never lost it in between."""
 
-    async def story(_: FakeCluster, leader: Replica, follower: Replica) -> None:
+    async def story(cluster: FakeCluster, leader: Replica, follower: Replica) -> None:
         await asyncio.sleep(3 * HOUR)
         assert [what for what, _ in leader.history] == ["started"]
         assert follower.history == []
@@ -76,7 +76,7 @@ def test_a_renewed_lease_is_kept() -> None:
 def test_a_released_lease_changes_hands_at_once() -> None:
     """Who waits leads within a tenth of a second after the leader let go."""
 
-    async def story(_: FakeCluster, leader: Replica, follower: Replica) -> None:
+    async def story(cluster: FakeCluster, leader: Replica, follower: Replica) -> None:
         leader.elector.stop()
         await asyncio.sleep(HOUR)
         (_, ended_at), (what, began_at) = leader.history[-1], follower.history[0]
@@ -89,7 +89,7 @@ def test_a_released_lease_changes_hands_at_once() -> None:
 def test_a_crash_is_noticed_when_the_duration_is_over() -> None:
     """Who waits leads as soon as the last renewal is older than the duration, and not before."""
 
-    async def story(_: FakeCluster, leader: Replica, follower: Replica) -> None:
+    async def story(cluster: FakeCluster, leader: Replica, follower: Replica) -> None:
         valid_until = leader.elector._valid_until
         await leader.crash()
         await asyncio.sleep(HOUR)
