@@ -344,6 +344,15 @@ class App:
 
         return until(there, f"{self} to be in step {index or ''} {kind or ''}", timeout)
 
+    def wait_run_over(self, number: int) -> Json:
+        """Wait until the RolloutRun of a revision, which is written after the Rollout, has its outcome; returns it."""
+
+        def over() -> Json | None:
+            status: Json = self.run(number).get("status", {})
+            return status if status.get("outcome") else None
+
+        return until(over, f"RolloutRun {self}-{number} to have an outcome")
+
     def wait_weight(self, share: str, timeout: float = PLENTY_SECONDS) -> dict[str, int]:
         """Wait until status, route and Envoy agree on the candidate's share, such as ``25%``; returns the weights.
 
