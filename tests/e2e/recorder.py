@@ -172,6 +172,7 @@ class Recorder:
         rewritten: what a number that was told before said later, and should not have.
         route_versions: of every state of the route, whatever changed in it.
         rollout_versions: of every state of the Rollout.
+        readiness: every (status, reason) of its condition Ready.
     """
 
     def __init__(self, app: App, *, route: str = "", candidate: str = "green") -> None:
@@ -183,6 +184,7 @@ class Recorder:
         self.rewritten: list[str] = []
         self.route_versions: list[int] = []
         self.rollout_versions: list[int] = []
+        self.readiness: set[tuple[str, str]] = set()
         self._watches = (
             Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", route or app.name, self._take_route),
             Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
@@ -217,6 +219,8 @@ class Recorder:
     def _take_rollout(self, rollout: Json) -> None:
         status = rollout.get("status") or {}
         self.rollout_versions.append(_version(rollout))
+        ready = [each for each in status.get("conditions", ()) if each["type"] == "Ready"]
+        self.readiness |= {(each["status"], each["reason"]) for each in ready}
         for entry in status.get("audit", {}).get("entries", ()):
             self._take_entry(AuditEntry.model_validate(entry))
         share = float(str(status.get("weight", "0%")).rstrip("%")) / 100
