@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from e2e.support.app import App, unix_time
-from e2e.support.manifests import canary, pause, weight
+from e2e.support.manifests import background, canary, gate, pause, weight
 from e2e.support.waiting import until
 from e2e.support.world import RELEASER, World
 
@@ -39,7 +39,7 @@ def test_promote_fully_skips_what_is_left(world: World, app: App) -> None:
 
 def test_paused_time_does_not_count(world: World, app: App) -> None:
     """A pause of 4 s that a person holds for longer is 4 s long without that time; the message tells how to resume."""
-    app.deploy().manage(canary(weight(10), pause("4s"), weight(20), pause()))
+    app.deploy().manage(canary(weight(10), pause("4s"), weight(20), pause()), analysis=background(gate()))
     app.release()
     app.wait_step(2)
     paused = world.sluice("pause", app.name, "-n", app.namespace, "--reason", "lunch")
@@ -47,13 +47,14 @@ def test_paused_time_does_not_count(world: World, app: App) -> None:
     assert f"paused by {RELEASER}: lunch; goes on with: sluice resume {app.name}" in app.wait_message("paused by")
     counted = app.status["step"]["countedSeconds"]
     assert counted < 4
+    app.lets_go()
     until(lambda: app.age_of_step() > 6, "more than the pause to pass")
     status = app.status
     assert (status["phase"], status["step"]["index"], status["weight"]) == ("Paused", 2, "10%")
     resumed = world.sluice("resume", app.name, "-n", app.namespace)
     assert resumed.code == 0, resumed
     app.wait_weight("20%")
-    times = app.run(1)["status"]["steps"][1]
+    times = until(lambda: (step := app.run(1)["status"]["steps"][1]).get("endedAt") and step, "the step to be over")
     assert unix_time(times["endedAt"]) - unix_time(times["startedAt"]) > 6 + (4 - counted) - 0.5
 
 
