@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from contract.crds.rights import await_right
+from installation import NAMESPACE
 from testbed import Cluster
 from testbed.processes import session
 
-AFTERMATH_SECONDS = 10.0
+AFTERMATH_SECONDS = 10.0  # in which an operator may still tell of what it was refused before
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:sluice"
 
 
 def _record() -> Path:
@@ -21,13 +24,16 @@ def _record() -> Path:
 
 @contextlib.contextmanager
 def outage(hub: Cluster) -> Iterator[None]:
-    """The API server is away for the length of the ``with``, and serves again at its end."""
+    """The API server is away for the length of the ``with``, and serves the operator again at its end."""
     began = time.time()
     hub.stop_apiserver()
     try:
         yield
     finally:
         hub.start_apiserver()
+        # A right in every namespace, and one by a Role: roles of either kind are read by themselves.
+        await_right(hub, OPERATOR, "list", "rollouts.sluice.dev")
+        await_right(hub, OPERATOR, "patch", "leases.coordination.k8s.io", namespace=NAMESPACE)
         with _record().open("a") as record:
             record.write(f"{began} {time.time() + AFTERMATH_SECONDS}\n")
 

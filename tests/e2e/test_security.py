@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import pytest
 import yaml
 
-from e2e.outages import in_an_outage
+from contract.crds.rights import await_right
+from e2e.outages import OPERATOR, in_an_outage
 from e2e.support.app import SLUICE, App, Json
 from e2e.support.manifests import background, canary, metric, pause, weight
 from e2e.support.waiting import until
@@ -57,7 +58,7 @@ def lead_a_life(app: App) -> None:
     app.wait_phase("Healthy")
     app.do("Undo", reason="looks odd")
     until(lambda: app.status["revision"]["number"] >= 3, "the way back")
-    app.kubectl("delete", "rollout", app.name, "--timeout=30s")
+    app.kubectl("delete", "rollout", app.name, "--timeout=120s")
 
 
 def test_the_service_account_is_never_refused(world: World, app: App) -> None:
@@ -85,6 +86,7 @@ def token(app: App) -> str:
     app.kubectl("create", "role", "sluice-secret", "--verb=get", "--resource=secrets", f"--resource-name={PROMETHEUS}")
     account = "--serviceaccount=sluice-system:sluice"
     app.kubectl("create", "rolebinding", "sluice-secret", "--role=sluice-secret", account)
+    await_right(app.hub, OPERATOR, "get", "secrets", namespace=app.namespace, name=PROMETHEUS)
     return secret
 
 
