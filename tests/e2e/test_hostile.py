@@ -25,9 +25,9 @@ from testbed import TestbedError, apps
 Hostile = Callable[[str], App]
 HALF = canary(weight(50), pause())
 BRIEF = canary(weight(50), pause("1s"))
-FIGHT_SECONDS = 10.0
+FIGHT_SECONDS = 10.0  # at least
 FIGHT_RATE = 20
-CALM_SECONDS = 4.0  # after a fight, until the route says what was planned
+FEWEST_REPAIRS = 3
 _numbers = itertools.count(1)
 
 
@@ -232,7 +232,7 @@ def test_a_third_backend_in_mid_run(at_half: Callable[[str], App], neighbours: N
 
 
 def test_somebody_who_keeps_rewriting_the_weights(at_half: Callable[[str], App], neighbours: Neighbours) -> None:
-    """Twenty foreign writes a second: told as ForeignWriter, put back with patience, over soon after they end."""
+    """Twenty foreign writes a second: told as ForeignWriter, put back with patience, over when they end."""
     app = at_half("fought-over")
     path = f"{GATEWAY}/namespaces/{app.namespace}/httproutes/{app.name}"
     backends = "/spec/rules/0/backendRefs"
@@ -240,31 +240,32 @@ def test_somebody_who_keeps_rewriting_the_weights(at_half: Callable[[str], App],
         {"op": "add", "path": f"{backends}/0/weight", "value": 10},
         {"op": "add", "path": f"{backends}/1/weight", "value": 90},
     ]
-    ended: list[float] = []
+    over = threading.Event()
 
     def fight() -> None:
-        tick = threading.Event()
-        ends_at = time.monotonic() + FIGHT_SECONDS
-        while time.monotonic() < ends_at:
+        while not over.wait(1 / FIGHT_RATE):
             app.hub.request("PATCH", path, grab, "application/json-patch+json")
-            tick.wait(1 / FIGHT_RATE)
-        ended.append(time.time())
 
-    with neighbours.beside(app, most_writes=60), Recorder(app) as record:
+    with neighbours.beside(app, most_writes=60, per_second=4), Recorder(app) as record:
         fighter = threading.Thread(target=fight)
+        began_at = time.monotonic()
         fighter.start()
-        stalled = app.wait_condition("Stalled", reason="ForeignWriter")
-        assert "stop that writer from setting weights" in stalled["message"]
-        fighter.join(FIGHT_SECONDS + 10)
+        try:
+            stalled = app.wait_condition("Stalled", reason="ForeignWriter")
+            assert "stop that writer from setting weights" in stalled["message"]
+            until(lambda: record.percents().count(50.0) >= FEWEST_REPAIRS, "it to be put back, again and again")
+            until(lambda: time.monotonic() - began_at > FIGHT_SECONDS, "a while to pass")
+        finally:
+            over.set()
+            fighter.join()
+        seconds = time.monotonic() - began_at
         until(lambda: app.share() == 0.5, "the planned share to be back")
         app.wait_condition("TrafficConfirmed", "True")
         app.wait_weight("50%")
         record.catch_up()
-    back_at = record.shares[-1].at
     assert record.shares[-1].share == 0.5
     repairs = record.percents().count(50.0)
-    assert 3 <= repairs <= FIGHT_SECONDS * 2, f"put back {repairs} times"
-    assert back_at - ended[0] <= CALM_SECONDS, f"above the plan for {back_at - ended[0]:.1f} s after the fight"
+    assert repairs <= seconds * 2, f"put back {repairs} times in {seconds:.0f} s"
     until(lambda: not app.condition("Stalled"), "the complaint to end")
     app.wait_event("ForeignWriter")
     app.do("Promote")
@@ -285,7 +286,7 @@ def test_a_status_that_is_wiped(at_half: Callable[[str], App], neighbours: Neigh
         app.wait_weight("50%")
         record.catch_up()
     record.check_plan(50, 0, 50)
-    lost = app.run(1)["status"]
+    lost = app.wait_run_over(1)
     assert (lost["outcome"], lost["reason"]) == ("Returned", "RunLost")
     app.do("Promote")
     app.wait_phase("Healthy")
@@ -340,7 +341,7 @@ def test_a_namespace_that_is_deleted(world: World, neighbours: Neighbours, reque
     app.wait_weight("50%")
     with neighbours.undisturbed():
         app.hub.client.checked("DELETE", f"/api/v1/namespaces/{app.namespace}")
-        until(lambda: app.hub.request("GET", f"/api/v1/namespaces/{app.namespace}")[0] == 404, "it to be gone", 60)
+        until(lambda: app.hub.request("GET", f"/api/v1/namespaces/{app.namespace}")[0] == 404, "it to be gone", 120)
 
 
 # ------------------------------------------------------------------------------------------ rubbish and excess
@@ -363,7 +364,7 @@ def test_queries_that_return_rubbish(hostile: Hostile, neighbours: Neighbours) -
     app = hostile("rubbish")
     metrics = [metric(name, query, {"max": 1e12}) for name, (query, _, _) in RUBBISH.items()]
     app.deploy(replicas=1).manage(canary(weight(5), pause("1s"), weight(50)), analysis=background(*metrics))
-    with neighbours.beside(app, most_writes=150), app.steady(rate=50), Recorder(app) as record:
+    with neighbours.beside(app, most_writes=100, per_second=10), app.steady(rate=50), Recorder(app) as record:
         app.release()
         app.wait_weight("5%")
         for name, (_, phase, message) in RUBBISH.items():
@@ -381,6 +382,7 @@ def test_queries_that_return_rubbish(hostile: Hostile, neighbours: Neighbours) -
     app.wait_weight("0%")
 
 
+@pytest.mark.timeout(600)
 def test_the_largest_rollout_that_is_allowed(hostile: Hostile, neighbours: Neighbours) -> None:
     """Sixty-four steps over eight routes, with as many labels and annotations as an object may have: it just works."""
     app = hostile("vast")
@@ -399,7 +401,7 @@ def test_the_largest_rollout_that_is_allowed(hostile: Hostile, neighbours: Neigh
     app.wait_phase("Healthy")
     with neighbours.undisturbed(), app.steady(rate=50), Recorder(app) as record:
         app.release()
-        app.wait_phase("Healthy", timeout=90)
+        app.wait_phase("Healthy", timeout=200)
         record.catch_up()
     record.check_plan(0, *shares, 100)
     record.check_intended()
