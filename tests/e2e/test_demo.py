@@ -30,7 +30,7 @@ def shown(command: list[str], timeout: float) -> str:
 
 def test_the_demo_ends_as_it_tells() -> None:
     """`make demo` needs no cluster: success, abort and kill, and the name of the next command."""
-    told = shown([sys.executable, "-m", "sluice", "demo"], timeout=30)
+    told = shown([sys.executable, "-m", "sluice", "demo"], timeout=120)
     for words in (
         "Act 1. A canary that succeeds",
         "then 100 %: complete after",
@@ -46,10 +46,10 @@ def test_the_demo_ends_as_it_tells() -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("data-plane")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_real_demo_ends_as_it_tells() -> None:
     """`make demo-real`, in a network of its own: real requests move, a real Prometheus aborts, a patch kills."""
-    told = shown(netns.command([sys.executable, "-m", "sluice", "demo", "--real"]), timeout=200)
+    told = shown(netns.command([sys.executable, "-m", "sluice", "demo", "--real"]), timeout=560)
     for words in (
         "$ kubectl set image deployment/checkout-green app=registry.example/checkout:1.5.0 -n shop",
         "then 100 %: complete after",
