@@ -12,8 +12,8 @@ from sluice.handlers.handover import Handover
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, for up to five seconds."""
-    async with asyncio.timeout(5.0):
+    """Wait for a condition, for up to a quarter of a minute."""
+    async with asyncio.timeout(15.0):
         while not condition():  # noqa: ASYNC110 - what it looks at has no event
             await asyncio.sleep(0.001)
 

@@ -65,7 +65,7 @@ async def terms(engine: Engine, failures: list[str]) -> AsyncIterator[Terms]:
 
 
 async def _until_running(engine: Engine, number: int) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         while not (engine.running and engine.terms == number):  # noqa: ASYNC110 - the engine is a stand-in
             await asyncio.sleep(0)
 
@@ -112,7 +112,7 @@ async def test_a_leader_without_an_engine_is_unhealthy(
     await _until_running(engine, 1)
     assert not terms.problem()
     engine.fenced.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         while not terms.problem():  # noqa: ASYNC110 - it is a question, not an event
             await asyncio.sleep(0)
     terms.end()

@@ -15,7 +15,7 @@ from sluice.adapters.kube.transport import Timeouts
 from unit.adapters.kube.server import Gate, serving
 
 CONNECTIONS = 4
-TIMES = LeaseTimes(duration=2.0, renew=0.05, retry=0.02, margin=0.4, request=1.0)
+TIMES = LeaseTimes(duration=600.0, renew=0.05, retry=0.02, margin=0.4, request=60.0)
 
 
 async def test_renewals_take_the_warm_connections_in_turn(tmp_path: Path) -> None:
@@ -38,13 +38,13 @@ async def test_renewals_take_the_warm_connections_in_turn(tmp_path: Path) -> Non
                 enough.set()
         return web.json_response(lease)
 
-    async with serving(tmp_path, Timeouts(connect=1.0, normal=1.0, kill=1.0)) as server:
+    async with serving(tmp_path, Timeouts(connect=60.0, normal=60.0, kill=60.0)) as server:
         server.handler = answer
         await server.transport.warm(CONNECTIONS)
         cluster = KubeCluster(server.transport, AlwaysLeader())
         elector = LeaseElector(cluster, "sluice-system", "sluice", "one", clock=SystemClock(), times=TIMES)
         running = asyncio.create_task(elector.run(lambda: None, lambda: None))
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(15.0):
             await enough.wait()
         elector.stop()
         await running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ from sluice.errors import NotLeader, Unavailable
 from sluice.ports import Lane
 from unit.adapters.kube.server import Gate, Server, serving
 
+PATIENT = Timeouts(connect=60.0, normal=60.0, kill=60.0)  # longer than any test
 OPERATIONS = [{"op": "add", "path": "/metadata/labels", "value": {}}]
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """A server that answers `{}`."""
-    async with serving(tmp_path, Timeouts(connect=1.0, normal=1.0, kill=1.0)) as made:
+    async with serving(tmp_path, PATIENT) as made:
         yield made
 
 
@@ -33,8 +35,8 @@ def cluster(server: Server) -> KubeCluster:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, for up to five seconds."""
-    async with asyncio.timeout(5.0):
+    """Wait for a condition, for up to a quarter of a minute."""
+    async with asyncio.timeout(15.0):
         while not condition():  # noqa: ASYNC110 - what it looks at has no event
             await asyncio.sleep(0.001)
 
@@ -93,7 +95,7 @@ async def test_redirects_are_not_followed(server: Server, cluster: KubeCluster) 
     assert len(server.asked) == 1
 
 
-async def test_a_server_that_hangs(server: Server, cluster: KubeCluster) -> None:
+async def test_a_server_that_hangs(tmp_path: Path) -> None:
     """A request has an end, and the error names it."""
     gate = Gate()
 
@@ -101,10 +103,11 @@ async def test_a_server_that_hangs(server: Server, cluster: KubeCluster) -> None
         await gate.hold()
         return web.json_response({})
 
-    server.handler = hang
-    with pytest.raises(Unavailable, match="get Service shop/web: no answer"):
-        await cluster.get(Kind.SERVICE, "shop", "web")
-    gate.open()
+    async with serving(tmp_path, replace(PATIENT, normal=0.5)) as server:
+        server.handler = hang
+        with pytest.raises(Unavailable, match="get Service shop/web: no answer"):
+            await KubeCluster(server.transport, AlwaysLeader()).get(Kind.SERVICE, "shop", "web")
+        gate.open()
 
 
 async def test_a_broken_connection_is_replaced_once(server: Server, cluster: KubeCluster) -> None:
@@ -157,7 +160,7 @@ async def test_kills_pass_a_full_pool(server: Server, cluster: KubeCluster) -> N
     server.handler = hang_reads
     reads = [asyncio.create_task(cluster.get(Kind.SERVICE, "shop", f"web-{number}")) for number in range(80)]
     await until(lambda: gate.waiting == 32)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(15.0):  # no read ends before the gate is open
         await cluster.patch_json(Kind.SERVICE, "shop", "web", OPERATIONS, lane=Lane.KILL)
     gate.open()
     await asyncio.gather(*reads)
@@ -191,7 +194,7 @@ async def test_a_kill_that_hangs_freezes_nobody() -> None:
     """Other writes wait for a bounded time only."""
     priority = KillPriority(max_wait_seconds=0.05)
     with priority.kill():
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(15.0):
             await priority.give_way()
     await priority.give_way()
 

@@ -99,7 +99,7 @@ async def follow(server: Server, script: Script, done: Callable[[Watched], bool]
     server.handler = script
     watched = Watched(server)
     task = asyncio.create_task(watched.informer.run())
-    async with asyncio.timeout(8.0):
+    async with asyncio.timeout(15.0):
         while not done(watched):  # noqa: ASYNC110 - what it looks at has no event
             await asyncio.sleep(0.002)
     task.cancel()
