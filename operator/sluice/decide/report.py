@@ -113,7 +113,13 @@ def _rejected(draft: Draft) -> _Ending | None:
 
 
 def _serves(draft: Draft) -> bool:
-    return draft.status.stable is not None and draft.observed.slots[draft.stable.slot].ready_endpoints > 0
+    return draft.status.stable is not None and not draft.unserved and draft.stable_answers
+
+
+def _comes_up(draft: Draft) -> bool:
+    """Whether a first version is on its way, and nothing is known that keeps it from getting ready."""
+    first = draft.status.stable is not None and draft.unserved
+    return first and draft.stalled is None and not faults_of(draft, draft.stable.slot)
 
 
 def _pausing(draft: Draft) -> Hold | None:
@@ -121,8 +127,10 @@ def _pausing(draft: Draft) -> Hold | None:
 
 
 def _phase(draft: Draft) -> Phase:
-    if draft.status.stable is None or not _serves(draft):
+    if draft.status.stable is None or not (_serves(draft) or _comes_up(draft)):
         return Phase.DEGRADED
+    if not _serves(draft) and not draft.under_way:
+        return Phase.PROGRESSING
     if draft.under_way:
         return Phase.PAUSED if _pausing(draft) else Phase.PROGRESSING
     rejected = _rejected(draft)
@@ -155,11 +163,23 @@ def _message(draft: Draft) -> str:
         return draft.main_hold.message
     if draft.status.stable is None:
         return "not yet observed"
+    if draft.unserved:
+        return _first_message(draft)
     if not _serves(draft):
         trouble = faults_of(draft, draft.stable.slot)
         return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (trouble and f": {trouble}")
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
+
+
+def _first_message(draft: Draft) -> str:
+    slot, view = draft.stable.slot, draft.observed.slots[draft.stable.slot]
+    wanted = draft.workload.replicas if draft.workload is not None else 0
+    if not wanted:
+        return "the first version has no pods: spec.workload.replicas is 0"
+    version, trouble = draft.stable.version or draft.stable.hash, faults_of(draft, slot)
+    pods = f"{view.ready_endpoints} of {wanted} pods ready"
+    return f"the first version, {version}, comes up in {slot}: {pods}" + (trouble and f": {trouble}")
 
 
 def _run_message(draft: Draft) -> str:
@@ -176,7 +196,8 @@ def _run_message(draft: Draft) -> str:
 
 def _ready(draft: Draft, phase: Phase, message: str) -> Condition:
     if draft.status.stable is not None and not _serves(draft):
-        return _condition(draft, ConditionType.READY, "False", Reason.NO_HEALTHY_STABLE, message)
+        reason = Reason.WAITS_FOR_ENDPOINTS if draft.unserved else Reason.NO_HEALTHY_STABLE
+        return _condition(draft, ConditionType.READY, "False", reason, message)
     spec = draft.observed.spec
     if spec is None or draft.status.stable is None or (draft.stalled is not None and not draft.under_way):
         reason = draft.stalled.reason if draft.stalled else Reason.IDLE
@@ -204,7 +225,7 @@ def _reconciling(draft: Draft) -> bool:
     if draft.stalled is not None:
         return False
     waits = draft.observed.spec is not None and draft.observed.spec.readiness is Readiness.COMPLETE
-    return draft.status.stable is None or (waits and draft.under_way)
+    return draft.status.stable is None or _comes_up(draft) or (waits and draft.under_way)
 
 
 def _progressing(draft: Draft, message: str) -> Condition:

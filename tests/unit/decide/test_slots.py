@@ -12,6 +12,7 @@ from sluice.api.names import Kind, Slot
 from sluice.api.rollout import Outcome
 from sluice.decide.model import Acceptance
 from sluice.decide.planner import plan
+from sluice.decide.pods import PodFault
 from unit.decide.cluster import after, settle, slowly
 from unit.decide.observed import HOUR, MINUTE, NOW, SECOND, action, switch, target
 from unit.decide.workloads import (
@@ -69,6 +70,20 @@ def test_a_first_version_serves_once_all_of_it_is_ready() -> None:
     assert ten.status.stable is not None
     assert (ten.status.stable.served_at, ten.targets[0].shares) == (NOW + MINUTE, (0,))
     assert ten.status.phase == "Healthy"
+
+
+def test_a_first_version_says_how_far_it_is() -> None:
+    """Not Ready, and not called serving, before all of it is ready; what keeps a container from running is told."""
+    coming = with_deployment(settle(unborn(), NOW, slowly), Slot.BLUE, ready=4)
+    made = plan(coming, NOW)
+    assert made.status.message == "the first version, 1.0, comes up in blue: 4 of 10 pods ready"
+    assert made.status.phase == "Progressing"
+    told = {each.type: (each.status, each.reason) for each in made.status.conditions}
+    assert (told["Ready"], told["Reconciling"][0]) == (("False", "WaitsForEndpoints"), "True")
+    fault = PodFault("checkout-blue-1", "app", "ImagePullBackOff", "not found")
+    stuck = plan(with_deployment(coming, Slot.BLUE, faults=(fault,)), NOW)
+    assert stuck.status.phase == "Degraded"
+    assert stuck.status.message.endswith("container app of pod checkout-blue-1: ImagePullBackOff: not found")
 
 
 def test_a_first_version_that_never_came_up_is_replaced_in_place() -> None:
