@@ -60,6 +60,10 @@ class Laws:
         """Take note of what Prometheus answered."""
         self._answers.append((question.at_seconds, answer))
 
+    def lag(self) -> float:
+        """How many seconds the operator may be behind without any fault of its own."""
+        return 0.0
+
     def _on_change(self, change: Change) -> None:
         try:
             self._check(change)
@@ -101,7 +105,7 @@ class Laws:
             raise Broken(f"I1: all weights of {name} are 0")
         before, after = self._green(change.before), self._green(change.after)
         for slot, was, became in ((Slot.GREEN, before, after), (Slot.BLUE, 10_000 - before, 10_000 - after)):
-            if became > was and not self._ready[slot].value and self._ready[slot].at < now:
+            if became > was and not self._ready[slot].value and self._ready[slot].at + self.lag() < now:
                 raise Broken(f"I1: {slot} went from {was} to {became} without a ready endpoint")
         status = self._world.status(self._app)
         if status.stable is None:
@@ -118,10 +122,10 @@ class Laws:
         if became > (status.weight or 0):
             yield f"the persisted intent is {status.weight}"
         for (kind, name), engaged in self._switches.items():
-            if engaged.value and engaged.at < now:
+            if engaged.value and engaged.at + self.lag() < now:
                 yield f"{kind} {name} is engaged"
         watch = self._world.operator.watches.get(Kind.ROLLOUT)
-        if self._paused.value and self._paused.at < now and not (watch and watch.behind):
+        if self._paused.value and self._paused.at + self.lag() < now and not (watch and watch.behind):
             yield "spec.paused is true"
         if status.paused_by is not None:
             yield f"{status.paused_by.actor} paused it"

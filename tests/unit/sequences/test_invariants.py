@@ -6,7 +6,6 @@ operator must come to rest.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +22,7 @@ from sluice.sim.clock import run
 from sluice.sim.cluster import Call, Fault
 from sluice.sim.metrics import Question, error, inconclusive, no_data
 from sluice.sim.world import World
+from unit.sequences.defects import gathered
 from unit.sequences.laws import Broken, Laws, at_rest
 
 APP, BYSTANDER = "checkout", "payments"
@@ -178,28 +178,9 @@ class History:
             await asyncio.sleep(PEACE_SECONDS / 3)
 
 
-class Defects(logging.Handler):
-    """Gathers what the operator logs as an error: its own defects."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one, with its traceback."""
-        self.texts.append(logging.Formatter().format(record))
-
-
 def _live(steps: list[tuple[tuple[Any, ...], float]], seed: int, adopt: Callable[[World], Any]) -> None:
-    defects = Defects()
-    logger = logging.getLogger("sluice")
-    logger.addHandler(defects)
-    propagate, logger.propagate = logger.propagate, False
-    try:
+    with gathered() as defects:
         run(_history(steps, seed, adopt))
-    finally:
-        logger.removeHandler(defects)
-        logger.propagate = propagate
     assert not defects.texts, defects.texts[0]
 
 
