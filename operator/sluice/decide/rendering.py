@@ -72,10 +72,27 @@ def service_ports(workload: Workload, template: JSON) -> tuple[ServicePort, ...]
                 name=name if isinstance(name, str) else None, port=number, target_port=number, protocol=protocol
             )
             found.setdefault((number, protocol), made)
-    ports = tuple(found.values())
-    if len(ports) > 1:  # then the API server wants names
-        ports = tuple(port if port.name else port.model_copy(update={"name": f"port-{port.port}"}) for port in ports)
-    return ports
+    return _named(tuple(found.values()))
+
+
+def _named(ports: tuple[ServicePort, ...]) -> tuple[ServicePort, ...]:
+    """The same; where there are several, each with a name of its own, as the API server wants it."""
+    if len(ports) < 2:
+        return ports
+    names: list[str] = []
+    for port in ports:
+        possible = (port.name, f"port-{port.port}", f"{port.protocol.lower()}-{port.port}")
+        names.append(next((name for name in possible if name and name not in names), ""))
+    return tuple(port.model_copy(update={"name": name}) for port, name in zip(ports, names, strict=True))
+
+
+def keeping_targets(ports: tuple[ServicePort, ...], kept: tuple[ServicePort, ...]) -> tuple[ServicePort, ...]:
+    """The ports, but those that a Service has already lead to where they do now."""
+    targets = {(port.port, port.protocol): port.target_port for port in kept}
+    return tuple(
+        port.model_copy(update={"target_port": targets.get((port.port, port.protocol), port.target_port)})
+        for port in ports
+    )
 
 
 @dataclass(frozen=True, slots=True)

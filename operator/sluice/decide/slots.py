@@ -40,7 +40,7 @@ def tend(draft: Draft) -> None:
         content = _content(draft, workload, slot, budgets)
         if content is not None:
             upkeep_deployment(draft, slot, content)
-        _tend_service(draft, workload, slot)
+        _tend_service(draft, workload, slot, content)
     views = [view for slot in Slot if (view := draft.deployment(slot)) is not None]
     selector = f"{ROLLOUT_LABEL}={draft.observed.ref.name}"
     draft.update(replicas=sum(view.pods for view in views), selector=selector)
@@ -189,12 +189,18 @@ def exposure(draft: Draft, slot: Slot) -> str:
     )
 
 
-def _tend_service(draft: Draft, workload: Workload, slot: Slot) -> None:
-    asked = draft.observed.asked
-    template = asked.template if asked and not asked.problem else template_of(draft, draft.stable.hash)
+def _tend_service(draft: Draft, workload: Workload, slot: Slot, content: Content | None) -> None:
+    """The ports are those of the pods that the slot has: another template, or target, is not for them."""
+    asked, kept = draft.observed.asked, draft.observed.slots[slot].kept
+    if content is not None:
+        template: JSON | None = content.template
+    else:
+        template = asked.template if asked and not asked.problem else template_of(draft, draft.stable.hash)
     if template is None:
         return
     ports = rendering.service_ports(workload, template)
+    if content is not None and kept is not None and (asked is None or asked.hash != content.hash):
+        ports = rendering.keeping_targets(ports, kept.ports)
     if ports:
         upkeep_service(draft, slot, ports)
         return

@@ -18,9 +18,12 @@ from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
 from sluice.decide.pods import DeploymentView, ServiceView
 from sluice.decide.rendering import Content, Place
+from sluice.decide.traffic import may_serve
 
 QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
 MOST_PATIENCE_SECONDS = 60.0
+MOST_PATIENCE_SERVING = timedelta(seconds=2)  # while a slot with traffic has fewer pods than it shall have
+FIGHT = 3  # so many foreign writes in a row need a person
 LOOK_AGAIN = timedelta(seconds=30)
 
 
@@ -80,27 +83,36 @@ def upkeep_deployment(draft: Draft, slot: Slot, content: Content) -> None:
         content = replace(content, restarted_at=None)
     write = at.deployment(content, uid=view.uid if view else "")
     applied = rendering.applied_of(write)
-    if view is None or view.applied != applied:
-        draft.applies.append(write)
-        keep(draft, slot, entry.model_copy(update={"replicas": content.replicas, "applied": applied, "generation": 0}))
-    elif entry.applied != applied or entry.generation == 0:
-        keep(
-            draft,
-            slot,
-            entry.model_copy(update={"replicas": content.replicas, "applied": applied, "generation": view.generation}),
-        )
-    elif view.generation > entry.generation:
+    meant = entry.model_copy(update={"replicas": content.replicas, "applied": applied})
+    if view is not None and _is_foreign(view, content, entry, applied):
         _put_back(draft, slot, view, content, entry)
+    elif view is None or view.applied != applied:
+        draft.applies.append(write)
+        keep(draft, slot, meant.model_copy(update={"generation": 0}))
     else:
-        keep(draft, slot, entry)
+        keep(draft, slot, meant.model_copy(update={"generation": view.generation}))
+
+
+def _is_foreign(view: DeploymentView, content: Content, entry: SlotStatus, applied: str) -> bool:
+    """Whether somebody else wrote the Deployment since it was seen as it shall be, or right after it was made so."""
+    if entry.applied == applied and entry.generation:
+        return view.generation != entry.generation
+    as_applied = view.replicas == content.replicas and rendering.revision_in(view.template) == content.hash
+    return view.applied == applied and not as_applied
 
 
 def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, entry: SlotStatus) -> None:
     """Somebody else changed the Deployment: apply it anew, at once or, where this goes on and on, after a while."""
     at, last = place(draft, slot), entry.repaired_at
+    message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
     calm = last is None or draft.now - last > QUIET
-    repairs = entry.repairs + 1
+    # Each repair has another number than the one before, also where they are counted anew.
+    repairs = 1 if calm and entry.repairs != 1 else entry.repairs + 1
+    if not calm and entry.repairs >= FIGHT:
+        draft.stall(Reason.FOREIGN_WRITER, f"{message}, again and again; stop that writer")
     patience = timedelta(0) if calm else _patience(repairs)
+    if view.replicas < content.replicas and may_serve(draft, slot):
+        patience = min(patience, MOST_PATIENCE_SERVING)
     if last is not None and timedelta(0) <= draft.now - last < patience:
         draft.wake(last + patience)
         return
@@ -117,7 +129,6 @@ def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, 
             ),
         )
     )
-    message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
     draft.note(Reason.FOREIGN_WRITER, f"{message}; put back", warning=True)
     draft.record("Intended", f"repair-{slot}", Reason.FOREIGN_WRITER, message, cause=f"{view.uid}/{view.generation}")
     keep(

@@ -105,6 +105,8 @@ def _members(old: DeploymentView | None, now: DeploymentView) -> tuple[PodView, 
 
 def _patched(seen: Observed, patch: Patch) -> Observed:
     test, *operations = patch.operations
+    if patch.kind is Kind.DEPLOYMENT and operations[0]["path"] == "/spec":
+        return seen  # of a slot, beside an apply of the same
     if patch.kind is Kind.DEPLOYMENT:
         assert seen.source is not None
         assert (patch.name, test["value"]) == (seen.source.name, seen.source.uid)
