@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sluice.api.names import Slot
-from sluice.api.rollout import Confirmation
+from sluice.api.rollout import Confirmation, Outcome
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload
@@ -89,7 +89,8 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
 def stable_bears(draft: Draft) -> BasisPoints:
     """The share that stable can take now. Less than all only where a run with `dynamicStable` has made it small."""
     workload, run = draft.workload, draft.run_spec or (draft.run.spec if draft.run else None)
-    if workload is None or run is None or not run.dynamic_stable:
+    completed = draft.status.revision is not None and draft.status.revision.outcome is Outcome.COMPLETED
+    if workload is None or run is None or not run.dynamic_stable or completed:
         return FULL
     ended = draft.status.history[-1].ended_at if draft.status.history and not draft.under_way else None
     if ended is not None and draft.now - ended > run.progress_deadline:
