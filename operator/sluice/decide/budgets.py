@@ -31,9 +31,15 @@ class Budgets:
         >>> [budgets.take(slot, 3).pods for slot in Slot]
         [2, 0]
         """
-        covering = [view.name for view in self._views if slot in view.slots]
-        tightest = min(covering, key=lambda name: self._left[name], default="")
+        tightest = self.tightest(slot)
         taken = min(pods, max(0, self._left[tightest])) if tightest else pods
-        for name in covering:
+        for name in self._covering(slot):
             self._left[name] -= taken
         return Spared(taken, tightest)
+
+    def tightest(self, slot: Slot) -> str:
+        """The budget that covers a slot's pods and has the fewest left; "" where none covers them."""
+        return min(self._covering(slot), key=lambda name: self._left[name], default="")
+
+    def _covering(self, slot: Slot) -> list[str]:
+        return [view.name for view in self._views if slot in view.slots]

@@ -148,6 +148,12 @@ def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: Deploy
 
 def _spare(draft: Draft, slot: Slot, view: DeploymentView, replicas: int, budgets: Budgets) -> int:
     """As many pods fewer as the disruption budgets let go; pods that are not available are in nobody's budget."""
+    leaving, budget = view.pods - view.replicas, budgets.tightest(slot)
+    if leaving > 0 and budget:
+        name = place(draft, slot).name
+        message = f"PodDisruptionBudget {budget} is counted anew once {leaving} pods of {name} have gone"
+        draft.hold(Reason.DISRUPTION_BUDGET, message)
+        return view.replicas
     unavailable = max(0, view.replicas - view.available)
     spared = budgets.take(slot, max(0, view.replicas - replicas - unavailable))
     lowest = view.replicas - unavailable - spared.pods

@@ -129,7 +129,7 @@ def test_blue_green_has_all_pods_before_it_has_any_traffic() -> None:
 
 def test_set_canary_scale_counts_from_its_step_on() -> None:
     """Scaled up without any share, waited for, and then by weight again."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"setCanaryScale": {"replicas": 6}},
         {"pause": {}},
         {"setCanaryScale": {"byWeight": {"min": 2}}},
