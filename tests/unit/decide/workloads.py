@@ -57,8 +57,8 @@ def managed_spec(
 def ship(seen: Observed, pods: dict[str, Any], **fields: Any) -> Observed:
     """Somebody asks for another pod template, and changes other `fields` of the spec; the rest stays as it is."""
     assert seen.spec is not None
-    body = {**seen.spec.dump(), **fields}
-    body["workload"] = {**body["workload"], **fields.get("workload", {})}
+    before = seen.spec.dump()
+    body = {**before, **fields, "workload": {**before["workload"], **fields.get("workload", {})}}
     if seen.spec.workload.workload_ref is None:
         body["workload"]["template"] = pods
     return replace(seen, spec=RolloutSpec.parse(body, "spec"), asked=asked_for(pods), generation=seen.generation + 1)
