@@ -103,12 +103,15 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle
+.PHONY: bench-kill bench-idle bench-update
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
 bench-idle: $(STAMP) ## What a quiet fleet costs; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/idle.py $(ARGS)
+
+bench-update: $(STAMP) ## How long new images take to their first weight, and what that costs; the last line is JSON
+	@$(TESTBED) run -- $(PY) bench/update.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml anew into the lock file (UPGRADE=1: take newer versions)

@@ -11,80 +11,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import math
-import os
-import re
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 import fleet
+from costs import Reading, audit_size, audited, read
 from figures import conclude, show
-from installation import NAMESPACE, PROBERS, Operator, install
+from installation import PROBERS, Operator, install
 from testbed import Cluster
 from wire import GATEWAY, SLUICE, Api, Watch
 
 HOME = "fleet"
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:sluice"
 # The first LIST that heals comes half a minute after the start, the next one ten minutes later.
 AFTER_FIRST_HEAL_SECONDS = 40.0
 HEAL_EVERY_SECONDS = 600.0
 QUIET_SECONDS = 580.0  # from the measurement's beginning to the next one, at the least
 _AT_REST_SECONDS = 180.0
-_METRIC = re.compile(r'sluice_api_requests_total\{kind="([^"]*)",lane="[^"]*",status="[^"]*",verb="([^"]*)"\} (\S+)')
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was there at one moment."""
-
-    at: float  # monotonic seconds
-    counted: Counter[tuple[str, str]]  # by the operator: verb and kind
-    cpu_seconds: float
-    resident_mib: float
-
-
-def read(operator: Operator) -> Reading:
-    """Metrics, and the process's figures from /proc."""
-    counted: Counter[tuple[str, str]] = Counter()
-    for kind, verb, value in _METRIC.findall(operator.http("/metrics")):
-        counted[verb, kind] += int(float(value))
-    fields = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    pages = int(Path(f"/proc/{operator.pid}/statm").read_text().split()[1])
-    return Reading(
-        time.monotonic(),
-        counted,
-        ticks / os.sysconf("SC_CLK_TCK"),
-        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-    )
-
-
-def audited(cluster: Cluster, offset: int) -> Counter[tuple[str, str]]:
-    """The account's requests since an offset in the audit log, by verb and resource; each is counted once."""
-    assert cluster.audit_log is not None
-    seen: dict[str, tuple[str, str]] = {}
-    with cluster.audit_log.open("rb") as log:
-        log.seek(offset)
-        for line in log:
-            if not line.endswith(b"\n"):
-                break
-            event = json.loads(line)
-            # The end of a watch that was opened before the measurement is no request in it.
-            if event["user"].get("username") != ACCOUNT or (event["verb"], event["stage"]) == (
-                "watch",
-                "ResponseComplete",
-            ):
-                continue
-            resource = (event.get("objectRef") or {}).get("resource") or event["requestURI"].partition("?")[0]
-            seen[event["auditID"]] = (event["verb"], resource)
-    return Counter(seen.values())
 
 
 def unexpected(requests: Counter[tuple[str, str]], seconds: float, rollouts: int) -> list[str]:
@@ -135,18 +82,14 @@ async def run(options: argparse.Namespace) -> int:
         await asyncio.sleep(max(0.0, began_at + AFTER_FIRST_HEAL_SECONDS - time.monotonic()))
         routes.stop()
         rollouts.stop()
-    before, offset = read(operator), _size(cluster)
+    before, offset = read(operator), audit_size(cluster)
     print(f"counts for {options.seconds} s", file=sys.stderr, flush=True)
     await asyncio.sleep(options.seconds)
-    after, requests = read(operator), audited(cluster, offset)
+    after = read(operator)
+    requests = Counter((request.verb, request.resource) for request in audited(cluster, offset))
     operator.stop()
     cluster.stop()
     return report(options, before, after, requests, start_seconds)
-
-
-def _size(cluster: Cluster) -> int:
-    assert cluster.audit_log is not None
-    return cluster.audit_log.stat().st_size
 
 
 def report(

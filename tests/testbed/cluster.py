@@ -159,6 +159,13 @@ class Cluster(Access):
         if self._apiserver:
             self._apiserver.stop()
 
+    @property
+    def apiserver_pid(self) -> int:
+        """The process id of the running API server, for what it costs."""
+        if self._apiserver is None:
+            raise TestbedError(f"The API server of cluster {self.name} was not started.")
+        return self._apiserver.pid
+
     def start_controllers(self) -> None:
         """Start the controller manager; it works as soon as its caches are filled, within a second or two."""
         arguments = [
