@@ -37,7 +37,12 @@ def let_go(draft: Draft) -> None:
     """One pass over a Rollout that is being deleted; what cannot be returned is left where it is."""
     if not draft.observed.has_finalizer:
         return
-    if draft.status.stable is None or draft.observed.namespace_terminating or draft.observed.rival:
+    if draft.observed.namespace_terminating:
+        draft.finalizer = FinalizerChange.REMOVE
+        return
+    if draft.status.stable is None or draft.observed.rival:
+        # Nobody knows where to return to, or it is not ours to move: but no mark outlives the Rollout.
+        _leave(draft)
         draft.finalizer = FinalizerChange.REMOVE
         return
     if draft.under_way:
