@@ -1,0 +1,112 @@
+"""Random histories of apps whose pods Sluice runs: whenever the operator dies, the invariants hold.
+
+Each example is a list of things that people, pods, nodes, Prometheus, strangers and fate do, with time between them.
+`pod_laws.py` looks at every stored change at the moment it takes effect, and at what lasts. In the end everything is
+well again: what was under way must end by itself, and a last good release must end up serving. A failure is told as a
+script of plain sentences.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+
+from sluice.ports import Obj
+from sluice.sim import manifests
+from sluice.sim.clock import run
+from unit.sequences.defects import gathered
+from unit.sequences.happenings import Step, histories, script_of
+from unit.sequences.laws import Broken
+from unit.sequences.life import APP, Life
+
+STEPS = manifests.step_weights(10, 50, pause="1m")
+PROFILE = settings()
+SEARCHING = PROFILE.max_examples > 100
+SEARCH: dict[str, Any] = {
+    "derandomize": not SEARCHING,
+    "phases": (Phase.explicit, Phase.generate, Phase.shrink),  # explaining a counterexample takes minutes here
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+
+
+class Setting:
+    """How an app is rolled out; prints as a sentence."""
+
+    def __init__(self, text: str, strategy: Obj, *, switched: bool = False, plain: bool = False) -> None:
+        self._text = text
+        self.strategy = strategy
+        self.switched = switched
+        self.plain = plain
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+CANARIES = (
+    Setting("a canary", manifests.canary(*STEPS)),
+    Setting("a canary, with callers past its route", manifests.canary(*STEPS), plain=True),
+    Setting("a canary with a dynamic stable", {"canary": {"steps": STEPS, "dynamicStable": True}}),
+)
+SWITCHED = (
+    Setting("a blue-green by route", {"blueGreen": {"watch": "2m"}}),
+    Setting("a blue-green by Service", {"blueGreen": {"watch": "2m"}}, switched=True),
+)
+
+
+async def _told(setting: Setting, steps: list[Step], seed: int) -> None:
+    """Live through a history.
+
+    Raises:
+        Broken: with the script up to there.
+    """
+    life = Life(setting.strategy, seed, switched=setting.switched, plain=setting.plain)
+    refusals: list[str] = []
+    ending = ""
+    try:
+        await life.begin()
+        for happening, seconds in steps:
+            refusals.append("")
+            await happening.happen(life)
+            refusals[-1] = life.refused
+            await life.pass_time(seconds)
+            _judge(life)
+        ending = "\n     then everything is well again"
+        await life.at_rest()
+        _judge(life)
+        ending += "\n     and alice releases a last good version"
+        await life.released_again()
+        _judge(life)
+    except Broken as broken:
+        raise Broken(f"{setting}:\n{script_of(steps, refusals)}{ending}\n  → {broken}") from broken
+    event(f"after {life.world.status(APP).history[-2:][0].outcome}")
+
+
+def _judge(life: Life) -> None:
+    if life.laws.broken is not None:
+        raise life.laws.broken
+    failure = life.world.operator.failure()
+    if failure is not None:
+        raise Broken("the engine ended by itself") from failure
+
+
+def _live(setting: Setting, steps: list[Step], seed: int) -> None:
+    with gathered() as defects:
+        run(_told(setting, steps, seed))
+    assert not defects.texts, f"{setting}:\n{script_of(steps, [''] * len(steps))}\n  → {defects.texts[0]}"
+
+
+@pytest.mark.timeout(8 * PROFILE.max_examples)
+@settings(PROFILE, max_examples=PROFILE.max_examples * 3 // 5, **SEARCH)
+@given(st.sampled_from(CANARIES), histories(), st.integers(0, 2**16))
+def test_the_pods_of_a_canary_keep_the_invariants(setting: Setting, steps: list[Step], seed: int) -> None:
+    """I1 to I9, whatever happens to a canary of which Sluice runs the pods."""
+    _live(setting, steps, seed)
+
+
+@pytest.mark.timeout(8 * PROFILE.max_examples)
+@settings(PROFILE, max_examples=PROFILE.max_examples * 2 // 5, **SEARCH)
+@given(st.sampled_from(SWITCHED), histories(), st.integers(0, 2**16))
+def test_the_pods_of_a_blue_green_keep_the_invariants(setting: Setting, steps: list[Step], seed: int) -> None:
+    """The same for a blue-green switch, of a route or of a plain Service."""
+    _live(setting, steps, seed)
