@@ -41,15 +41,26 @@ class _Backend:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A rule that names both slots' Services; `others` are the names of further backends."""
+    """A rule that names both slots' Services; `others` are the names of further backends, `elsewhere` their weight."""
 
     index: int
     backends: dict[Slot, list[_Backend]]
     others: tuple[str, ...]
+    elsewhere: int
 
     def weight(self, slot: Slot) -> int:
         """The weight of all of a slot's backends."""
         return sum(backend.weight for backend in self.backends[slot])
+
+    @property
+    def aside(self) -> bool:
+        """Whether neither slot has any weight, for all goes to further backends: before a cut-over to the slots."""
+        return self.elsewhere > 0 and not any(self.weight(slot) for slot in Slot)
+
+    @property
+    def dark(self) -> bool:
+        """Whether nothing has any weight."""
+        return self.elsewhere == 0 and not any(self.weight(slot) for slot in Slot)
 
 
 class RouteRouter:
@@ -105,7 +116,7 @@ def view_of(ref: TargetRef, route: Obj, services: SlotServices) -> TargetView:
         cause=parse_cause(annotations_of(route).get(CAUSE_ANNOTATION)),
         writer=writer_of(route),
         hold=hold_of(route),
-        dark=any(sum(rule.weight(slot) for slot in Slot) == 0 for rule in rules),
+        dark=any(rule.dark for rule in rules),
     )
 
 
@@ -145,15 +156,16 @@ def _rules_of(route: Obj, services: SlotServices) -> list[_Rule]:
     namespace = mapping(route.get("metadata")).get("namespace")
     for index, rule in enumerate(sequence(mapping(route.get("spec")).get("rules"))):
         slots: dict[Slot, list[_Backend]] = {slot: [] for slot in Slot}
-        others = []
+        others, elsewhere = [], 0
         for position, content in enumerate(map(mapping, sequence(mapping(rule).get("backendRefs")))):
             slot = _slot_of(content, services, namespace)
             if slot is None:
                 others.append(f"{content.get('kind', 'Service')} {content.get('name')}"[:128])
+                elsewhere += _Backend("", content).weight
             else:
                 slots[slot].append(_Backend(f"/spec/rules/{index}/backendRefs/{position}", content))
         if all(slots.values()):
-            found.append(_Rule(index, slots, tuple(others)))
+            found.append(_Rule(index, slots, tuple(others), elsewhere))
     return found
 
 
@@ -187,7 +199,7 @@ def _green_share(rule: _Rule) -> BasisPoints:
     """Rounded, but never to nothing or to all unless it is just that."""
     blue, green = rule.weight(Slot.BLUE), rule.weight(Slot.GREEN)
     if blue + green == 0:
-        return _NEITHER
+        return 0 if rule.aside else _NEITHER
     if green == 0 or blue == 0:
         return FULL if green else 0
     return min(max(round(FULL * green / (blue + green)), 1), FULL - 1)

@@ -287,3 +287,11 @@ def test_a_huge_route() -> None:
     seen = view(route(*many))
     assert seen.shares == (100,) * 16
     assert len(seen.problem) < 600
+
+
+@pytest.mark.parametrize("other, share, dark", [(100, 0, False), (0, 5000, True), (None, 0, False)])
+def test_slots_that_wait_for_a_cut_over_have_no_share(other: int | None, share: int, dark: bool) -> None:
+    """All weight on a third Service, none on the slots: nobody moves it to them. With none anywhere it is dark."""
+    seen = view(route([backend("web", other), *both(0, 0)]))
+    assert (seen.shares, seen.dark) == ((share,), dark)
+    assert "also sends traffic to Service web" in seen.problem
