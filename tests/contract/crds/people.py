@@ -7,6 +7,7 @@ from contract.crds.rights import await_right
 from testbed import Cluster
 
 MERGE = "application/merge-patch+json"
+RBAC = "rbac.authorization.k8s.io"
 Answer = tuple[int, dict[str, Any]]
 
 
@@ -43,9 +44,22 @@ def refused(answer: Answer, status: int, *parts: str) -> None:
 def allow(
     cluster: Cluster, namespace: str, name: str, verb: str, resource: str, *names: str, user: str = "carol"
 ) -> None:
-    """Give a user one right in a namespace, for all objects or for those named, by a role of this name."""
-    only = [f"--resource-name={one}" for one in names]
-    cluster.kubectl("-n", namespace, "create", "role", name, f"--verb={verb}", f"--resource={resource}", *only)
-    cluster.kubectl("-n", namespace, "create", "rolebinding", name, f"--role={name}", f"--user={user}")
+    """Give a user one right in a namespace, for all objects or for those named, by a role of this name.
+
+    Also to what the server does not serve, such as routes: kubectl would refuse to make such a role.
+    """
+    plural, _, group = resource.partition(".")
+    group, _, subresource = group.partition("/")
+    what = f"{plural}/{subresource}" if subresource else plural
+    only = {"resourceNames": names} if names else {}
+    rule = {"apiGroups": [group], "resources": [what], "verbs": [verb], **only}
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": name},
+        "subjects": [{"kind": "User", "apiGroup": RBAC, "name": user}],
+    }
+    path = f"/apis/{RBAC}/v1/namespaces/{namespace}"
+    cluster.client.checked("POST", f"{path}/roles", {"metadata": {"name": name}, "rules": [rule]})
+    cluster.client.checked("POST", f"{path}/rolebindings", binding)
     for one in names or ("",):
         await_right(cluster, user, verb, resource, namespace=namespace, name=one)

@@ -13,12 +13,6 @@ from testbed import Cluster
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module", autouse=True)
-def route_kinds(installed: Cluster) -> None:
-    """Kinds of routes, without anything that moves them."""
-    installed.apply(ROUTE_CRDS)
-
-
 # ------------------------------------------------------------------ routes and Services
 
 
@@ -226,25 +220,3 @@ def test_metadata_of_a_rollout_takes_no_such_rights(
     path = f"{collection('Rollout', namespace)}/mine"
     assert installed.request("PATCH", path, body, MERGE, token=carol.token)[0] == 200
     refused(carol.patch("Rollout", "mine", paused=True), 403, "carol may not move HTTPRoute a")
-
-
-# kubectl names resources in --resource only where it finds them.
-ROUTE_CRDS = "\n---\n".join(
-    f"""
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: {plural}.gateway.networking.k8s.io
-  annotations: {{api-approved.kubernetes.io: "unapproved, a stand-in"}}
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: {{kind: {kind}, plural: {plural}, singular: {kind.lower()}}}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
-"""
-    for kind, plural in (("HTTPRoute", "httproutes"), ("GRPCRoute", "grpcroutes"))
-)
