@@ -17,8 +17,8 @@ from sluice.cli.session import Access
 def command(name: str, access: Access, output: str | None, **how: Any) -> None:
     """End a run and return its traffic to stable.
 
-    All traffic goes back to the stable slot at once. The candidate keeps running, so that it can be looked at, and its
-    revision is not tried again before `sluice retry` or a new one.
+    All traffic goes back to the stable slot at once. The candidate's pods are left to be looked at (those that Sluice
+    runs, for workload.scaleDownDelay), and its revision is not tried again before `sluice retry` or a new one.
 
     Examples:
       sluice abort checkout -n shop --reason "wrong prices on the cart page"
