@@ -123,6 +123,17 @@ def test_manifests_that_pages_show_have_only_known_fields(page: Path) -> None:
     assert unknown == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_pages_name_exist(page: Path) -> None:
+    """Each `tests/<file>.py::<test>` that a page names is there."""
+    missing = [
+        f"{path}::{name}"
+        for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text(encoding="utf-8"))
+        if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 def test_every_metric_is_explained() -> None:
     """docs/reference/metrics.md names exactly the metrics of the operator's registry, and those of its requests."""
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")

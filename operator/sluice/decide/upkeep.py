@@ -79,7 +79,9 @@ def upkeep_deployment(draft: Draft, slot: Slot, content: Content) -> None:
     at, view = place(draft, slot), draft.deployment(slot)
     entry = draft.status.slots.get(slot) or SlotStatus(hash=content.hash, replicas=content.replicas)
     if entry.hash != content.hash:
-        entry = SlotStatus(hash=content.hash, replicas=content.replicas, repairs=entry.repairs)
+        # Still idle: whatever becomes of this write, the slot need not be drained a second time.
+        kept = {"repairs": entry.repairs, "idle_since": entry.idle_since}
+        entry = SlotStatus(hash=content.hash, replicas=content.replicas).model_copy(update=kept)
         content = replace(content, restarted_at=None)
     write = at.deployment(content, uid=view.uid if view else "")
     applied = rendering.applied_of(write)

@@ -73,6 +73,14 @@ def test_a_crash_between_status_and_apply_loses_nothing() -> None:
     assert applied(plan(crashed, NOW))["checkout-blue"]["replicas"] == 4
 
 
+def test_a_crash_between_status_and_a_new_template_drains_nothing_twice() -> None:
+    """The slot was drained and is idle still: the new template is put in at once, with the pods that it needs."""
+    seen = settle(ship(finished(), template("3.0")), NOW)
+    crashed = after(seen, plan(seen, NOW + MINUTE), writes=False)
+    write = applied(plan(crashed, NOW + MINUTE))["checkout-blue"]
+    assert (write["replicas"], write["template"]["spec"]["containers"][0]["image"]) == (1, "shop/checkout:3.0")
+
+
 def test_the_same_template_with_the_servers_defaults_is_no_change() -> None:
     """Asked for as written, read back with defaults, or kept by a RolloutRun: stable is not written for that."""
     seen = ship(serving(), template("2.0"))
