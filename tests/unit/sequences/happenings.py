@@ -54,6 +54,7 @@ SCALES = (
     Happening("the HPA scales to 2", Life.scale, 2),
     Happening("bob scales to 1", Life.scale, 1),
     Happening("the HPA scales to 8", Life.scale, 8),
+    Happening("bob scales to 0", Life.scale, 0),
 )
 ACTIONS = tuple(
     Happening(f"bob says {verb}", Life.act, verb)
@@ -128,13 +129,26 @@ OPERATOR = (
     Happening("the operator starts anew, far from the API server", Life.restart, 0.05, 0.1),
 )
 
+OBJECTS = (
+    Happening("alice deletes the Rollout", Life.delete),
+    Happening("alice creates the Rollout anew", Life.create),
+    Happening("mallory deletes the newest RolloutRun", Life.forget),
+)
+WATCHES = tuple(
+    Happening(f"the operator's watch of {kind}s {text}", Life.stale, kind, state)
+    for kind in (Kind.ROLLOUT, Kind.DEPLOYMENT, Kind.ROLLOUT_RUN, Kind.HTTP_ROUTE)
+    for text, state in (("stands still", "held"), ("catches up", ""))
+)
+ANYTHING = (
+    RELEASES, SCALES, ACTIONS, HARM, OPERATOR, MOODS, HANDS, SWITCHES, ANSWERS, REVERT, PAUSES, BUDGETS, GATEWAY,
+    OBJECTS, WATCHES,
+)  # fmt: skip
+
 Step = tuple[Happening, float]
 """What happens, and how many seconds pass then."""
 
 seconds = st.sampled_from([100.0, 2.0, 0.0, 0.05, 0.3, 7.0, 35.0, 400.0])
-anything: st.SearchStrategy[Happening] = st.sampled_from(
-    (RELEASES, SCALES, ACTIONS, HARM, OPERATOR, MOODS, HANDS, SWITCHES, ANSWERS, REVERT, PAUSES, BUDGETS, GATEWAY)
-).flatmap(st.sampled_from)
+anything: st.SearchStrategy[Happening] = st.sampled_from(ANYTHING).flatmap(st.sampled_from)
 
 
 @st.composite

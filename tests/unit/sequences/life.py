@@ -24,6 +24,7 @@ CAPACITY = 3
 SCOPE = {"selector": {"matchLabels": {manifests.APP_LABEL: APP}}}
 NEIGHBOURS_CANARY = manifests.canary(*manifests.step_weights(5, 50, pause="1m"))
 MINUTE = 60.0
+NOBODYS = {"app": "nobody"}
 
 
 def image(tag: str) -> str:
@@ -31,22 +32,58 @@ def image(tag: str) -> str:
     return f"shop/{APP}:{tag}"
 
 
+class Setting:
+    """How the app is rolled out; prints as a sentence.
+
+    Args:
+        text: the sentence.
+        strategy: of the Rollout.
+        switched: a Service carries the traffic instead of a route.
+        plain: there are callers of a stable Service too.
+        source: the pod template is that of a Deployment which somebody else keeps.
+        workload: further fields of spec.workload.
+        fields: further fields of the Rollout's spec.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        strategy: Obj,
+        *,
+        switched: bool = False,
+        plain: bool = False,
+        source: bool = False,
+        workload: Obj | None = None,
+        **fields: Any,
+    ) -> None:
+        self._text = text
+        self.strategy = strategy
+        self.switched = switched
+        self.plain = plain
+        self.source = source
+        self.workload = {"scaleDownDelay": "3m", **(workload or {})}
+        self.fields = {"metrics": [manifests.metric()], "progressDeadline": "5m", **fields}
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 class Life:
     """The two apps, their operator, and everybody else.
 
     Args:
-        strategy: of the app.
+        setting: of the app.
         seed: decides which requests a flaky API server fails.
-        switched: a Service carries the traffic instead of a route.
-        plain: there are callers of a stable Service too.
+
+    Attributes:
+        refused: what the API said to the last who was refused; "" for nobody.
     """
 
-    def __init__(self, strategy: Obj, seed: int, *, switched: bool, plain: bool) -> None:
+    def __init__(self, setting: Setting, seed: int) -> None:
         self.world = World()
-        self.laws = PodLaws(self.world, APP, NEIGHBOUR, plain=PLAIN if plain else "")
+        self.laws = PodLaws(self.world, APP, NEIGHBOUR, plain=PLAIN if setting.plain else "")
         self.refused = ""
-        self._strategy = strategy
-        self._switched = switched
+        self._setting = setting
         self._chance = random.Random(seed)
         self._answer: float | Reading = 0.0
         self.world.metrics.script(self._measured)
@@ -55,18 +92,19 @@ class Life:
             APP,
             image=image(STABLE),
             replicas=CAPACITY,
-            switched=switched,
-            stable_service=PLAIN if plain else "",
-            scaleDownDelay="3m",
+            switched=setting.switched,
+            stable_service=PLAIN if setting.plain else "",
+            source=setting.source,
+            **setting.workload,
         )
 
     async def begin(self) -> None:
         """Install both."""
         await self.world.start()
         await self.world.adopt(NEIGHBOUR, NEIGHBOURS_CANARY)
-        await self.world.install(APP, self._strategy, metrics=[manifests.metric()], progressDeadline="5m")
+        await self.world.install(APP, self._setting.strategy, **self._setting.fields)
         await asyncio.sleep(MINUTE)
-        self.laws.begin(self._strategy)
+        self.laws.begin(self._setting.strategy)
 
     def _measured(self, question: Question) -> float | Reading:
         self.laws.heard(question, self._answer)
@@ -89,6 +127,8 @@ class Life:
 
     async def scale(self, replicas: int) -> None:
         """Set the capacity."""
+        if not replicas:
+            self.laws.harm()
         await self.world.scale(APP, replicas)
 
     async def act(self, verb: str) -> None:
@@ -106,6 +146,14 @@ class Life:
     async def disengage(self, scope: str) -> None:
         """Release it."""
         await self.world.release(wide=scope == "wide", reason="fixed")
+
+    async def delete(self) -> None:
+        """Delete the Rollout."""
+        await self.world.delete_rollout(APP)
+
+    async def create(self) -> None:
+        """Create the Rollout anew, as it was first."""
+        await self.world.create_rollout(APP, self._setting.strategy, **self._setting.fields)
 
     async def budget(self, pods: int) -> None:
         """Let no more than so many pods be missing."""
@@ -141,7 +189,7 @@ class Life:
 
     async def meddle(self, blue: int, green: int) -> None:
         """Write the weights, or point the switched Service, by hand."""
-        if self._switched:
+        if self._setting.switched:
             slot = Slot.GREEN if green > blue else Slot.BLUE
             await self.world.meddle_service(APP, manifests.managed_labels(APP, slot))
         else:
@@ -149,12 +197,12 @@ class Life:
 
     async def hold(self, blue: int, green: int) -> None:
         """Break the glass; a switched Service is not held."""
-        if not self._switched:
+        if not self._setting.switched:
             await self.world.hold(APP, blue, green)
 
     async def end_hold(self) -> None:
         """Take the hold back."""
-        if not self._switched:
+        if not self._setting.switched:
             await self.world.end_hold(APP)
 
     async def remove(self, kind: Kind, slot: Slot) -> None:
@@ -167,10 +215,16 @@ class Life:
         self.laws.harm()
         await self.world.meddle_deployment(APP, slot, image=image(tag) if tag else None, replicas=replicas)
 
+    async def forget(self) -> None:
+        """Delete the newest RolloutRun."""
+        runs = [run["metadata"]["name"] for run in self.world.cluster.store.all(Kind.ROLLOUT_RUN, self.world.namespace)]
+        for name in sorted(runs, key=len)[-1:]:
+            await self.world.remove(Kind.ROLLOUT_RUN, name)
+
     async def misdirect(self, slot: Slot) -> None:
         """Have a slot's Service select nothing."""
         self.laws.harm()
-        await self.world.meddle_service(manifests.slot_service(APP, slot), {"app": "nobody"})
+        await self.world.meddle_service(manifests.slot_service(APP, slot), NOBODYS)
 
     async def prometheus(self, answer: float | Reading) -> None:
         """Let Prometheus answer that from now on."""
@@ -225,6 +279,16 @@ class Life:
             await asyncio.sleep(min(left, 2.0))
             self.laws.look()
 
+    async def stale(self, kind: Kind, state: str) -> None:
+        """Let the operator's watch of a kind stand still ("held"), or catch up."""
+        watch = self.world.operator.watches[kind]
+        if state == "held":
+            watch.hold()
+            self.laws.note_held(watch)
+        else:
+            watch.release()
+            self.laws.note_held(None)
+
     # ------------------------------------------------------------------------------------------ the end
 
     async def heal(self) -> None:
@@ -237,10 +301,36 @@ class Life:
         await self.gateway("")
         for undo in (self.no_budget(), self.end_hold(), self.disengage(""), self.disengage("wide")):
             await self.people(undo)
-        await self.pause(paused=False)
         await self.restart(0.0, 0.0)
         await asyncio.sleep(MINUTE)
+        if self.world.cluster.store.peek(Kind.ROLLOUT, self.world.namespace, APP) is None:
+            await self._tidy()
+            await self.create()
+            await asyncio.sleep(MINUTE)
+        if not self._workload()["replicas"]:
+            await self.scale(CAPACITY)
+        await self.pause(paused=False)
         await self.act("Resume")
+
+    async def _tidy(self) -> None:
+        """Nobody put back what mallory did while there was no Rollout."""
+        for slot in Slot:
+            name = manifests.slot_service(APP, slot)
+            found = self.world.cluster.store.peek(Kind.SERVICE, self.world.namespace, name)
+            if found is not None and found["spec"]["selector"] == NOBODYS:
+                await self.world.remove(Kind.SERVICE, name)
+
+    def _workload(self) -> Obj:
+        found: Obj = self.world.cluster.store.get(Kind.ROLLOUT, self.world.namespace, APP)["spec"]["workload"]
+        return found
+
+    def _asked(self) -> Obj:
+        """The pod template that is asked for."""
+        workload = self._workload()
+        if "workloadRef" in workload:
+            workload = self.world.cluster.store.get(Kind.DEPLOYMENT, self.world.namespace, APP)["spec"]
+        asked: Obj = workload["template"]
+        return asked
 
     async def people(self, doing: Coroutine[Any, Any, None]) -> None:
         """Let somebody do something; what the API refuses was not done, and `refused` says why."""
@@ -266,20 +356,27 @@ class Life:
     async def released_again(self) -> None:
         """Release a last version that is good, and look that it ends up serving, whole and alone."""
         await self.release(LAST, Behaviour())
-        await asyncio.sleep(30 * MINUTE)
-        status = self.world.status(APP)
-        spec = self.world.cluster.store.get(Kind.ROLLOUT, self.world.namespace, APP)["spec"]["workload"]
-        wanted = template_hash(spec["template"])
+        for _ in range(3):  # steps may wait for a person
+            await asyncio.sleep(10 * MINUTE)
+            if self.world.status(APP).phase == "Paused":
+                await self.act("Promote")
+        await asyncio.sleep(10 * MINUTE)
+        status, replicas = self.world.status(APP), self._workload()["replicas"]
+        wanted = template_hash(self._asked())
         if status.phase != "Healthy" or status.stable is None or status.stable.hash != wanted:
             raise Broken(f"I5: {LAST} is asked for and good, but the Rollout is {status.phase}: {status.message}")
         self._check_shares()
         slot = status.stable.slot
-        images = [pod["spec"]["containers"][0]["image"] for pod in self.world.pods_of(APP, slot)]
-        if images != [image(LAST)] * spec["replicas"] or self.world.ready_pods(APP, slot) != spec["replicas"]:
-            raise Broken(f"I5: {spec['replicas']} pods of {LAST} are asked for, and {slot} runs {images}")
+        pods = self.world.pods_of(APP, slot)
+        images = [pod["spec"]["containers"][0]["image"] for pod in pods]
+        if images != [image(LAST)] * replicas or self.world.ready_pods(APP, slot) != replicas:
+            raise Broken(f"I5: {replicas} pods of {LAST} are asked for, and {slot} runs {images}")
         left = self.world.pods_of(APP, slot.other)
         if left:
             raise Broken(f"I5: {slot.other} serves nobody and still has {len(left)} pods")
+        role = self._setting.workload.get("stableMetadata", {}).get("labels", {})
+        if not all(role.items() <= pod["metadata"]["labels"].items() for pod in pods):
+            raise Broken(f"I5: the pods of {slot}, which is stable, do not carry {role}")
 
     def _check_shares(self) -> None:
         status, green = self.world.status(APP), self.world.green_share(APP)

@@ -18,9 +18,18 @@ from sluice.sim.clock import run
 from unit.sequences.defects import gathered
 from unit.sequences.happenings import Step, histories, script_of
 from unit.sequences.laws import Broken
-from unit.sequences.life import APP, Life
+from unit.sequences.life import APP, Life, Setting
 
 STEPS = manifests.step_weights(10, 50, pause="1m")
+CHECK = {"metrics": [manifests.metric(count=2, interval="10s")]}
+BY_HAND: list[Obj] = [
+    {"setWeight": 10},
+    {"pause": {}},
+    {"setCanaryScale": {"share": 50}},
+    {"setWeight": 50},
+    {"analysis": CHECK},
+]
+CHECKED: Obj = {"prePromotion": CHECK, "autoPromote": False, "postPromotion": CHECK}
 PROFILE = settings()
 SEARCHING = PROFILE.max_examples > 100
 SEARCH: dict[str, Any] = {
@@ -30,37 +39,39 @@ SEARCH: dict[str, Any] = {
 }
 
 
-class Setting:
-    """How an app is rolled out; prints as a sentence."""
-
-    def __init__(self, text: str, strategy: Obj, *, switched: bool = False, plain: bool = False) -> None:
-        self._text = text
-        self.strategy = strategy
-        self.switched = switched
-        self.plain = plain
-
-    def __repr__(self) -> str:
-        return self._text
-
-
 CANARIES = (
     Setting("a canary", manifests.canary(*STEPS)),
     Setting("a canary, with callers past its route", manifests.canary(*STEPS), plain=True),
-    Setting("a canary with a dynamic stable", {"canary": {"steps": STEPS, "dynamicStable": True}}),
+    Setting(
+        "a canary with a dynamic stable, and metadata for its roles",
+        {"canary": {"steps": STEPS, "dynamicStable": True}},
+        workload={
+            "stableMetadata": {"labels": {"role": "stable"}},
+            "candidateMetadata": {"labels": {"role": "canary"}},
+        },
+    ),
+    Setting("a canary from a Deployment, in no hurry", manifests.canary(*STEPS), source=True, onDeadline="Hold"),
+    Setting(
+        "a canary sized by hand, that a person lets go on",
+        {"canary": {"steps": BY_HAND, "canarySize": {"replicas": 2}}},
+        workload={"minReadySeconds": 5},
+        rollbackWindow={"revisions": 2},
+    ),
 )
 SWITCHED = (
     Setting("a blue-green by route", {"blueGreen": {"watch": "2m"}}),
     Setting("a blue-green by Service", {"blueGreen": {"watch": "2m"}}, switched=True),
+    Setting("a blue-green by Service, with other callers", {"blueGreen": CHECKED}, switched=True, plain=True),
 )
 
 
-async def _told(setting: Setting, steps: list[Step], seed: int) -> None:
-    """Live through a history.
+async def _told(setting: Setting, steps: list[Step], seed: int) -> str:
+    """Live through a history. Returns how the run ended before the last one.
 
     Raises:
         Broken: with the script up to there.
     """
-    life = Life(setting.strategy, seed, switched=setting.switched, plain=setting.plain)
+    life = Life(setting, seed)
     refusals: list[str] = []
     ending = ""
     try:
@@ -79,7 +90,7 @@ async def _told(setting: Setting, steps: list[Step], seed: int) -> None:
         _judge(life)
     except Broken as broken:
         raise Broken(f"{setting}:\n{script_of(steps, refusals)}{ending}\n  → {broken}") from broken
-    event(f"after {life.world.status(APP).history[-2:][0].outcome}")
+    return life.world.status(APP).history[-2:][0].outcome.value
 
 
 def _judge(life: Life) -> None:
@@ -90,10 +101,12 @@ def _judge(life: Life) -> None:
         raise Broken("the engine ended by itself") from failure
 
 
-def _live(setting: Setting, steps: list[Step], seed: int) -> None:
+def live(setting: Setting, steps: list[Step], seed: int = 0) -> str:
+    """Live through a history; fail with its script where an invariant breaks or the operator logs a defect."""
     with gathered() as defects:
-        run(_told(setting, steps, seed))
+        ended = run(_told(setting, steps, seed))
     assert not defects.texts, f"{setting}:\n{script_of(steps, [''] * len(steps))}\n  → {defects.texts[0]}"
+    return ended
 
 
 @pytest.mark.timeout(8 * PROFILE.max_examples)
@@ -101,7 +114,7 @@ def _live(setting: Setting, steps: list[Step], seed: int) -> None:
 @given(st.sampled_from(CANARIES), histories(), st.integers(0, 2**16))
 def test_the_pods_of_a_canary_keep_the_invariants(setting: Setting, steps: list[Step], seed: int) -> None:
     """I1 to I9, whatever happens to a canary of which Sluice runs the pods."""
-    _live(setting, steps, seed)
+    event(f"after {live(setting, steps, seed)}")
 
 
 @pytest.mark.timeout(8 * PROFILE.max_examples)
@@ -109,4 +122,4 @@ def test_the_pods_of_a_canary_keep_the_invariants(setting: Setting, steps: list[
 @given(st.sampled_from(SWITCHED), histories(), st.integers(0, 2**16))
 def test_the_pods_of_a_blue_green_keep_the_invariants(setting: Setting, steps: list[Step], seed: int) -> None:
     """The same for a blue-green switch, of a route or of a plain Service."""
-    _live(setting, steps, seed)
+    event(f"after {live(setting, steps, seed)}")

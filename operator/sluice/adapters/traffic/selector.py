@@ -9,10 +9,11 @@ from sluice.adapters.traffic.annotations import annotations_of, hold_of, mapping
 from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
-from sluice.api.names import CAUSE_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL, Kind, Slot
 from sluice.api.units import FULL, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Acceptance, Shift, TargetRef, TargetView
+from sluice.decide.rendering import selector_of
 from sluice.errors import Rejected
 from sluice.ports import Cluster, Guard, Lane, Obj, Reader
 
@@ -88,9 +89,9 @@ class SelectorRouter:
         return [*operations, *stamp(service, shift)]
 
     def _slot_selectors(self, namespace: str, services: SlotServices) -> dict[Slot, dict[str, Any] | None]:
-        """The selector of each slot's Service; None where there is no such Service."""
+        """What selects each slot's pods; None where the slot has no Service."""
         found = {slot: self._reader.get(Kind.SERVICE, namespace, services.of(slot)) for slot in Slot}
-        return {slot: None if service is None else _selector_of(service) for slot, service in found.items()}
+        return {slot: None if service is None else _selecting(service, slot) for slot, service in found.items()}
 
     def _endpoints_agree(self, ref: TargetRef, slot_service: str) -> bool:
         """Whether the switch has come through: the Service has just the slot's ready endpoints, and there are some."""
@@ -122,6 +123,14 @@ def _bare_view(ref: TargetRef, service: Obj) -> TargetView:
         hold=hold_of(service),
         all_or_nothing=True,
     )
+
+
+def _selecting(service: Obj, slot: Slot) -> dict[str, Any]:
+    """Its selector; of a Service that Sluice keeps the one that it shall have, whatever somebody made of it."""
+    labels = mapping(mapping(service.get("metadata")).get("labels"))
+    if owner_of(service) and labels.get(ROLLOUT_LABEL) and labels.get(SLOT_LABEL) == slot:
+        return selector_of(str(labels[ROLLOUT_LABEL]), slot)
+    return _selector_of(service)
 
 
 def _selector_of(service: Obj) -> dict[str, Any]:
