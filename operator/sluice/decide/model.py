@@ -90,6 +90,12 @@ class TargetView:
             return 0
         return max(self.shares) if slot is Slot.GREEN else 10_000 - min(self.shares)
 
+    def least(self, slot: Slot) -> BasisPoints:
+        """The smallest share that any rule gives the slot; 0 where nothing is known."""
+        if not self.shares:
+            return 0
+        return min(self.shares) if slot is Slot.GREEN else 10_000 - max(self.shares)
+
     def at(self, slot: Slot, share: BasisPoints) -> bool:
         """Whether every rule gives the slot exactly this share."""
         green = share if slot is Slot.GREEN else 10_000 - share

@@ -235,11 +235,11 @@ def _undo(draft: Draft, action: ActionView) -> str:
     view = draft.observed.slots[before.from_slot]
     if view.ready_endpoints == NONE and draft.workload is None:
         raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")
-    draft.reject(stable.hash)
     back = Desired(before.from_slot, before.stable_version, before.stable_hash)
     run = return_run(draft.observed, spec, stable, back, cause="Undo")
     if draft.workload is not None and run.template is None:
         raise _Refused(f"the pod template of {before.stable_version or before.stable_hash} is not known any more")
+    draft.reject(stable.hash)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
     return f"returns to {before.from_slot} ({before.stable_version or before.stable_hash})"
 

@@ -23,7 +23,7 @@ from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, TargetView
 from sluice.decide.switches import diverting
 from sluice.decide.texts import REASON_BYTES, clip
-from sluice.decide.traffic import least, stable_bears
+from sluice.decide.traffic import stable_bears
 
 QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
 PATIENCE_SECONDS = 0.25
@@ -73,7 +73,7 @@ def steer(draft: Draft) -> None:
 
 def _grows(target: TargetView, slot: Slot, share: BasisPoints) -> bool:
     """Whether any rule would give the candidate more than now."""
-    return least(target, slot) < share or (target.dark and share > NONE)
+    return target.least(slot) < share or (target.dark and share > NONE)
 
 
 def _action(draft: Draft) -> str:
@@ -109,7 +109,7 @@ def _give(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
     uneven = [target for target in targets if not target.dark and target.share(draft.candidate) > share]
     taken = _take(draft, dark, services, NONE)
     for target in uneven:
-        taken += _take(draft, [target], services, least(target, draft.candidate))
+        taken += _take(draft, [target], services, target.least(draft.candidate))
     return taken
 
 
@@ -144,7 +144,7 @@ def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         return [_shift(draft, target, services, share, grows=False) for target in targets]
     message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(FULL - least_left)} so far"
     draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
-    able = [target for target in targets if not target.all_or_nothing and least(target, draft.candidate) > least_left]
+    able = [target for target in targets if not target.all_or_nothing and target.least(draft.candidate) > least_left]
     return [_shift(draft, target, services, least_left, grows=False) for target in able]
 
 

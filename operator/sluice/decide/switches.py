@@ -112,5 +112,5 @@ def divert(
         for target in targets
         if target.shares
         and not target.at(candidate, left)
-        and (not left or (not target.all_or_nothing and target.share(candidate) > left))
+        and (not left or (not target.all_or_nothing and target.least(candidate) > left))
     )

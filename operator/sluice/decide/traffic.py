@@ -13,16 +13,8 @@ from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload
 from sluice.decide.draft import Draft
-from sluice.decide.model import TargetView
 from sluice.decide.rendering import revision_in
 from sluice.decide.sizing import bearable, candidate_pods, pods_for
-
-
-def least(target: TargetView, slot: Slot) -> BasisPoints:
-    """The smallest share that any rule gives the slot; 0 where nothing is known."""
-    if not target.shares:
-        return NONE
-    return min(target.shares) if slot is Slot.GREEN else FULL - max(target.shares)
 
 
 def may_serve(draft: Draft, slot: Slot) -> bool:
@@ -49,7 +41,7 @@ def stable_pods(draft: Draft, workload: Workload) -> int:
     capacity, run = workload.replicas, draft.run_spec
     if run is None or not run.dynamic_stable or not draft.observed.targets or draft.observed.followers:
         return capacity
-    left = min(draft.intended, *(least(target, draft.candidate) for target in draft.observed.targets))
+    left = min(draft.intended, *(target.least(draft.candidate) for target in draft.observed.targets))
     needed = max(min(1, capacity), pods_for(capacity, FULL - left))
     entry = draft.status.slots.get(draft.stable.slot)
     if draft.status.confirmation is not Confirmation.ACCEPTED and entry is not None:

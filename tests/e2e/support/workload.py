@@ -110,6 +110,19 @@ class Workload(App):
         force = ("--server-side", "--force-conflicts", f"--field-manager={manager}") if server_side else ()
         self.kubectl("apply", *force, "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
+    def keep_up(self, least: int | str, *, allowed: int) -> None:
+        """A PodDisruptionBudget over both slots, and wait until it lets so many pods go."""
+        self.hub.apply(yaml.safe_dump(apps.budget(self.namespace, self.name, least)))
+        path = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets/{self.name}"
+
+        def known() -> bool:
+            found = self.hub.get(path)
+            status = found.get("status", {})
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            return bool(current and status["disruptionsAllowed"] == allowed)
+
+        until(known, f"a budget of {self} that lets {allowed} pods go")
+
     def evict(self, pod: str) -> int:
         """Ask that a pod be evicted; returns the HTTP status."""
         eviction = {

@@ -7,21 +7,28 @@ from typing import Any
 
 import pytest
 
+from sluice.api.action import Verb
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind, Slot
+from sluice.api.rollout import Outcome
 from sluice.decide.model import Shift, SwitchView
+from sluice.decide.planner import plan
 from sluice.decide.sizing import bearable
 from sluice.decide.switches import covers, divert, diverting, strictest_first
 from unit.decide.observed import (
+    MINUTE,
     NOW,
     OWNER,
     REF,
     SERVICES,
     aborted,
+    action,
     completed,
     healthy,
     missing,
+    rollout_spec,
     running,
+    settle,
     switch,
     target,
 )
@@ -99,3 +106,68 @@ def test_the_reason_on_a_route_is_bounded() -> None:
     """An annotation is no place for an essay."""
     (shift,) = diverted(running(), view=replace(switch(), reason="x" * 5000))
     assert len(shift.cause.reason.encode()) == 256
+
+
+# ---------------------------------------------------------------------------------------------- a small stable slot
+
+
+def test_a_divert_takes_as_much_as_stable_can_bear() -> None:
+    """A stable slot that a run let shrink gets no more than its pods can carry; a selector knows nothing between."""
+    views = (target(9000), target(2000, "second"), target(10_000, "switched", all_or_nothing=True))
+    seen = replace(running(), targets=views)
+    shifts = divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=6000, now=NOW)
+    assert [(shift.target.ref.name, shift.share) for shift in shifts] == [("checkout", 4000)]
+
+
+def test_a_divert_never_gives_the_candidate_more_on_any_rule() -> None:
+    """Rules that differ: to even them out would raise the one that has least."""
+    seen = replace(running(), targets=(target(shares=(1000, 9000)),))
+    assert divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=6000, now=NOW) == ()
+    (shift,) = divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=10_000, now=NOW)
+    assert shift.share == 0
+
+
+# ---------------------------------------------------------------------------------------------- break glass
+
+HAND = "dora: INC-42"
+
+
+def test_a_hold_by_hand_ends_the_run_as_a_divert_would() -> None:
+    """It is Killed with who and why, all goes to stable first of all, and it needs a retry."""
+    made = plan(replace(running(), targets=(target(1000, hold=HAND),)), NOW)
+    assert [(shift.share, shift.grows) for shift in made.urgent] == [(0, False)]
+    assert made.status.revision is not None
+    assert (made.status.revision.outcome, made.status.revision.reason) == (Outcome.KILLED, "HeldByHand")
+    assert made.status.revision.message == (
+        "HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42); goes on when it is removed"
+    )
+    assert (made.status.phase, len(made.status.rejected)) == ("Killed", 1)
+
+
+def test_while_it_is_held_nothing_begins_and_nobody_can_promote() -> None:
+    """No run starts, Retry is refused, and both say what to remove."""
+    held = replace(healthy(), targets=(target(0, hold=HAND),))
+    waits = plan(replace(held, spec=rollout_spec(), generation=2), NOW)
+    assert (waits.create_run, waits.status.phase) == (None, "Paused")
+    assert "carries sluice.dev/hold (dora: INC-42); goes on when it is removed" in waits.status.message
+    killed = settle(replace(running(), targets=(target(1000, hold=HAND),)), NOW)
+    (answer,) = plan(replace(killed, actions=(action(Verb.RETRY, 1),)), NOW).answers
+    assert (answer.done, HAND in answer.message) == (False, True)
+
+
+def test_a_hold_before_any_exposure_only_freezes() -> None:
+    """There is nothing to take away: the run goes on once it is removed."""
+    begun = running(strategy={"canary": {"steps": [{"pause": {"duration": "1m"}}, {"setWeight": 10}, {"pause": {}}]}})
+    held = settle(replace(begun, targets=(target(0, hold=HAND),)), NOW)
+    assert held.status.revision is not None
+    assert (held.status.revision.outcome, held.status.phase) == (None, "Paused")
+    free = settle(replace(held, targets=(target(0),)), NOW)
+    assert settle(free, NOW + MINUTE).targets[0].shares == (1000,)
+
+
+def test_after_it_is_removed_a_retry_is_needed() -> None:
+    """What was stopped by hand starts by nobody but a person."""
+    killed = settle(replace(running(), targets=(target(1000, hold=HAND),)), NOW)
+    free = settle(replace(killed, targets=(target(0),)), NOW)
+    assert free.status.phase == "Killed"
+    assert plan(replace(free, actions=(action(Verb.RETRY, 1),)), NOW).create_run is not None

@@ -249,12 +249,11 @@ class PodLaws(Witness):
     def _check_patience(self) -> None:
         now, calm = self._now(), self._calm_since()
         stable = self._status().stable
-        for name in self._entries():
+        for name in self._entries() if self._capacity.value else ():
             for gap in self._world.traffic[name].gaps:
-                if gap.ended_at is None and now - max(calm, gap.began_at) > MEND_SECONDS:
-                    bad = stable is not None and self._is_bad(slot_service(self._app, stable.slot))
-                    if not bad:
-                        raise Broken(f"I1: requests of {name} to {gap.service} have found nobody since {gap.began_at}")
+                lasting = gap.ended_at is None and now - max(calm, gap.began_at) > MEND_SECONDS
+                if lasting and not (stable is not None and self._is_bad(slot_service(self._app, stable.slot))):
+                    raise Broken(f"I1: requests of {name} to {gap.service} have found nobody since {gap.began_at} s")
         killing = self._killing(now)
         if killing is not None and self._exposed_to_kill(now) and now - max(calm, killing) > KILL_SECONDS:
             raise Broken(f"I4: {now - killing:.1f} s after the kill the candidate still has requests")
