@@ -176,6 +176,26 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "A metric holds the run: it could not be measured, was inconclusive, or failed with `onFailure: Hold`.",
             "Mend the query or Prometheus. Where a person decides: `sluice promote` (measured anew) or `sluice abort`.",
         ),
+        Reason.DRAINING: (
+            "The candidate's slot still runs another revision, whose last requests get `drain` to end before its pods "
+            "are replaced.",
+            "Wait; the message says what it waits for.",
+        ),
+        Reason.STABLE_CAPACITY: (
+            "With `dynamicStable`, stable is small: it takes back what its ready pods can carry, and the rest as they "
+            "come. Counts against `progressDeadline`.",
+            "Wait. If it lasts, see stable's pods.",
+        ),
+        Reason.DISRUPTION_BUDGET: (
+            "A PodDisruptionBudget lets no more pods go for now; they go as it allows.",
+            "If it lasts: does the budget ask for more pods than there are? See "
+            "[When pods do not come](../runbooks/pods.md).",
+        ),
+        Reason.HELD_BY_HAND: (
+            "A route carries `sluice.dev/hold`: people hold its weights, and Sluice writes none. It ends a run that "
+            "has traffic.",
+            "Remove the annotation, then `sluice retry`. See [Break glass](../concepts/other-writers.md#break-glass).",
+        ),
     },
     METRICS: {
         Reason.METRIC_FAILED: (
@@ -208,6 +228,11 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
         Reason.PROGRESS_DEADLINE_EXCEEDED: (
             "The run waited longer than `progressDeadline`; the message says for what.",
             "Mend that, then `sluice retry`.",
+        ),
+        Reason.CONTAINER_FAILS: (
+            "A container of the candidate cannot run (its image cannot be pulled, or it crashes again and again), so "
+            "the deadline was not waited for; the message has the container's own words.",
+            "Mend it and release a new version, or `sluice retry`. See [When pods do not come](../runbooks/pods.md).",
         ),
         Reason.ABORTED_BY_ACTION: ("A person aborted it; the message says who and why.", "`sluice retry`"),
         Reason.UNDONE_BY_ACTION: (
@@ -248,6 +273,23 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
         Reason.TEMPLATE_INVALID: (
             "A template, its args or a placeholder cannot be filled in.",
             "Mend what the message names; new runs wait.",
+        ),
+        Reason.TEMPLATE_REFUSED: (
+            "The API server would refuse pods of the pod template; the last good version goes on.",
+            "Mend what the message names; it has the API server's words.",
+        ),
+        Reason.SOURCE_MISSING: (
+            "The Deployment that `workloadRef` names does not exist. What serves goes on.",
+            "Create it, or correct `spec.workload.workloadRef`.",
+        ),
+        Reason.NAME_TAKEN: (
+            "A Deployment or Service with the name of a slot exists, and is not Sluice's; it is left alone.",
+            "Rename it, or the Rollout.",
+        ),
+        Reason.EXPOSED_OUTSIDE_WEIGHT: (
+            "A Service that the Rollout does not declare selects the candidate's pods, so weights would not hold "
+            "requests back. The candidate gets no traffic before.",
+            "Narrow its selector, or declare it as `spec.traffic.stableService`.",
         ),
         Reason.FOREIGN_WRITER: (
             "Somebody else changed a share, and it was put back; again and again, the Rollout stalls over it.",

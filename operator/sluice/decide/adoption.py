@@ -5,8 +5,6 @@ It is read off the routes, and off the RolloutRuns that outlived an earlier Roll
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
 from sluice.api.rollout import Outcome, RolloutSpec, StableRevision
@@ -37,7 +35,8 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
         return True
     newest = draft.observed.runs[-1] if draft.observed.runs else None
     unfinished = newest if newest is not None and newest.status.outcome is None else None
-    slot = serving_slot(draft.observed.targets, unfinished, desired) or _running(draft)
+    running = _running(draft)
+    slot = serving_slot(draft.observed.targets, unfinished, even=running or desired.slot.other) or running
     if slot is None:
         problem = next((target for target in draft.observed.targets if target.problem_reason), None)
         draft.stall(
@@ -57,7 +56,7 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
 
 def _begin(draft: Draft, desired: Desired) -> None:
     """A first version goes straight in: into the slot that the routes give more to already, if they name the slots."""
-    slot = serving_slot(draft.observed.targets, None, replace(desired, slot=Slot.GREEN)) or Slot.BLUE
+    slot = serving_slot(draft.observed.targets, None, even=Slot.BLUE) or Slot.BLUE
     draft.update(stable=StableRevision(slot=slot, hash=desired.hash, version=desired.version))
     message = f"first version {desired.version or desired.hash} goes straight into {slot}"
     draft.note(Reason.ADOPTED, message)
@@ -65,7 +64,7 @@ def _begin(draft: Draft, desired: Desired) -> None:
 
 
 def _running(draft: Draft) -> Slot | None:
-    """The slot with more pods, where no route tells which one serves."""
+    """The slot with more pods, where no route tells which one serves; None where Sluice runs no pods."""
     pods = {slot: view.available for slot in Slot if (view := draft.deployment(slot)) is not None}
     return max(pods, key=lambda slot: pods[slot], default=None)
 

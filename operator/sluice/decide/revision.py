@@ -111,11 +111,16 @@ def run_name(rollout: str, number: int) -> str:
     return f"{rollout}-{number}"
 
 
-def serving_slot(targets: Sequence[TargetView], unfinished: RunView | None, desired: Desired) -> Slot | None:
+def serving_slot(targets: Sequence[TargetView], unfinished: RunView | None, *, even: Slot) -> Slot | None:
     """The slot to adopt as stable where no status tells.
 
     An unfinished run's candidate is never taken for stable: deleting and creating a Rollout anew must not skip its
-    gates. Otherwise the slot with the greater share serves; where both get half, the one that is not asked for.
+    gates. Otherwise the slot with the greater share serves.
+
+    Args:
+        targets: the routes.
+        unfinished: a run that has not ended.
+        even: the slot to take where both get half.
 
     Returns:
         None where no target could be read.
@@ -127,7 +132,7 @@ def serving_slot(targets: Sequence[TargetView], unfinished: RunView | None, desi
         return None
     green = sum(sum(target.shares) / len(target.shares) for target in readable) / len(readable)
     if green == FULL / 2:
-        return desired.slot.other
+        return even
     return Slot.GREEN if green > FULL / 2 else Slot.BLUE
 
 

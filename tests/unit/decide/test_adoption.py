@@ -216,3 +216,14 @@ def test_a_first_version_is_not_written_again_when_a_run_begins() -> None:
         written |= set(workloads.applied(made))
         seen = cluster.after(seen, made)
     assert written == {"checkout-green"}
+
+
+@pytest.mark.parametrize("slot", Slot)
+def test_of_two_slots_with_half_each_the_one_with_more_pods_is_stable(slot: Slot) -> None:
+    """Somebody made the weights even while no Rollout was there: full stable outweighs what a canary left behind."""
+    seen = workloads.stepping()
+    for each in Slot:
+        seen = workloads.with_deployment(seen, each, ready=10 if each is slot else 3)
+    made = plan(replace(recreated(seen), runs=(), targets=(target(5000),)), NOW)
+    assert made.status.stable is not None
+    assert made.status.stable.slot is slot
