@@ -15,7 +15,7 @@ from sluice.decide import analysis, coverage
 from sluice.decide.analysis import Outcome
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-from sluice.decide.faults import faults_of
+from sluice.decide.faults import cause_of
 from sluice.decide.hold import Hold
 from sluice.decide.rendering import revision_in
 from sluice.decide.slots import exposure, vacant
@@ -148,8 +148,8 @@ def candidate_too_small(draft: Draft) -> Hold | None:
     needed, ready = max(1, needed_pods(draft, workload, run)), ready_pods(draft, slot, run.hash)
     if ready >= needed:
         return None
-    trouble = faults_of(draft, slot)
-    message = f"{name} has {ready} of {needed} pods ready" + (f": {trouble}" if trouble else "")
+    cause = cause_of(draft, slot)
+    message = f"{name} has {ready} of {needed} pods ready" + (f": {cause}" if cause else "")
     return Hold(Reason.WAITS_FOR_ENDPOINTS, message, counts=True)
 
 

@@ -11,11 +11,14 @@ from sluice.api.workload import ServicePort
 
 @dataclass(frozen=True, slots=True)
 class PodFault:
-    """A container that cannot run, in the kubelet's words."""
+    """What keeps a container or pod from being ready, in the cluster's words.
+
+    `container` is empty where the whole pod is meant, `pod` too where none could be made.
+    """
 
     pod: str
     container: str
-    reason: str  # such as ImagePullBackOff, CrashLoopBackOff
+    reason: str  # such as ImagePullBackOff, CrashLoopBackOff, Unschedulable, FailedCreate, NotReady
     message: str
 
 
@@ -52,7 +55,8 @@ class DeploymentView:
     applied: str = ""
     owner: str = ""
     writer: str = ""  # field manager of the newest write to the spec, for messages
-    faults: tuple[PodFault, ...] = ()  # of pods of the present template
+    faults: tuple[PodFault, ...] = ()  # of pods of the present template, and what keeps such from being made
+    waits: tuple[PodFault, ...] = ()  # of those as well, where all may still come right by itself
     members: tuple[PodView, ...] = ()  # its pods that are not being deleted
 
 

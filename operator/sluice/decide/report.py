@@ -18,7 +18,7 @@ from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-from sluice.decide.faults import faults_of
+from sluice.decide.faults import cause_of, faults_of
 from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
@@ -166,8 +166,8 @@ def _message(draft: Draft) -> str:
     if draft.unserved:
         return _first_message(draft)
     if not _serves(draft):
-        trouble = faults_of(draft, draft.stable.slot)
-        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (trouble and f": {trouble}")
+        cause = cause_of(draft, draft.stable.slot)
+        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
 
@@ -177,9 +177,9 @@ def _first_message(draft: Draft) -> str:
     wanted = draft.workload.replicas if draft.workload is not None else 0
     if not wanted:
         return "the first version has no pods: spec.workload.replicas is 0"
-    version, trouble = draft.stable.version or draft.stable.hash, faults_of(draft, slot)
+    version, cause = draft.stable.version or draft.stable.hash, cause_of(draft, slot)
     pods = f"{view.ready_endpoints} of {wanted} pods ready"
-    return f"the first version, {version}, comes up in {slot}: {pods}" + (trouble and f": {trouble}")
+    return f"the first version, {version}, comes up in {slot}: {pods}" + (cause and f": {cause}")
 
 
 def _run_message(draft: Draft) -> str:

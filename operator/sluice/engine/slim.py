@@ -12,6 +12,7 @@ from sluice.ports import Obj
 
 _POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
 _CONTAINERS = ("initContainerStatuses", "containerStatuses")
+_CONDITION = ("type", "status", "reason", "message")
 _WRITER = ("manager", "operation", "subresource", "time")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -26,19 +27,24 @@ def slim(kind: Kind, obj: Obj) -> Obj:
 
 
 def _pod(pod: Obj) -> Obj:
-    """Who it is, and how its containers fare."""
+    """Who it is, and how its containers fare; of its conditions, those that are not met."""
     metadata, status = _picked(_dict(pod.get("metadata")), _POD_METADATA), _dict(pod.get("status"))
-    containers = {field: [_container(each) for each in status.get(field) or ()] for field in _CONTAINERS}
+    lists = {field: [_container(each) for each in status.get(field) or ()] for field in _CONTAINERS}
+    lists["conditions"] = [
+        _picked(each, _CONDITION)
+        for each in map(_dict, status.get("conditions") or ())
+        if each.get("status") == "False"
+    ]
     return {
         "metadata": _without_last_applied(metadata),
-        "status": {**_picked(status, ("phase",)), **{field: told for field, told in containers.items() if told}},
+        "status": {**_picked(status, ("phase",)), **{field: told for field, told in lists.items() if told}},
     }
 
 
 def _container(status: Any) -> Obj:
     status = _dict(status)
     return {
-        **_picked(status, ("name", "restartCount")),
+        **_picked(status, ("name", "restartCount", "ready", "started")),
         **{field: _state(status[field]) for field in ("state", "lastState") if status.get(field)},
     }
 

@@ -199,7 +199,8 @@ def deployment_view(deployment: Obj, members: tuple[Obj, ...] = ()) -> Deploymen
         applied=annotation_of(deployment, APPLIED_ANNOTATION),
         owner=owner_of(deployment),
         writer=writer_of(deployment),
-        faults=pods.faults_of(members, revision_in(template)),
+        faults=(*pods.faults_of(members, revision_in(template)), *pods.refusal_of(deployment)),
+        waits=pods.waits_of(members, revision_in(template)),
         members=tuple(map(pods.view_of, members)),
     )
 
