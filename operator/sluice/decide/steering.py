@@ -21,9 +21,10 @@ from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, TargetView
+from sluice.decide.returning import shares_back
 from sluice.decide.switches import diverting
 from sluice.decide.texts import REASON_BYTES, clip
-from sluice.decide.traffic import stable_bears
+from sluice.decide.traffic import stable_takes
 
 QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
 PATIENCE_SECONDS = 0.25
@@ -139,13 +140,12 @@ def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         draft.hold(Reason.NO_HEALTHY_STABLE, message, counts=True)
         draft.stall(Reason.NO_HEALTHY_STABLE, message)
         return []
-    least_left = FULL - stable_bears(draft)
-    if least_left <= share:
-        return [_shift(draft, target, services, share, grows=False) for target in targets]
-    message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(FULL - least_left)} so far"
-    draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
-    able = [target for target in targets if not target.all_or_nothing and target.least(draft.candidate) > least_left]
-    return [_shift(draft, target, services, least_left, grows=False) for target in able]
+    bears = stable_takes(draft)
+    if FULL - bears > share:
+        message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(bears)} so far"
+        draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
+    back = shares_back(targets, draft.candidate, share, bears)
+    return [_shift(draft, target, services, left, grows=False) for target, left in back]
 
 
 def _notice_drift(draft: Draft) -> None:

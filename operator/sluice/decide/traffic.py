@@ -14,7 +14,8 @@ from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload
 from sluice.decide.draft import Draft
 from sluice.decide.rendering import revision_in
-from sluice.decide.sizing import bearable, candidate_pods, pods_for
+from sluice.decide.returning import stable_bears
+from sluice.decide.sizing import candidate_pods, pods_for
 
 
 def may_serve(draft: Draft, slot: Slot) -> bool:
@@ -78,13 +79,19 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
     return min(deployment.available, view.ready_endpoints)
 
 
-def stable_bears(draft: Draft) -> BasisPoints:
-    """The share that stable can take now. Less than all only where a run with `dynamicStable` has made it small."""
-    workload, run = draft.workload, draft.run_spec or (draft.run.spec if draft.run else None)
+def stable_takes(draft: Draft) -> BasisPoints:
+    """The share that stable can take now. Less than all only while a run with `dynamicStable` is left, or just was."""
+    run, ready = draft.run_spec or (draft.run.spec if draft.run else None), draft.observed.slots
+    bears = stable_bears(
+        draft.workload,
+        run,
+        stable=ready[draft.stable.slot].ready_endpoints,
+        candidate=ready[draft.candidate].ready_endpoints,
+    )
+    if draft.under_way or run is None or bears == NONE:
+        return bears
     completed = draft.status.revision is not None and draft.status.revision.outcome is Outcome.COMPLETED
-    if workload is None or run is None or not run.dynamic_stable or completed:
-        return FULL
-    ended = draft.status.history[-1].ended_at if draft.status.history and not draft.under_way else None
-    if ended is not None and draft.now - ended > run.progress_deadline:
-        return FULL  # a stable that does not come up again is no reason to leave traffic on what was aborted
-    return bearable(workload.replicas, draft.observed.slots[draft.stable.slot].ready_endpoints)
+    ended = draft.status.history[-1].ended_at if draft.status.history else None
+    # A stable that does not come up again is no reason to leave traffic on what was aborted.
+    late = ended is not None and draft.now - ended > run.progress_deadline
+    return FULL if completed or late else bears

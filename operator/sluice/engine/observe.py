@@ -16,13 +16,13 @@ from sluice.api.conditions import Reason
 from sluice.api.names import FINALIZER, OWNER_ANNOTATION, Kind
 from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, Traffic
 from sluice.api.run import RolloutRunSpec
-from sluice.api.units import FULL, NONE, BasisPoints
+from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide import templates
 from sluice.decide.model import Observed, RunView, TargetRef, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
+from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
-from sluice.decide.sizing import bearable
 from sluice.decide.switches import owner_id
 from sluice.engine.index import Index
 from sluice.engine.measure import Inbox
@@ -185,13 +185,14 @@ class Observer:
         services: SlotServices | None,
         run: RolloutRunSpec | None,
     ) -> BasisPoints:
-        """All, or nothing; or a part where the run let stable shrink."""
         if services is None or status.stable is None:
             return NONE
-        ready = self._workloads.ready_endpoints(ref.namespace, services.of(status.stable.slot))
-        if not ready or run is None or not run.dynamic_stable or spec is None or not spec.workload.managed:
-            return FULL if ready else NONE
-        return bearable(spec.workload.replicas, ready)
+        stable = status.stable.slot
+        stable_ready, candidate_ready = (
+            self._workloads.ready_endpoints(ref.namespace, services.of(slot)) for slot in (stable, stable.other)
+        )
+        workload = spec.workload if spec is not None and spec.workload.managed else None
+        return stable_bears(workload, run, stable=stable_ready, candidate=candidate_ready)
 
     def targets(self, namespace: str, services: SlotServices | None, traffic: Traffic) -> tuple[TargetView, ...]:
         """The targets as the caches know them."""

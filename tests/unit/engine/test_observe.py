@@ -187,10 +187,18 @@ def test_a_kill_finds_nothing_to_move_on_a_rivals_route(caches: Caches) -> None:
 
 
 @pytest.mark.parametrize(
-    "dynamic, ready, bears", [(False, 0, 0), (False, 1, 10_000), (True, 0, 0), (True, 1, 2500), (True, 4, 10_000)]
+    "dynamic, ready, others, bears",
+    [
+        (False, 0, 1, 0),
+        (False, 1, 4, 10_000),
+        (True, 0, 4, 0),
+        (True, 1, 4, 2500),
+        (True, 1, 0, 10_000),
+        (True, 4, 4, 10_000),
+    ],
 )
-def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready: int, bears: int) -> None:
-    """All or nothing; or, in a run that let stable shrink, as much as its ready pods are of the capacity."""
+def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready: int, others: int, bears: int) -> None:
+    """All or nothing; or, in a run that let stable shrink, its ready pods' part of those needed, or there."""
     found = core.running()
     spec = found.runs[0].spec.model_copy(update={"dynamic_stable": dynamic})
     caches.rollout(replace(found, runs=(replace(found.runs[0], spec=spec),)))
@@ -198,6 +206,7 @@ def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready:
     body["status"] = found.status.dump()
     caches.put(Kind.ROLLOUT, body)
     caches.put(Kind.ENDPOINT_SLICE, endpoints("blue", 1, "checkout-blue", ready))
+    caches.put(Kind.ENDPOINT_SLICE, endpoints("green", 1, "checkout-green", others))
     assert caches.observer.moves_of(body).stable_bears == bears
 
 

@@ -119,16 +119,17 @@ class PodLaws(Witness):
             needed = max(1, pods_for(capacity, became) if self._by_weight else 1)
             if slot is not status.stable.slot and ready < needed:
                 raise Broken(f"I1: {slot} got {became} with {ready} of {needed} pods ready")
-            if slot is status.stable.slot and became > self._stable_bears(status, capacity, ready):
+            others = min(self._pods_ready[slot.other].within(start))
+            if slot is status.stable.slot and became > self._stable_bears(status, capacity, ready, others):
                 raise Broken(f"I1: {slot}, which is stable, got {became} with {ready} of {capacity} pods ready")
 
-    def _stable_bears(self, status: RolloutStatus, capacity: int, ready: int) -> BasisPoints:
+    def _stable_bears(self, status: RolloutStatus, capacity: int, ready: int, others: int) -> BasisPoints:
         ended = status.history[-1].ended_at if status.history else None
         late = ended is not None and (self._world.clock.now() - ended).total_seconds() > DEADLINE_SECONDS
         under_way = status.revision is not None and status.revision.outcome is None
         if not self._dynamic or (late and not under_way):
             return FULL if ready else NONE
-        return bearable(capacity, ready)
+        return bearable(capacity, ready, others)
 
     def _unmeasured(self, status: RolloutStatus, now: float) -> Iterator[str]:
         """Undo and rollback are not measured: they go back to what served."""
