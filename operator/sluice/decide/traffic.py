@@ -52,8 +52,17 @@ def stable_pods(draft: Draft, workload: Workload) -> int:
 
 def candidate_size(draft: Draft, run: RolloutRunSpec) -> CanarySize:
     """The size that the run has reached: the run's own, or the last setCanaryScale step's."""
-    at = draft.status.step.index if draft.status.step else 0
-    return next((step.size for step in reversed(run.steps[:at]) if step.size is not None), run.canary_size)
+    return _reached(draft, run)[-1][1]
+
+
+def _reached(draft: Draft, run: RolloutRunSpec) -> list[tuple[BasisPoints, CanarySize]]:
+    """The greatest share so far and the size, at the beginning of the run and after each step up to the present one."""
+    share, size = NONE, run.canary_size
+    found = [(share, size)]
+    for step in run.steps[: draft.status.step.index if draft.status.step else 0]:
+        share, size = max(share, step.share or NONE), step.size or size
+        found.append((share, size))
+    return found
 
 
 def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
@@ -62,13 +71,18 @@ def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
 
 
 def wanted_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
-    """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run."""
+    """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run.
+
+    Once it has a share, a smaller size is for shares to come: what is under way in the pods that are there needs them.
+    """
     given = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
     # More pods would get more of the traffic that no weight governs.
     sought = NONE if draft.observed.slots[draft.candidate].exposed_by else draft.sought
     share = max(draft.status.sized_for or NONE, draft.intended, sought, given)
     draft.update(sized_for=share)
-    return candidate_pods(workload.replicas, share, candidate_size(draft, run))
+    served = [(each, size) for each, size in _reached(draft, run) if each > NONE]
+    sizes = [*served, (share, candidate_size(draft, run))]
+    return max(candidate_pods(workload.replicas, each, size) for each, size in sizes)
 
 
 def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:

@@ -103,6 +103,16 @@ def test_a_first_version_of_which_a_pod_is_ready_is_not_replaced_in_place() -> N
     assert (version_in(seen, Slot.BLUE), seen.status.run) == ("1.0", "checkout-1")
 
 
+def test_an_abort_returns_to_a_first_version_of_which_not_all_pods_came_up() -> None:
+    """Nine of ten answered before the run began: waiting for the tenth would leave traffic on what was aborted."""
+    seen = with_deployment(settle(unborn(), NOW, slowly), Slot.BLUE, ready=9)
+    seen = settle(ship(seen, template("2.0")), NOW)
+    seen = with_deployment(seen, Slot.BLUE, ready=9)
+    assert seen.targets[0].shares == (2500,)
+    seen = settle(replace(seen, actions=(action(Verb.ABORT, 1),)), NOW, slowly)
+    assert (seen.targets[0].shares, seen.status.phase) == ((0,), "Aborted")
+
+
 # ---------------------------------------------------------------------------------------------- runs
 
 
@@ -319,6 +329,20 @@ def test_pods_of_a_candidate_never_shrink_with_its_share_in_a_run() -> None:
     steps = [{"setWeight": 50}, {"setWeight": 10}, {"pause": {}}]
     seen = stepping(strategy={"canary": {"steps": steps}})
     assert (seen.targets[0].shares, pods_in(seen)) == ((1000,), (CAPACITY, 5))
+
+
+def test_nor_with_a_smaller_size() -> None:
+    """A step to one pod, at 50 %: the five that serve stay, and the size is for shares to come (I2)."""
+    steps = [{"setWeight": 50}, {"setCanaryScale": {"replicas": 1}}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((5000,), (CAPACITY, 5))
+
+
+def test_a_size_that_was_set_before_the_share_stays_small() -> None:
+    """One pod for 50 % is what was asked for, and what there is; bigger sizes of before do not count again."""
+    steps = [{"setCanaryScale": {"replicas": 1}}, {"setWeight": 50}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((5000,), (CAPACITY, 1))
 
 
 # ---------------------------------------------------------------------------------------------- exposure
