@@ -262,7 +262,7 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend the route as the message says.",
         ),
         Reason.ROUTE_CLAIMED: (
-            "Another Rollout already moves one of its routes or Services.",
+            "Another Rollout already has one of its routes or Services.",
             "Remove it from one of the two.",
         ),
         Reason.ROUTE_REFUSED: (

@@ -71,7 +71,7 @@ def target_unfit(draft: Draft) -> Hold | None:
     if draft.observed.rival:
         return Hold(
             Reason.ROUTE_CLAIMED,
-            f"Rollout {draft.observed.rival} already moves one of this Rollout's routes or Services; "
+            f"Rollout {draft.observed.rival} already has one of this Rollout's routes or Services; "
             "remove it from one of the two",
         )
     for target in draft.observed.targets:

@@ -40,10 +40,14 @@ class Index:
         """The Rollouts whose spec names the route or Service as something to move."""
         return set(self._movers.get((kind, namespace, name), ()))
 
+    def claimants(self, kind: Kind, namespace: str, name: str) -> set[Key]:
+        """The Rollouts whose spec names the route or Service as something to move, or whose slot the Service is."""
+        return self.movers(kind, namespace, name) | set(self._readers.get((kind, namespace, name), ()))
+
     def concerned(self, kind: Kind, namespace: str, name: str) -> set[Key]:
         """The Rollouts that an event of the object concerns: by their spec, or by the run they are in."""
         place = (kind, namespace, name)
-        return self.movers(*place) | set(self._readers.get(place, ())) | set(self._runs_at.get(place, {}).values())
+        return self.claimants(*place) | set(self._runs_at.get(place, {}).values())
 
     def runs(self, namespace: str, rollout: str) -> Iterator[Obj]:
         """The RolloutRuns of a Rollout's name."""

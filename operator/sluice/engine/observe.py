@@ -240,7 +240,10 @@ class Observer:
         return templates.resolve_all(spec, lookup)
 
     def _rival(self, ref: ObjectRef, rollout: Obj, traffic: Traffic) -> str:
-        """The Rollout that has one of the targets already: by its stamp on the target, else the older one."""
+        """The Rollout that has one of the targets already: by its stamp on the target, else the older one.
+
+        A Service that is another's slot is its, too: pointed elsewhere, that slot would serve this one's pods.
+        """
         names = [(Kind(route.kind), route.name) for route in traffic.routes]
         if traffic.service is not None:
             names += [(Kind.SERVICE, name) for name in (traffic.service.active, traffic.service.preview) if name]
@@ -248,7 +251,7 @@ class Observer:
             names.append((Kind.SERVICE, traffic.stable_service))
         for kind, name in names:
             stamp = annotation_of(self._store.get(kind, ref.namespace, name), OWNER_ANNOTATION)
-            for namespace, other in self._index.movers(kind, ref.namespace, name):
+            for namespace, other in sorted(self._index.claimants(kind, ref.namespace, name)):
                 if other == ref.name:
                     continue
                 found = self._store.get(Kind.ROLLOUT, namespace, other)

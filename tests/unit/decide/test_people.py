@@ -300,7 +300,7 @@ def test_undo_does_not_swing_to_a_slot_that_was_given_something_else() -> None:
 @pytest.mark.parametrize(
     "seen, why",
     [
-        (observed(rival="shop/first"), "Rollout shop/first already moves one of this Rollout's routes"),
+        (observed(rival="shop/first"), "Rollout shop/first already has one of this Rollout's routes"),
         (observed(targets=(missing(),)), "HTTPRoute shop/checkout does not exist. Create it"),
         (replace(running(), deleting=True), "the Rollout is being deleted"),
         (replace(healthy(), deleting=True), "the Rollout is being deleted"),

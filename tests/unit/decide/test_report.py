@@ -126,7 +126,7 @@ SITUATIONS: list[tuple[str, Make, str, str, str]] = [
         "S",
         "HTTPRoute shop/checkout does not exist",
     ),
-    ("claimed", lambda: observed(rival="shop/first"), "Degraded", "S", "Rollout shop/first already moves one"),
+    ("claimed", lambda: observed(rival="shop/first"), "Degraded", "S", "Rollout shop/first already has one"),
     (
         "unreadable spec at rest",
         lambda: settle(replace(healthy(), spec=None, spec_problem="spec.strategy: missing"), NOW),
@@ -241,13 +241,41 @@ def test_messages_are_bounded_whatever_people_write() -> None:
 
 
 @pytest.mark.parametrize("reason", ["Forbidden", "WriteRefused"])
-def test_a_refusal_is_added_to_a_status_as_it_is(reason: str) -> None:
-    """Nothing else changes, and adding it again changes nothing at all."""
+def test_a_refusal_in_a_run_is_added_to_a_status_as_it_is(reason: str) -> None:
+    """Only the generation counts as seen; adding it again changes nothing at all."""
     status = running().status
     told = with_stalled(status, reason, "no" * 1000, 7, NOW)
     assert kstatus(told) == "Failed"
-    assert told.model_copy(update={"conditions": status.conditions}) == status
+    assert told.model_copy(update={"conditions": status.conditions, "observed_generation": 1}) == status
+    assert told.observed_generation == 7
     assert with_stalled(told, reason, "no" * 1000, 7, NOW + HOUR) == told
+
+
+@pytest.mark.parametrize("make", [healthy, aborted])
+def test_a_refusal_is_what_a_status_at_rest_says(make: Make) -> None:
+    """Not how the last run ended, nor that the operator has not looked yet: who waits is told that it is in vain."""
+    told = with_stalled(make().status, "TemplateRefused", "422: no such volume", 7, NOW)
+    ready = next(each for each in told.conditions if each.type == "Ready")
+    assert (told.phase, told.message, told.observed_generation) == ("Degraded", "422: no such volume", 7)
+    assert (ready.status, ready.reason, ready.message) == ("False", "TemplateRefused", "422: no such volume")
+    assert kstatus(told) == "Failed"
+
+
+def test_what_needs_a_person_is_an_event_once() -> None:
+    """A missing route is told as a Warning when it is seen first, and again for a changed spec; not in every pass."""
+    seen = replace(healthy(), targets=(missing(),))
+    made = plan(seen, NOW)
+    assert [(note.warning, note.reason) for note in made.notes] == [(True, "RouteMissing")]
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
+    assert len(plan(replace(after(seen, made), generation=9), NOW + SECOND).notes) == 1
+
+
+def test_a_stable_slot_that_stops_answering_is_an_event() -> None:
+    """It is told when Ready turns False over it, and not again while it stays so."""
+    seen = replace(healthy(), slots=slots(0, 0))
+    made = plan(seen, NOW)
+    assert [(note.warning, note.reason) for note in made.notes] == [(True, "NoHealthyStable")]
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
 
 
 def test_a_status_of_another_version_of_sluice_is_reported_on() -> None:

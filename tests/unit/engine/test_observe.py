@@ -9,7 +9,7 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.common import ObjectRef
-from sluice.api.names import CAUSE_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
@@ -174,6 +174,35 @@ def test_whose_route_it_is(caches: Caches, created: str, adopted: bool, owner: s
     caches.route("checkout", 0, owner=owner)
     caches.rollout()
     second(caches, created=created, adopted=adopted)
+    assert caches.see().rival == rival
+
+
+@pytest.mark.parametrize(
+    "managing, owner, rival",
+    [
+        (True, "shop/web/uid-web", "shop/web"),
+        (True, "", "shop/web"),
+        (True, "shop/gone/uid-gone", "shop/web"),
+        (True, core.OWNER, ""),
+        (False, "shop/web/uid-web", ""),
+    ],
+)
+def test_the_service_of_anothers_slot_is_not_this_ones_to_switch(
+    caches: Caches, managing: bool, owner: str, rival: str
+) -> None:
+    """Pointed at these pods, the other Rollout's slot would serve them: who comes first keeps it."""
+    web = managed("web", 1)
+    if not managing:
+        web = rollout("web", 1)
+        web["spec"]["workload"]["services"] = {"blue": "their-blue", "green": "their-green"}
+    web["metadata"]["creationTimestamp"] = "2026-03-02T08:00:00Z"
+    caches.put(Kind.ROLLOUT, web)
+    annotations = {OWNER_ANNOTATION: owner} if owner else {}
+    service = {"metadata": {"name": "web-blue", "namespace": "shop", "annotations": annotations}, "spec": {}}
+    caches.put(Kind.SERVICE, service)
+    body = caches.rollout()
+    body["spec"]["traffic"] = {"service": {"active": "web-blue"}}
+    caches.put(Kind.ROLLOUT, body)
     assert caches.see().rival == rival
 
 
