@@ -250,7 +250,8 @@ class PodLaws(Witness):
     def _check_patience(self) -> None:
         now, calm = self._now(), self._calm_since()
         stable = self._status().stable
-        for name in self._entries() if self._capacity.value else ():
+        mendable = self._capacity.value and not self.template_lost()
+        for name in self._entries() if mendable else ():
             for gap in self._world.traffic[name].gaps:
                 lasting = gap.ended_at is None and now - max(calm, gap.began_at) > MEND_SECONDS
                 if lasting and not (stable is not None and self._is_bad(slot_service(self._app, stable.slot))):

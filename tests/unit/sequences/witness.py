@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from sluice.api.conditions import ConditionType, Reason, condition_of
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import FIELD_MANAGER, HOLD_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
@@ -189,6 +190,11 @@ class Witness(Laws):
 
     def _status(self) -> RolloutStatus:
         return self._world.status(self._app)
+
+    def template_lost(self) -> bool:
+        """Whether Sluice says that the pod template of what serves was deleted with everything that kept it."""
+        stalled = condition_of(self._status().conditions, ConditionType.STALLED)
+        return stalled is not None and stalled.reason == Reason.RUN_LOST
 
     def _leaving(self) -> bool:
         """Whether there is no Rollout, or soon none."""
