@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
+from sluice.api.conditions import Condition, ConditionType, Reason, Status, condition_of, is_true, merge_conditions
 from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
 from sluice.api.units import format_share
@@ -24,6 +25,8 @@ from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 
+_TRUE: Status = "True"
+_FALSE: Status = "False"
 PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
@@ -49,22 +52,53 @@ def report(draft: Draft) -> None:
     if stalled is not None:
         conditions.append(_condition(draft, ConditionType.STALLED, "True", stalled.reason, stalled.message))
     conditions += [_progressing(draft, message), _paused(draft), _analysis(draft), _traffic(draft), _killed(draft)]
+    _warn(draft, conditions[0])
     draft.update(conditions=merge_conditions(draft.observed.status.conditions, conditions, draft.now))
 
 
 def with_stalled(status: RolloutStatus, reason: str, message: str, generation: int, now: datetime) -> RolloutStatus:
-    """A status as it is, but Stalled for that reason; the same where it says so already. Pure."""
-    stalled = Condition(
-        type=ConditionType.STALLED,
-        status="True",
-        reason=reason,
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=generation,
-        last_transition_time=now,
-    )
-    replaced = {ConditionType.STALLED, ConditionType.RECONCILING}
+    """A status as it is, but Stalled for that reason; the same where it says so already. Pure.
+
+    That is then all there is to say of the generation: who waits for it learns that waiting does not help. What a run
+    under way says of itself stays.
+    """
+    told = {
+        kind: Condition(
+            type=kind,
+            status=value,
+            reason=reason,
+            message=clip(message, CONDITION_BYTES),
+            observed_generation=generation,
+            last_transition_time=now,
+        )
+        for kind, value in ((ConditionType.READY, _FALSE), (ConditionType.STALLED, _TRUE))
+    }
+    changes: dict[str, Any] = {"observed_generation": generation}
+    if status.revision is not None and status.revision.outcome is None:
+        del told[ConditionType.READY]
+    else:
+        changes |= {"phase": Phase.DEGRADED, "message": clip(message, MESSAGE_BYTES)}
+    replaced = {*told, ConditionType.RECONCILING}
     others = [condition for condition in status.conditions if condition.type not in replaced]
-    return status.model_copy(update={"conditions": merge_conditions(status.conditions, [*others, stalled], now)})
+    conditions = merge_conditions(status.conditions, [*told.values(), *others], now)
+    return status.model_copy(update={**changes, "conditions": conditions})
+
+
+def is_news(status: RolloutStatus, reason: str, generation: int) -> bool:
+    """Whether a status does not say yet that this generation is Stalled for that reason: then people are told."""
+    known = condition_of(status.conditions, ConditionType.STALLED)
+    return known is None or (known.reason, known.observed_generation) != (reason, generation)
+
+
+def _warn(draft: Draft, ready: Condition) -> None:
+    """Tell people by an Event, once, that somebody has to act, or that what serves does not answer any more."""
+    status, stalled = draft.observed.status, draft.stalled
+    if stalled is not None:
+        noted = any(note.reason == stalled.reason for note in draft.notes)
+        if not noted and is_news(status, stalled.reason, draft.observed.generation):
+            draft.note(stalled.reason, stalled.message or stalled.reason, warning=True)
+    elif ready.reason == Reason.NO_HEALTHY_STABLE and is_true(status.conditions, ConditionType.READY):
+        draft.note(Reason.NO_HEALTHY_STABLE, ready.message, warning=True)
 
 
 def _condition(draft: Draft, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:
