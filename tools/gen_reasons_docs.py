@@ -335,8 +335,8 @@ def page() -> str:
         + ", ".join(f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED))
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
         + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
-        + f"`{Reason.NO_HEALTHY_STABLE}`, and what the condition `Stalled` says, once for each reason and change of the "
-        "spec. Repeated ones are counted up, not told anew.",
+        + f"`{Reason.NO_HEALTHY_STABLE}`, and what the condition `Stalled` says, once for each reason and change of "
+        "the spec. Repeated ones are counted up, not told anew.",
     ]
     parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]
     parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]
