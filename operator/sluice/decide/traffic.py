@@ -73,16 +73,17 @@ def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
 def wanted_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
     """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run.
 
-    Once it has a share, a smaller size is for shares to come: what is under way in the pods that are there needs them.
+    A step to a smaller size takes none of the pods that this share needs by weight, if the candidate had them before.
     """
     given = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
     # More pods would get more of the traffic that no weight governs.
     sought = NONE if draft.observed.slots[draft.candidate].exposed_by else draft.sought
     share = max(draft.status.sized_for or NONE, draft.intended, sought, given)
     draft.update(sized_for=share)
-    served = [(each, size) for each, size in _reached(draft, run) if each > NONE]
-    sizes = [*served, (share, candidate_size(draft, run))]
-    return max(candidate_pods(workload.replicas, each, size) for each, size in sizes)
+    capacity = workload.replicas
+    had = max((candidate_pods(capacity, each, size) for each, size in _reached(draft, run) if each > NONE), default=0)
+    wanted = candidate_pods(capacity, share, candidate_size(draft, run))
+    return max(wanted, min(had, pods_for(capacity, share)))
 
 
 def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:

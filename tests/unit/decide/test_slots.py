@@ -331,11 +331,19 @@ def test_pods_of_a_candidate_never_shrink_with_its_share_in_a_run() -> None:
     assert (seen.targets[0].shares, pods_in(seen)) == ((1000,), (CAPACITY, 5))
 
 
-def test_nor_with_a_smaller_size() -> None:
-    """A step to one pod, at 50 %: the five that serve stay, and the size is for shares to come (I2)."""
+def test_nor_below_what_the_share_needs_with_a_smaller_size() -> None:
+    """A step to one pod, at 50 %: the five that the traffic needs stay, and the size is for shares to come (I2)."""
     steps = [{"setWeight": 50}, {"setCanaryScale": {"replicas": 1}}, {"pause": {}}]
     seen = stepping(strategy={"canary": {"steps": steps}})
     assert (seen.targets[0].shares, pods_in(seen)) == ((5000,), (CAPACITY, 5))
+
+
+@pytest.mark.parametrize("size, left", [({"share": 50}, 5), ({"replicas": 1}, 3)])
+def test_more_pods_than_the_share_needs_end_with_a_smaller_size(size: dict[str, int], left: int) -> None:
+    """Ten pods at 25 %, then a step to a smaller size: it is taken, as far as the traffic lets it."""
+    steps = [{"setWeight": 25}, {"setCanaryScale": size}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps, "canarySize": {"full": True}}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((2500,), (CAPACITY, left))
 
 
 def test_a_size_that_was_set_before_the_share_stays_small() -> None:
