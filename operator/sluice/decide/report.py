@@ -191,7 +191,7 @@ def _message(draft: Draft) -> str:
     if draft.under_way:
         return _run_message(draft)
     rejected = _rejected(draft)
-    if rejected is not None:
+    if rejected is not None and _serves(draft):
         return f"{rejected.message}; {draft.stable.slot} serves; {_way_on(draft)}"
     if draft.main_hold is not None:
         return draft.main_hold.message
@@ -200,7 +200,8 @@ def _message(draft: Draft) -> str:
     if draft.unserved:
         return _first_message(draft)
     if not _serves(draft):
-        cause = cause_of(draft, draft.stable.slot)
+        asks_for_none = draft.workload is not None and not draft.workload.replicas
+        cause = "spec.workload.replicas is 0" if asks_for_none else cause_of(draft, draft.stable.slot)
         return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"

@@ -15,6 +15,7 @@ from sluice.api.rollout import Readiness, RolloutStatus
 from sluice.decide.model import Acceptance, Observed, Templates
 from sluice.decide.planner import plan
 from sluice.decide.report import with_stalled
+from unit.decide import workloads
 from unit.decide.observed import (
     HOUR,
     NOW,
@@ -295,3 +296,15 @@ def test_the_version_is_named_where_it_is_known() -> None:
     """Without a version, slots alone."""
     seen = settle(observed(rollout_spec(Slot.BLUE, None)), NOW)
     assert seen.status.message == "blue serves"
+
+
+def test_nobody_is_said_to_serve_without_an_endpoint() -> None:
+    """Stable lost its pods after an abort: that is the message, not that it serves."""
+    seen = replace(aborted(), slots=slots(0, 0))
+    assert plan(seen, NOW).status.message == "Service shop/checkout-blue (blue), which serves, has no ready endpoint"
+
+
+def test_a_rollout_scaled_to_nothing_says_why_nobody_answers() -> None:
+    """Whoever set replicas to 0 reads that, and not only that endpoints are missing."""
+    made = plan(workloads.with_deployment(workloads.change(workloads.serving(), replicas=0), Slot.BLUE, ready=0), NOW)
+    assert made.status.message.endswith("which serves, has no ready endpoint: spec.workload.replicas is 0")
