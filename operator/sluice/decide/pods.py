@@ -62,12 +62,17 @@ class DeploymentView:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """A slot's Service, as far as Sluice keeps it."""
+    """A slot's Service, as far as Sluice keeps it.
+
+    `labelled`: it carries the labels that tell a slot's Service. `external`: it leads out of the cluster, not to pods.
+    """
 
     uid: str
     owner: str
     selector: dict[str, str]
     ports: tuple[ServicePort, ...]  # targetPort always set
+    labelled: bool = True
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)

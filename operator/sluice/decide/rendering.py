@@ -109,9 +109,11 @@ class Place:
         labels = {MANAGED_BY_LABEL: FIELD_MANAGER, **selector_of(self.rollout, self.slot)}
         return {"labels": labels, "annotations": {OWNER_ANNOTATION: self.owner}}
 
-    def service(self, ports: Iterable[ServicePort], *, uid: str) -> Apply:
-        """The slot's Service."""
-        spec = {"selector": selector_of(self.rollout, self.slot), "ports": [port.dump() for port in ports]}
+    def service(self, ports: Iterable[ServicePort], *, uid: str, external: bool = False) -> Apply:
+        """The slot's Service. Its type is others' to choose, unless it leads out of the cluster: `external`."""
+        spec: JSON = {"selector": selector_of(self.rollout, self.slot), "ports": [port.dump() for port in ports]}
+        if external:
+            spec["type"] = "ClusterIP"
         return Apply(Kind.SERVICE, self.name, {"metadata": self._metadata, "spec": spec}, uid)
 
     def deployment(self, content: Content, *, uid: str) -> Apply:
@@ -128,7 +130,7 @@ class Place:
         metadata = self._metadata
         # The revision stands for its template, which may be at hand as written or with the API server's defaults.
         content_of = {**spec, "template": [content.hash, content.restarted_at and format_time(content.restarted_at)]}
-        applied = f"{_digest(content_of)}.{content.repairs}"
+        applied = f"{digest(content_of)}.{content.repairs}"
         metadata["annotations"] |= {REVISION_ANNOTATION: content.hash, APPLIED_ANNOTATION: applied}
         return Apply(Kind.DEPLOYMENT, self.name, {"metadata": metadata, "spec": spec}, uid)
 
@@ -169,6 +171,7 @@ def _container_ports(template: JSON) -> Iterable[JSON]:
             yield from (port for port in container.get("ports") or () if isinstance(port, dict))
 
 
-def _digest(content: object) -> str:
+def digest(content: object) -> str:
+    """What tells JSON values apart."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]

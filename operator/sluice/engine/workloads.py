@@ -13,12 +13,13 @@ from sluice.api.rollout import RolloutSpec, RolloutStatus, Traffic
 from sluice.api.workload import RoleMetadata, ServicePort, SlotServices, Workload
 from sluice.decide.model import SlotView
 from sluice.decide.pods import AskedTemplate, BudgetView, DeploymentView, ServiceView
-from sluice.decide.rendering import pod_labels, revision_in
+from sluice.decide.rendering import pod_labels, revision_in, selector_of
 from sluice.decide.revision import image_version, template_hash
 from sluice.engine import pods
 from sluice.engine.index import Index
 from sluice.engine.metadata import annotation_of, owner_of, writer_of
 from sluice.engine.store import Obj, Store
+from sluice.engine.switchboard import labels_of
 from sluice.errors import InvalidSpec
 
 Labels = dict[str, str]
@@ -132,7 +133,7 @@ class WorkloadObserver:
             bare.service,
             bare.exists,
             bare.ready_endpoints,
-            kept=_service_view(self._store.get(Kind.SERVICE, subject.ref.namespace, bare.service)),
+            kept=_service_view(self._store.get(Kind.SERVICE, subject.ref.namespace, bare.service), subject.ref, slot),
             deployment=deployment,
             exposed_by=tuple(sorted(exposed_by)),
         )
@@ -205,7 +206,7 @@ def deployment_view(deployment: Obj, members: tuple[Obj, ...] = ()) -> Deploymen
     )
 
 
-def _service_view(service: Obj | None) -> ServiceView | None:
+def _service_view(service: Obj | None, ref: ObjectRef, slot: Slot) -> ServiceView | None:
     """A slot's Service, whoever made it: `owner` tells."""
     if service is None:
         return None
@@ -215,6 +216,8 @@ def _service_view(service: Obj | None) -> ServiceView | None:
         owner=owner_of(service),
         selector=spec.get("selector") or {},
         ports=tuple(_ports(spec.get("ports") or ())),
+        labelled=selector_of(ref.name, slot).items() <= labels_of(service).items(),
+        external=spec.get("type") == "ExternalName",
     )
 
 

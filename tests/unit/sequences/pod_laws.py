@@ -58,6 +58,8 @@ class PodLaws(Witness):
             self._identities.clear()
             self.unrest()
         elif kind is Kind.ROLLOUT and name == self._app:
+            if change.before is None:
+                self.unrest()  # nobody mended anything before
             self._note(self._paused, bool(change.after["spec"].get("paused")), now)
             self._capacity.put(change.after["spec"]["workload"].get("replicas", 1), now)
             self._check_audit(change.after)
