@@ -292,8 +292,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Narrow its selector, or declare it as `spec.traffic.stableService`.",
         ),
         Reason.FOREIGN_WRITER: (
-            "Somebody else changed a share, and it was put back; again and again, the Rollout stalls over it.",
-            "Stop that writer from setting weights: see [GitOps](../guides/gitops.md).",
+            "Somebody else changed a share, or changed or deleted a slot's Deployment, and it was put back; again and "
+            "again, the Rollout stalls over it.",
+            "Stop that writer, or keep its sync from the weights: see [GitOps](../guides/gitops.md).",
         ),
         Reason.NO_HEALTHY_STABLE: (
             "Stable has no ready endpoint. Traffic is not moved to where nobody answers, not even by a kill.",

@@ -179,6 +179,18 @@ def test_what_is_deleted_comes_back() -> None:
             assert (version_in(seen, slot), pods_in(seen)) == (version_in(before, slot), pods_in(before))
 
 
+def test_what_is_deleted_is_told_once() -> None:
+    """By a Warning and in the audit chain; not where a Deployment is made for the first time."""
+    seen = without(serving(), Slot.BLUE)
+    made = plan(seen, NOW)
+    said = "Deployment shop/checkout-blue was deleted"
+    assert (True, "ForeignWriter", f"{said}; made anew") in [(n.warning, n.reason, n.message) for n in made.notes]
+    assert (made.status.audit.entries[-1].action, made.status.audit.entries[-1].message) == ("repair-blue", said)
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
+    assert plan(unborn(), NOW).notes[0].reason == "Adopted"
+    assert len(plan(unborn(), NOW).notes) == 1
+
+
 def test_a_stable_slot_that_was_deleted_comes_back_whoever_else_selects_its_pods() -> None:
     """It has served: that another Service selects it as well is no reason to leave it away."""
     seen = with_slot(without(serving(), Slot.BLUE), Slot.BLUE, exposed_by=("metrics",))
