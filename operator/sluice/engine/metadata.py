@@ -42,11 +42,17 @@ def writer_of(obj: Obj) -> str:
     return max(writes)[2][:128] if writes else ""
 
 
-def requester_of(rollout: Obj) -> str:
-    """Who last wrote the spec, as far as the API server tells: the field manager, which anyone can choose."""
+def requester_of(*objs: Obj) -> str:
+    """Who last wrote what is asked for, as far as the API server tells: the field manager, which anyone can choose.
+
+    Args:
+        objs: the Rollout, and the Deployment that it takes its pod template from; of writes in the same second, those
+            of the last count.
+    """
     newest: Mapping[str, Any] = {}
-    for entry in _spec_writes(rollout):
-        if not entry.get("subresource") and str(entry.get("time", "")) >= str(newest.get("time", "")):
+    for entry in (entry for obj in objs for entry in _spec_writes(obj)):
+        ours = entry.get("manager") == FIELD_MANAGER
+        if not ours and not entry.get("subresource") and str(entry.get("time", "")) >= str(newest.get("time", "")):
             newest = entry
     return f"unattributed (field manager {newest['manager']})"[:253] if newest.get("manager") else "unattributed"
 

@@ -19,14 +19,14 @@ from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide import templates
-from sluice.decide.model import Observed, RunView, TargetRef, TargetView, Templates
+from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
 from sluice.decide.switches import owner_id
-from sluice.engine.index import Index
+from sluice.engine.index import Index, places_in, places_of
 from sluice.engine.measure import Inbox
-from sluice.engine.metadata import annotation_of, created_at, requester_of
+from sluice.engine.metadata import annotation_of, created_at, owner_of, requester_of
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard, labels_of
@@ -87,7 +87,7 @@ class Observer:
             has_finalizer=FINALIZER in metadata.get("finalizers", ()),
             namespace_terminating=(home.get("status") or {}).get("phase") == "Terminating",
             labels=labels_of(rollout),
-            requester=requester_of(rollout),
+            requester=requester_of(rollout, *self._workloads.sources(ref, spec)),
             spec=spec,
             spec_problem=problem,
             status=status,
@@ -106,6 +106,7 @@ class Observer:
             source=around.source,
             source_selected_by=around.source_selected_by,
             budgets=around.budgets,
+            dropped=self._dropped(ref, rollout, spec, services, traffic),
             rival=self._rival(ref, rollout, traffic),
             taken_number=self._records.taken_number(ref, status, runs),
         )
@@ -238,6 +239,23 @@ class Observer:
             return AnalysisTemplateSpec.parse(found.get("spec") or {}, f"{kind} {of.name}: spec") if found else None
 
         return templates.resolve_all(spec, lookup)
+
+    def _dropped(
+        self, ref: ObjectRef, rollout: Obj, spec: RolloutSpec | None, services: SlotServices | None, traffic: Traffic
+    ) -> tuple[Marked, ...]:
+        """What carries the Rollout's stamp without being named; nothing where nobody knows what is."""
+        stamped = self._index.stamped(ref.namespace, ref.name)
+        if spec is None or services is None or not stamped:
+            return ()
+        moved, read = places_of(rollout)
+        found = []
+        for kind, namespace, name in sorted(
+            stamped - moved - read - places_in(ref.namespace, traffic.dump(), services.dump())
+        ):
+            obj = self._store.get(kind, namespace, name)
+            if owner_of(obj) == owner_id(ref) and obj is not None:
+                found.append(Marked(kind, name, obj["metadata"]["uid"]))
+        return tuple(found)
 
     def _rival(self, ref: ObjectRef, rollout: Obj, traffic: Traffic) -> str:
         """The Rollout that has one of the targets already: by its stamp on the target, else the older one.

@@ -116,6 +116,12 @@ class WorkloadObserver:
                     unnamed += 1
         return unnamed + len(pods_ready)
 
+    def sources(self, ref: ObjectRef, spec: RolloutSpec | None) -> tuple[Obj, ...]:
+        """The Deployment that `workloadRef` names, where there is one."""
+        named = spec.workload.workload_ref if spec is not None else None
+        found = self._store.get(Kind.DEPLOYMENT, ref.namespace, named.name) if named is not None else None
+        return (found,) if found is not None else ()
+
     # ------------------------------------------------------------------ slots
 
     def _bare(self, subject: Subject, slot: Slot) -> SlotView:

@@ -17,7 +17,7 @@ from sluice.engine.metadata import requester_of
 from sluice.ports import Obj
 from unit.decide import observed as core
 from unit.engine.caches import Caches
-from unit.engine.objects import endpoints, managed, obj, rollout, switch
+from unit.engine.objects import deployment, endpoints, managed, obj, rollout, switch
 
 
 @pytest.fixture
@@ -261,6 +261,21 @@ def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready:
 def test_who_wrote_the_spec_is_told_as_far_as_it_is_known(fields: list[Obj], requester: str) -> None:
     """The newest field manager of the spec, which anyone can choose: said to be unattributed."""
     assert requester_of({"metadata": {"managedFields": fields}}) == requester
+
+
+def test_who_changed_the_deployment_asked_for_its_version(caches: Caches) -> None:
+    """With workloadRef, a release is a write of the Deployment; that Sluice scaled it, or somebody else, is none."""
+    body = managed("checkout", 1, source="legacy")
+    body["metadata"]["managedFields"] = [{"manager": "helm", "time": "1", "fieldsV1": {"f:spec": {}}}]
+    source = deployment("legacy", 1)
+    source["metadata"]["managedFields"] = [
+        {"manager": "kubectl-set", "time": "2", "fieldsV1": {"f:spec": {}}},
+        {"manager": "sluice", "time": "3", "fieldsV1": {"f:spec": {}}},
+        {"manager": "kubectl", "time": "4", "fieldsV1": {"f:spec": {}}, "subresource": "scale"},
+    ]
+    assert caches.observer.observe(body).requester == "unattributed (field manager helm)"
+    caches.put(Kind.DEPLOYMENT, source)
+    assert caches.observer.observe(body).requester == "unattributed (field manager kubectl-set)"
 
 
 def test_the_caches_are_not_changed_by_observing(caches: Caches) -> None:
