@@ -38,7 +38,7 @@ class DeploymentView:
 
     `hash`, `applied` and `owner` are what its annotations say; empty where they are missing. `rolled`: the controller
     has seen the present spec, and no pod of an older template is left. `available`: ready for `minReadySeconds`, of
-    whatever template.
+    whatever template; `former` of them are ready pods of another revision.
     """
 
     name: str
@@ -58,6 +58,7 @@ class DeploymentView:
     faults: tuple[PodFault, ...] = ()  # of pods of the present template, and what keeps such from being made
     waits: tuple[PodFault, ...] = ()  # of those as well, where all may still come right by itself
     members: tuple[PodView, ...] = ()  # its pods that are not being deleted
+    former: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,8 @@ def _note_traffic(draft: Draft, slot: Slot) -> None:
     if entry is None:
         return
     idle_since = None if may_serve(draft, slot) else (entry.idle_since or draft.now)
-    seen = {"pods": view.pods, "ready": view.available} if view else {"pods": 0, "ready": 0}
+    ready = max(0, view.available - view.former) if view else 0
+    seen = {"pods": view.pods if view else 0, "ready": ready}
     keep(draft, slot, entry.model_copy(update={**seen, "idle_since": idle_since}))
 
 

@@ -46,6 +46,11 @@ def waits_of(pods: Iterable[Obj], revision_hash: str) -> tuple[PodFault, ...]:
     return (*(wait for pod in found for wait in _unscheduled(pod)), *(wait for pod in found for wait in _unready(pod)))
 
 
+def ready_of_others(pods: Iterable[Obj], revision_hash: str) -> int:
+    """How many pods of other revisions are ready: what a slot had before, and gives up once new pods are ready."""
+    return sum(1 for pod in pods if labels_of(pod).get(REVISION_LABEL) != revision_hash and _is_ready(pod))
+
+
 def refusal_of(deployment: Obj) -> tuple[PodFault, ...]:
     """Why no more pods of a Deployment can be made (a quota, a webhook); empty where they can."""
     for condition in (deployment.get("status") or {}).get("conditions") or ():
@@ -56,6 +61,11 @@ def refusal_of(deployment: Obj) -> tuple[PodFault, ...]:
 
 def _of(pods: Iterable[Obj], revision_hash: str) -> Iterator[Obj]:
     return (pod for pod in pods if labels_of(pod).get(REVISION_LABEL) == revision_hash)
+
+
+def _is_ready(pod: Obj) -> bool:
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(containers) and all(container.get("ready") for container in containers)
 
 
 def _unscheduled(pod: Obj) -> Iterator[PodFault]:

@@ -209,6 +209,7 @@ def deployment_view(deployment: Obj, members: tuple[Obj, ...] = ()) -> Deploymen
         faults=(*pods.faults_of(members, revision_in(template)), *pods.refusal_of(deployment)),
         waits=pods.waits_of(members, revision_in(template)),
         members=tuple(map(pods.view_of, members)),
+        former=pods.ready_of_others(members, revision_in(template)),
     )
 
 

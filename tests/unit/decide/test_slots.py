@@ -179,6 +179,12 @@ def test_what_is_deleted_comes_back() -> None:
             assert (version_in(seen, slot), pods_in(seen)) == (version_in(before, slot), pods_in(before))
 
 
+def test_ready_pods_are_those_of_the_slots_revision() -> None:
+    """One pod of the former revision still runs beside a new one that cannot: the slot has none ready, not one."""
+    seen = with_deployment(stepping(), Slot.GREEN, available=3, former=1, rolled=False)
+    assert plan(seen, NOW).status.slots[Slot.GREEN].ready == 2
+
+
 def test_what_is_deleted_is_told_once() -> None:
     """By a Warning and in the audit chain; not where a Deployment is made for the first time."""
     seen = without(serving(), Slot.BLUE)
