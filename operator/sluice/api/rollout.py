@@ -315,7 +315,7 @@ class RolloutStatus(Model):
     waiting: Waiting | None = None
     paused_by: PausedBy | None = None
     drift: Drift | None = None
-    repairs: dict[str, Drift] = {}  # Services written within the last minutes, by name and what they shall say
+    repairs: dict[str, Drift] = {}  # objects written within the last minutes, by name and what they shall say
     baselines: dict[str, float] = {}  # by metric name
     metrics: tuple[MetricStatus, ...] = ()
     rejected: tuple[str, ...] = ()  # revision hashes that need Retry

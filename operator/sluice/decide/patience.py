@@ -38,14 +38,14 @@ def is_calm(last_at: datetime | None, now: datetime) -> bool:
 
 
 def may_write(draft: Draft, what: str, content: str) -> bool:
-    """Whether it is time to write a Service, and takes note of it.
+    """Whether it is time to write an object, and takes note of it.
 
     Args:
         draft: the plan.
-        what: the Service, for messages, such as `Service shop/checkout-blue`.
+        what: the object, such as `Service shop/checkout-blue`.
         content: what it shall say. Only writes of the same are counted: that the spec changes often is no fight.
     """
-    key = f"{what.rpartition('/')[2]}.{content}"
+    key = f"{what}: {content}"
     recent = {name: drift for name, drift in draft.status.repairs.items() if not is_calm(drift.last_at, draft.now)}
     last = recent.get(key, Drift(count=0, last_at=draft.now))
     if last.count > FIGHT:

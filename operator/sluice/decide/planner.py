@@ -18,7 +18,7 @@ from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
 from sluice.decide.gates import held_by_hand, target_unfit
-from sluice.decide.leaving import let_go
+from sluice.decide.leaving import let_drop, let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.report import report
 from sluice.decide.revision import run_name
@@ -101,6 +101,7 @@ def _go(draft: Draft) -> None:
     tend(draft)
     dress(draft)
     retire(draft)
+    let_drop(draft)
     measuring.measure(draft)
     records.mend(draft)
     _hurry(draft)

@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 from sluice.api.common import LabelSelector
 from sluice.api.names import ROLLOUT_LABEL, Kind
 from sluice.api.workload import SlotServices
+from sluice.engine.metadata import owner_of
 from sluice.engine.selecting import Pair, PodLabels, Selectors, outside, selector_of
 from sluice.engine.store import Key, Obj, Store, key_of
 
 Place = tuple[Kind, str, str]
 P = TypeVar("P")
+K = TypeVar("K")
 V = TypeVar("V")
 SELECTING = (Kind.SERVICE, Kind.POD_DISRUPTION_BUDGET)
+STAMPED = (Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
 class Index:
@@ -34,6 +37,7 @@ class Index:
         self._managed: dict[str, dict[Key, None]] = defaultdict(dict)  # those that Sluice runs pods for, by namespace
         self._selectors = {kind: Selectors() for kind in SELECTING}
         self._pod_labels = PodLabels()
+        self._stamped: dict[Key, dict[Place, None]] = defaultdict(dict)
         store.listen(self._changed)
 
     def movers(self, kind: Kind, namespace: str, name: str) -> set[Key]:
@@ -61,6 +65,10 @@ class Index:
         """The pods that carry a Rollout's label."""
         return self._children_of(Kind.POD, namespace, rollout)
 
+    def stamped(self, namespace: str, rollout: str) -> set[Place]:
+        """The objects in its namespace whose stamp names a Rollout of that name."""
+        return set(self._stamped.get((namespace, rollout), ()))
+
     def selecting(self, kind: Kind, namespace: str, labels: dict[str, str]) -> Iterator[str]:
         """The names of the Services or PodDisruptionBudgets whose selectors match a pod with such labels."""
         return self._selectors[kind].matching(namespace, labels)
@@ -81,6 +89,8 @@ class Index:
 
     def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         key = key_of(after or before or {})
+        if kind in STAMPED:
+            self._stamp((kind, *key), stamp_of(before), stamp_of(after))
         if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.POD}:
             self._adopt_child(kind, before, after)
         elif kind is Kind.ROLLOUT:
@@ -90,6 +100,12 @@ class Index:
         elif kind is Kind.DEPLOYMENT and _template_labels(before) != _template_labels(after):
             for rollout in self._readers.get((kind, *key), ()):
                 self._put_pod_labels(rollout, self._store.get(Kind.ROLLOUT, *rollout))
+
+    def _stamp(self, place: Place, before: Key | None, after: Key | None) -> None:
+        if before is not None and before != after:
+            _drop(self._stamped, before, place)
+        if after is not None:
+            self._stamped[after][place] = None
 
     def _adopt_child(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         for obj, keep in ((before, False), (after, True)):
@@ -146,6 +162,12 @@ class Index:
         self._pod_labels.put(key, pairs)
 
 
+def stamp_of(obj: Obj | None) -> Key | None:
+    """The Rollout that an object's stamp names, if it is one of its own namespace."""
+    owner = owner_of(obj).split("/")
+    return (owner[0], owner[1]) if obj is not None and len(owner) == 3 and owner[0] == key_of(obj)[0] else None
+
+
 def parent_of(obj: Obj) -> str:
     """The Rollout's name in a RolloutRun or RolloutAction."""
     return str(_dict(obj.get("spec")).get("rollout") or "")
@@ -197,7 +219,7 @@ def _labels_in(template: object) -> Iterator[Pair]:
         yield str(key), str(value)
 
 
-def _drop(index: dict[P, dict[Key, V]], place: P, key: Key) -> None:
+def _drop(index: dict[P, dict[K, V]], place: P, key: K) -> None:
     """Remove a key from a place, and the place with its last key."""
     keys = index.get(place)
     if keys is not None:

@@ -244,18 +244,17 @@ class Observer:
         self, ref: ObjectRef, rollout: Obj, spec: RolloutSpec | None, services: SlotServices | None, traffic: Traffic
     ) -> tuple[Marked, ...]:
         """What carries the Rollout's stamp without being named; nothing where nobody knows what is."""
-        stamped = self._index.stamped(ref.namespace, ref.name)
-        if spec is None or services is None or not stamped:
-            return ()
         moved, read = places_of(rollout)
-        found = []
-        for kind, namespace, name in sorted(
-            stamped - moved - read - places_in(ref.namespace, traffic.dump(), services.dump())
-        ):
-            obj = self._store.get(kind, namespace, name)
-            if owner_of(obj) == owner_id(ref) and obj is not None:
-                found.append(Marked(kind, name, obj["metadata"]["uid"]))
-        return tuple(found)
+        left = self._index.stamped(ref.namespace, ref.name) - moved - read
+        if not left or spec is None or services is None:
+            return ()
+        left -= places_in(ref.namespace, traffic.dump(), services.dump())
+        found = ((kind, name, self._store.get(kind, namespace, name)) for kind, namespace, name in sorted(left))
+        return tuple(
+            Marked(kind, name, obj["metadata"]["uid"])
+            for kind, name, obj in found
+            if obj is not None and owner_of(obj) == owner_id(ref)
+        )
 
     def _rival(self, ref: ObjectRef, rollout: Obj, traffic: Traffic) -> str:
         """The Rollout that has one of the targets already: by its stamp on the target, else the older one.

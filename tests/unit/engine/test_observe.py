@@ -239,6 +239,40 @@ def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready:
     assert caches.observer.moves_of(body).stable_bears == bears
 
 
+# ---------------------------------------------------------------------------------------------- what is named no more
+
+
+def test_what_the_spec_names_no_more_is_seen_by_its_stamp(caches: Caches) -> None:
+    """A route taken out of the spec, and a Deployment that workloadRef named; nothing of others, or of a namesake."""
+    caches.route("checkout", 0, owner=core.OWNER)
+    caches.route("second", 0, owner=core.OWNER)
+    caches.route("third", 0, owner="shop/other/uid-other")
+    caches.route("fourth", 0, owner="shop/checkout/uid-before")
+    legacy = obj("legacy", 1, spec={})
+    legacy["metadata"]["annotations"] = {OWNER_ANNOTATION: core.OWNER}
+    caches.put(Kind.DEPLOYMENT, legacy)
+    caches.rollout(core.healthy())
+    assert [(each.kind, each.name) for each in caches.see().dropped] == [
+        (Kind.DEPLOYMENT, "legacy"),
+        (Kind.HTTP_ROUTE, "second"),
+    ]
+    caches.route("second", 0)
+    caches.store.apply(Kind.DEPLOYMENT, "DELETED", legacy)
+    assert caches.see().dropped == ()
+
+
+def test_what_a_run_moves_is_named_until_it_is_over(caches: Caches) -> None:
+    """The spec names another route by now; nor is anything let go of where the spec cannot be read."""
+    caches.route("checkout", 10, owner=core.OWNER)
+    caches.rollout(core.running(), route="other")
+    assert caches.see().dropped == ()
+    body = caches.rollout(core.completed(), route="other")
+    assert [each.name for each in caches.see().dropped] == ["checkout"]
+    body["spec"] = {"traffic": {}}
+    caches.put(Kind.ROLLOUT, body)
+    assert caches.see().dropped == ()
+
+
 # ---------------------------------------------------------------------------------------------- requester
 
 
