@@ -182,3 +182,16 @@ def test_a_restart_in_mid_run_holds_growth_until_it_is_through() -> None:
     assert (made.shifts, made.answers) == ((), ())
     assert made.status.revision is not None
     assert made.status.revision.outcome is not Outcome.ABORTED
+
+
+# ---------------------------------------------------------------------------------------------- promote
+
+
+def test_a_promote_while_the_first_pods_come_up_says_what_it_waits_for() -> None:
+    """That may take as long as the deadline: nobody is told to try again in a moment."""
+    coming = settle(ship(serving(), template("2.0")), NOW, slowly)
+    [answer] = plan(asking(coming, Verb.PROMOTE), NOW).answers
+    assert (answer.done, answer.message) == (
+        False,
+        "the run has not begun its first step yet: it waits (WaitsForEndpoints); see: sluice status checkout -n shop",
+    )
