@@ -148,8 +148,9 @@ def vacant(draft: Draft, workload: Workload, slot: Slot) -> bool:
 
 def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: DeploymentView | None) -> int:
     """The old slot stays up for `scaleDownDelay`; what a kill switch stopped stays, so that people can look into it."""
-    current = view.replicas if view is not None else entry.replicas
-    revision = draft.status.revision
+    current, revision = entry.replicas, draft.status.revision
+    if entry.idle_since is None and view is not None:
+        return max(current, view.replicas)  # meant to go, but requests came back before it was written
     if entry.idle_since is None or draft.under_way:
         return current
     if revision is not None and revision.outcome is Outcome.KILLED and revision.hash == entry.hash:

@@ -119,6 +119,15 @@ def test_what_others_add_is_taken_away() -> None:
     assert patch.operations[1]["value"]["selector"] == {"matchLabels": BLUE}
 
 
+@pytest.mark.parametrize("replicas", [0, 30])
+def test_a_slot_that_idles_has_as_many_pods_as_it_was_meant_to(replicas: int) -> None:
+    """What is there to go back to, for scaleDownDelay, is not for others to scale; nor does it grow unseen."""
+    seen = meddled(finished(), Slot.BLUE, replicas=replicas)
+    made = plan(seen, NOW)
+    assert applied(made)["checkout-blue"]["replicas"] == CAPACITY
+    assert made.notes[0].message == "Deployment shop/checkout-blue was changed by kubectl-edit; put back"
+
+
 def test_a_writer_who_comes_back_is_met_with_growing_patience() -> None:
     """The second write within minutes waits a second, the next one two: no tight loop."""
     seen = fight(serving(), NOW, 1, SECOND)
