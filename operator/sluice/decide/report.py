@@ -95,7 +95,11 @@ def _warn(draft: Draft, ready: Condition) -> None:
     status, stalled = draft.observed.status, draft.stalled
     if stalled is not None:
         noted = any(note.reason == stalled.reason for note in draft.notes)
-        if not noted and is_news(status, stalled.reason, draft.observed.generation):
+        # Routes may name Services that are only now made; who tries a template out tells of its refusal itself.
+        passing = stalled.reason is Reason.TEMPLATE_REFUSED or (
+            stalled.reason is Reason.ROUTE_REFUSED and draft.unserved
+        )
+        if not (noted or passing) and is_news(status, stalled.reason, draft.observed.generation):
             draft.note(stalled.reason, stalled.message or stalled.reason, warning=True)
     elif ready.reason == Reason.NO_HEALTHY_STABLE and is_true(status.conditions, ConditionType.READY):
         draft.note(Reason.NO_HEALTHY_STABLE, ready.message, warning=True)

@@ -91,6 +91,9 @@ def _stalled(case: _Case) -> str:
     reason = case.reason(ConditionType.STALLED)
     if not reason:
         return ""
+    said = case.message(ConditionType.STALLED)
+    if said and said != case.status.text("message"):
+        return f"stalled ({reason}): {said}"
     return f"stalled ({reason}): mend what its message names; the operator goes on by itself when it sees the change"
 
 

@@ -308,3 +308,11 @@ def test_a_rollout_scaled_to_nothing_says_why_nobody_answers() -> None:
     """Whoever set replicas to 0 reads that, and not only that endpoints are missing."""
     made = plan(workloads.with_deployment(workloads.change(workloads.serving(), replicas=0), Slot.BLUE, ready=0), NOW)
     assert made.status.message.endswith("which serves, has no ready endpoint: spec.workload.replicas is 0")
+
+
+def test_what_mends_itself_is_no_event() -> None:
+    """A first version's Services are not there yet when the gateway looks; a refused template may be mended already."""
+    refused = target(acceptance=Acceptance.REFUSED)
+    assert [note.reason for note in plan(workloads.unborn(targets=(refused,)), NOW).notes] == ["Adopted"]
+    mended = replace(workloads.serving(), write_problem=("TemplateRefused", "no such volume"), generation=9)
+    assert plan(mended, NOW).notes == ()

@@ -154,6 +154,13 @@ def test_each_state_has_a_next_step(status: dict[str, Any], expected: str) -> No
     assert hint(rollout(status)) == expected
 
 
+def test_what_stalls_a_run_is_named_where_the_message_speaks_of_its_step() -> None:
+    """Nobody has to look for it among the conditions."""
+    message = "HTTPRoute shop/checkout does not exist. Create it"
+    stalled = [condition("Stalled", "RouteMissing", message=message)]
+    assert hint(rollout({"message": "step 2 of 3", "conditions": stalled})) == f"stalled (RouteMissing): {message}"
+
+
 @pytest.mark.parametrize(
     "workload, version, back",
     [
