@@ -19,6 +19,7 @@ from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide import templates
+from sluice.decide.metadata import annotation_of, created_at, labels_of, owner_of, requester_of
 from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
@@ -26,10 +27,9 @@ from sluice.decide.revision import desired_of
 from sluice.decide.switches import owner_id
 from sluice.engine.index import Index, places_in, places_of
 from sluice.engine.measure import Inbox
-from sluice.engine.metadata import annotation_of, created_at, owner_of, requester_of
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
-from sluice.engine.switchboard import SwitchBoard, labels_of
+from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.workloads import Subject, WorkloadObserver
 from sluice.errors import InvalidSpec
 from sluice.ports import TrafficRouter

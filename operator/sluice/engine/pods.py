@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sluice.api.names import REVISION_LABEL, SLOT_LABEL, Slot
+from sluice.decide.metadata import labels_of
 from sluice.decide.pods import PodFault, PodView
-from sluice.engine.switchboard import labels_of
 from sluice.ports import Obj
 
 MESSAGE_CHARACTERS = 256

@@ -11,15 +11,14 @@ from sluice.api.conditions import Reason
 from sluice.api.names import APPLIED_ANNOTATION, REVISION_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutSpec, RolloutStatus, Traffic
 from sluice.api.workload import RoleMetadata, ServicePort, SlotServices, Workload
+from sluice.decide.metadata import annotation_of, labels_of, owner_of, writer_of
 from sluice.decide.model import SlotView
 from sluice.decide.pods import AskedTemplate, BudgetView, DeploymentView, ServiceView
 from sluice.decide.rendering import pod_labels, revision_in, selector_of
 from sluice.decide.revision import image_version, template_hash
 from sluice.engine import pods
 from sluice.engine.index import Index
-from sluice.engine.metadata import annotation_of, owner_of, writer_of
 from sluice.engine.store import Obj, Store
-from sluice.engine.switchboard import labels_of
 from sluice.errors import InvalidSpec
 
 Labels = dict[str, str]

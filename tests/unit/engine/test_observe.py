@@ -11,9 +11,9 @@ from sluice.api.action import Verb
 from sluice.api.common import ObjectRef
 from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
+from sluice.decide.metadata import requester_of
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
-from sluice.engine.metadata import requester_of
 from sluice.ports import Obj
 from unit.decide import observed as core
 from unit.engine.caches import Caches
