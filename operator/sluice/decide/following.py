@@ -92,7 +92,7 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
     draft.note(
         Reason.RUN_STARTED,
         f"revision {run.revision}{f' ({run.version})' if run.version else ''} begins: {run.from_slot} to {run.to_slot} "
-        f"in {len(run.steps)} steps",
+        f"in {len(run.steps)} step{'' if len(run.steps) == 1 else 's'}",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
 

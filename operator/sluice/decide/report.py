@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice.api.conditions import Condition, ConditionType, Reason, Status, condition_of, is_true, merge_conditions
+from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
 from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
 from sluice.api.units import format_share
 from sluice.decide import analysis
+from sluice.decide.alarms import warn
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
@@ -52,7 +53,7 @@ def report(draft: Draft) -> None:
     if stalled is not None:
         conditions.append(_condition(draft, ConditionType.STALLED, "True", stalled.reason, stalled.message))
     conditions += [_progressing(draft, message), _paused(draft), _analysis(draft), _traffic(draft), _killed(draft)]
-    _warn(draft, conditions[0])
+    warn(draft, conditions[0])
     draft.update(conditions=merge_conditions(draft.observed.status.conditions, conditions, draft.now))
 
 
@@ -82,27 +83,6 @@ def with_stalled(status: RolloutStatus, reason: str, message: str, generation: i
     others = [condition for condition in status.conditions if condition.type not in replaced]
     conditions = merge_conditions(status.conditions, [*told.values(), *others], now)
     return status.model_copy(update={**changes, "conditions": conditions})
-
-
-def is_news(status: RolloutStatus, reason: str, generation: int) -> bool:
-    """Whether a status does not say yet that this generation is Stalled for that reason: then people are told."""
-    known = condition_of(status.conditions, ConditionType.STALLED)
-    return known is None or (known.reason, known.observed_generation) != (reason, generation)
-
-
-def _warn(draft: Draft, ready: Condition) -> None:
-    """Tell people by an Event, once, that somebody has to act, or that what serves does not answer any more."""
-    status, stalled = draft.observed.status, draft.stalled
-    if stalled is not None:
-        noted = any(note.reason == stalled.reason for note in draft.notes)
-        # Routes may name Services that are only now made; who tries a template out tells of its refusal itself.
-        passing = stalled.reason is Reason.TEMPLATE_REFUSED or (
-            stalled.reason is Reason.ROUTE_REFUSED and draft.unserved
-        )
-        if not (noted or passing) and is_news(status, stalled.reason, draft.observed.generation):
-            draft.note(stalled.reason, stalled.message or stalled.reason, warning=True)
-    elif ready.reason == Reason.NO_HEALTHY_STABLE and is_true(status.conditions, ConditionType.READY):
-        draft.note(Reason.NO_HEALTHY_STABLE, ready.message, warning=True)
 
 
 def _condition(draft: Draft, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:

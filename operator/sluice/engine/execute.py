@@ -7,8 +7,9 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from sluice.decide.alarms import is_news
 from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
-from sluice.decide.report import is_news, with_stalled
+from sluice.decide.report import with_stalled
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer, reason_of

@@ -313,6 +313,8 @@ def test_a_rollout_scaled_to_nothing_says_why_nobody_answers() -> None:
 def test_what_mends_itself_is_no_event() -> None:
     """A first version's Services are not there yet when the gateway looks; a refused template may be mended already."""
     refused = target(acceptance=Acceptance.REFUSED)
-    assert [note.reason for note in plan(workloads.unborn(targets=(refused,)), NOW).notes] == ["Adopted"]
+    unfit = target(0, problem="Service shop/checkout selects neither slot")
+    for early in (refused, unfit):
+        assert [note.reason for note in plan(workloads.unborn(targets=(early,)), NOW).notes] == ["Adopted"]
     mended = replace(workloads.serving(), write_problem=("TemplateRefused", "no such volume"), generation=9)
     assert plan(mended, NOW).notes == ()
