@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
+from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
 from sluice.api.units import format_share
@@ -21,6 +22,7 @@ from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.faults import cause_of, faults_of
+from sluice.decide.gates import broken_glass
 from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
@@ -163,9 +165,11 @@ def _phase(draft: Draft) -> Phase:
 
 
 def _way_on(draft: Draft) -> str:
-    """How a rejected revision is tried again; a kill switch has to be released first."""
+    """How a rejected revision is tried again; a kill switch has to be released first, and a hold by hand removed."""
     if draft.observed.switches:
         return f"to try again, first release {draft.observed.switches[0]}, then: {draft.command('retry')}"
+    if broken_glass(draft):
+        return f"to try again, first remove {HOLD_ANNOTATION} from it, then: {draft.command('retry')}"
     return f"try again: {draft.command('retry')}"
 
 
@@ -173,7 +177,9 @@ def _message(draft: Draft) -> str:
     if draft.stalled is not None and not draft.under_way:
         return draft.stalled.message
     if draft.under_way:
-        return _run_message(draft)
+        told = draft.main_hold is not None and draft.main_hold.reason is Reason.NO_HEALTHY_STABLE
+        urgent = "" if told or _serves(draft) else f"{_stable_fails(draft)}; "
+        return urgent + _run_message(draft)
     rejected = _rejected(draft)
     if rejected is not None and _serves(draft):
         return f"{rejected.message}; {draft.stable.slot} serves; {_way_on(draft)}"
@@ -184,11 +190,15 @@ def _message(draft: Draft) -> str:
     if draft.unserved:
         return _first_message(draft)
     if not _serves(draft):
-        asks_for_none = draft.workload is not None and not draft.workload.replicas
-        cause = "spec.workload.replicas is 0" if asks_for_none else cause_of(draft, draft.stable.slot)
-        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
+        return _stable_fails(draft)
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
+
+
+def _stable_fails(draft: Draft) -> str:
+    asks_for_none = draft.workload is not None and not draft.workload.replicas
+    cause = "spec.workload.replicas is 0" if asks_for_none else cause_of(draft, draft.stable.slot)
+    return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
 
 
 def _first_message(draft: Draft) -> str:

@@ -15,7 +15,7 @@ from sluice.api.rollout import Readiness, RolloutStatus
 from sluice.decide.model import Acceptance, Observed, Templates
 from sluice.decide.planner import plan
 from sluice.decide.report import with_stalled
-from unit.decide import workloads
+from unit.decide import cluster, workloads
 from unit.decide.observed import (
     HOUR,
     NOW,
@@ -318,3 +318,13 @@ def test_what_mends_itself_is_no_event() -> None:
         assert [note.reason for note in plan(workloads.unborn(targets=(early,)), NOW).notes] == ["Adopted"]
     mended = replace(workloads.serving(), write_problem=("TemplateRefused", "no such volume"), generation=9)
     assert plan(mended, NOW).notes == ()
+
+
+def test_a_run_whose_stable_slot_fails_says_so_first() -> None:
+    """Most requests find nobody: that comes before the pause that waits for a person."""
+    seen = cluster.settle(workloads.without(workloads.stepping(), Slot.BLUE), NOW, cluster.slowly)
+    assert seen.status.phase == "Degraded"
+    assert seen.status.message == (
+        "Service shop/checkout-blue (blue), which serves, has no ready endpoint; "
+        "step 2 of 5, green at 25%: waits for a person: sluice promote checkout -n shop"
+    )
