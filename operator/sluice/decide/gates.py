@@ -118,11 +118,15 @@ def freshly_measured(draft: Draft) -> bool:
 
 def held_by_hand(draft: Draft) -> Hold | None:
     """Somebody broke the glass: a route carries `sluice.dev/hold`."""
-    for target in draft.observed.targets:
-        if target.hold:
-            text = f"{target.ref} carries {HOLD_ANNOTATION} ({clip(target.hold, REASON_BYTES)})"
-            return Hold(Reason.HELD_BY_HAND, f"{text}; goes on when it is removed")
-    return None
+    text = broken_glass(draft)
+    return Hold(Reason.HELD_BY_HAND, f"{text}; goes on when it is removed") if text else None
+
+
+def broken_glass(draft: Draft) -> str:
+    """Which route or Service is held by hand, by whom and why; "" where none is."""
+    held = (target for target in draft.observed.targets if target.hold)
+    told = (f"{target.ref} carries {HOLD_ANNOTATION} ({clip(target.hold, REASON_BYTES)})" for target in held)
+    return next(told, "")
 
 
 def exposed_outside_weight(draft: Draft) -> Hold | None:

@@ -71,8 +71,10 @@ def test_a_hold_by_hand_ends_the_run_as_a_divert_would() -> None:
     assert [(shift.share, shift.grows) for shift in made.urgent] == [(0, False)]
     assert made.status.revision is not None
     assert (made.status.revision.outcome, made.status.revision.reason) == (Outcome.KILLED, "HeldByHand")
-    assert made.status.revision.message == (
-        "HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42); goes on when it is removed"
+    told = "killed by hand: HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42)"
+    assert made.status.revision.message == told
+    assert made.status.message.startswith(
+        f"{told}; blue serves; to try again, first remove sluice.dev/hold from it, then: sluice retry"
     )
     assert (made.status.phase, len(made.status.rejected)) == ("Killed", 1)
 
