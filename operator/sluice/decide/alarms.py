@@ -17,7 +17,9 @@ def is_news(status: RolloutStatus, reason: str, generation: int) -> bool:
 
 
 def _comes_first(draft: Draft) -> bool:
-    return draft.workload is not None and (draft.status.stable is None or draft.unserved)
+    """Whether a first version comes up, or was just seen to serve: what it is switched by is switched now."""
+    known = draft.observed.status.stable
+    return draft.workload is not None and (known is None or (not known.number and known.served_at is None))
 
 
 def warn(draft: Draft, ready: Condition) -> None:

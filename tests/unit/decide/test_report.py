@@ -316,6 +316,11 @@ def test_what_mends_itself_is_no_event() -> None:
     unfit = target(0, problem="Service shop/checkout selects neither slot")
     for early in (refused, unfit):
         assert [note.reason for note in plan(workloads.unborn(targets=(early,)), NOW).notes] == ["Adopted"]
+    unborn = workloads.unborn(targets=(target(None, all_or_nothing=True, problem="it selects neither slot"),))
+    comes = cluster.after(unborn, plan(unborn, NOW))
+    up = workloads.with_deployment(comes, Slot.BLUE, ready=workloads.CAPACITY)
+    assert plan(up, NOW).status.stable != up.status.stable
+    assert plan(up, NOW).notes == ()
     mended = replace(workloads.serving(), write_problem=("TemplateRefused", "no such volume"), generation=9)
     assert plan(mended, NOW).notes == ()
 
