@@ -65,13 +65,15 @@ class DeploymentView:
 class ServiceView:
     """A slot's Service, as far as Sluice keeps it.
 
-    `labelled`: it carries the labels that tell a slot's Service. `external`: it leads out of the cluster, not to pods.
+    `applied` is what its annotation says. `labelled`: it carries the labels that tell a slot's Service. `external`: it
+    leads out of the cluster, not to pods.
     """
 
     uid: str
     owner: str
     selector: dict[str, str]
     ports: tuple[ServicePort, ...]  # targetPort always set
+    applied: str = ""
     labelled: bool = True
     external: bool = False
 

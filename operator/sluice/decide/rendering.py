@@ -110,11 +110,16 @@ class Place:
         return {"labels": labels, "annotations": {OWNER_ANNOTATION: self.owner}}
 
     def service(self, ports: Iterable[ServicePort], *, uid: str, external: bool = False) -> Apply:
-        """The slot's Service. Its type is others' to choose, unless it leads out of the cluster: `external`."""
+        """The slot's Service; `sluice.dev/applied` tells what it shall say.
+
+        Its type is others' to choose, unless it leads out of the cluster: `external`.
+        """
         spec: JSON = {"selector": selector_of(self.rollout, self.slot), "ports": [port.dump() for port in ports]}
+        metadata = self._metadata
+        metadata["annotations"] |= {APPLIED_ANNOTATION: _digest(spec)}
         if external:
             spec["type"] = "ClusterIP"
-        return Apply(Kind.SERVICE, self.name, {"metadata": self._metadata, "spec": spec}, uid)
+        return Apply(Kind.SERVICE, self.name, {"metadata": metadata, "spec": spec}, uid)
 
     def deployment(self, content: Content, *, uid: str) -> Apply:
         """The slot's Deployment. `sluice.dev/applied` tells this write, and each repair of it, from every other."""
@@ -130,7 +135,7 @@ class Place:
         metadata = self._metadata
         # The revision stands for its template, which may be at hand as written or with the API server's defaults.
         content_of = {**spec, "template": [content.hash, content.restarted_at and format_time(content.restarted_at)]}
-        applied = f"{digest(content_of)}.{content.repairs}"
+        applied = f"{_digest(content_of)}.{content.repairs}"
         metadata["annotations"] |= {REVISION_ANNOTATION: content.hash, APPLIED_ANNOTATION: applied}
         return Apply(Kind.DEPLOYMENT, self.name, {"metadata": metadata, "spec": spec}, uid)
 
@@ -156,7 +161,7 @@ class Content:
 
 
 def applied_of(apply: Apply) -> str:
-    """What tells a Deployment's write from every other."""
+    """What tells the write of a Deployment or Service from every other."""
     return str(apply.body["metadata"]["annotations"][APPLIED_ANNOTATION])
 
 
@@ -171,7 +176,6 @@ def _container_ports(template: JSON) -> Iterable[JSON]:
             yield from (port for port in container.get("ports") or () if isinstance(port, dict))
 
 
-def digest(content: object) -> str:
-    """What tells JSON values apart."""
+def _digest(content: object) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]

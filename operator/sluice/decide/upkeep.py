@@ -17,7 +17,7 @@ from sluice.decide import rendering
 from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
 from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, may_write, patience
-from sluice.decide.pods import DeploymentView, ServiceView
+from sluice.decide.pods import DeploymentView
 from sluice.decide.rendering import Content, Place
 from sluice.decide.traffic import may_serve
 
@@ -60,20 +60,17 @@ def is_taken(draft: Draft, slot: Slot) -> bool:
 
 
 def upkeep_service(draft: Draft, slot: Slot, ports: tuple[ServicePort, ...]) -> None:
-    """See that the slot's Service is as it shall be, and stays so."""
+    """See that the slot's Service is as it shall be, and stays so. Further ports are for others to add."""
     at, kept = place(draft, slot), draft.observed.slots[slot].kept
     write = at.service(ports, uid=kept.uid if kept else "", external=kept is not None and kept.external)
-    wanted = ServiceView("", at.owner, rendering.selector_of(at.rollout, slot), tuple(sorted(ports, key=_port_key)))
-    if kept is not None and replace(kept, uid="", ports=tuple(sorted(kept.ports, key=_port_key))) == wanted:
-        return
-    if may_write(
-        draft, f"Service {draft.observed.ref.namespace}/{at.name}", rendering.digest(write.body["spec"]["ports"])
-    ):
+    applied = rendering.applied_of(write)
+    wanted = (at.owner, rendering.selector_of(at.rollout, slot), applied, True, False)
+    if kept is not None and (kept.owner, kept.selector, kept.applied, kept.labelled, kept.external) == wanted:
+        there = {(port.port, port.protocol): port.dump().items() for port in kept.ports}
+        if all(port.dump().items() <= there.get((port.port, port.protocol), {}.items()) for port in ports):
+            return
+    if may_write(draft, f"Service {draft.observed.ref.namespace}/{at.name}", applied):
         draft.applies.append(write)
-
-
-def _port_key(port: ServicePort) -> tuple[int, str]:
-    return port.port, port.protocol
 
 
 def upkeep_deployment(draft: Draft, slot: Slot, content: Content) -> None:

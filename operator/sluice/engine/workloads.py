@@ -222,6 +222,7 @@ def _service_view(service: Obj | None, ref: ObjectRef, slot: Slot) -> ServiceVie
         owner=owner_of(service),
         selector=spec.get("selector") or {},
         ports=tuple(_ports(spec.get("ports") or ())),
+        applied=annotation_of(service, APPLIED_ANNOTATION),
         labelled=selector_of(ref.name, slot).items() <= labels_of(service).items(),
         external=spec.get("type") == "ExternalName",
     )

@@ -229,6 +229,25 @@ def test_a_service_that_leads_out_of_the_cluster_is_led_back() -> None:
     assert "type" not in applied(plan(labels, NOW), Kind.SERVICE)["checkout-blue"]
 
 
+def test_what_others_add_to_a_service_stays() -> None:
+    """A port for their probes, or a hint for a gateway: an apply takes away nothing that is not Sluice's."""
+    seen = serving()
+    kept = seen.slots[Slot.BLUE].kept
+    assert kept is not None
+    probes = kept.ports[0].model_copy(update={"port": 9999, "name": "probes"})
+    hinted = kept.ports[0].model_copy(update={"app_protocol": "kubernetes.io/h2c"})
+    for ports in ((*kept.ports, probes), (hinted,)):
+        made = plan(with_slot(seen, Slot.BLUE, kept=replace(kept, ports=ports)), NOW)
+        assert (applied(made, Kind.SERVICE), made.wake_at) == ({}, plan(seen, NOW).wake_at)
+
+
+def test_a_port_that_is_no_more_is_taken_away() -> None:
+    """It was Sluice's: the next apply leaves it out."""
+    both = {"ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81, "targetPort": 8081}]}
+    seen = settle(change(serving(workload=both), ports=both["ports"][:1]), NOW)
+    assert targets(seen)[Slot.BLUE] == [(80, 8080)]
+
+
 def changed_again_and_again(times: int) -> tuple[Observed, list[datetime]]:
     """Somebody takes blue's Service away at once whenever it was written. Returns when it was written, too."""
     seen, now, written = serving(), NOW + HOUR, list[datetime]()
