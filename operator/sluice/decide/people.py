@@ -219,7 +219,7 @@ def _retry(draft: Draft, _: ActionView) -> str:
         raise _Refused("what the spec asks for was not aborted, killed or undone, so there is nothing to retry")
     frozen = gates.first(gates.FREEZING, draft)
     if frozen is not None:
-        raise _Refused(frozen.message)
+        raise _Refused(f"{frozen.message}; then ask again")
     if draft.observed.templates.problem:
         raise _Refused(draft.observed.templates.problem)
     run = new_run(draft.observed, spec, draft.stable, again, draft.observed.templates, retry=True)
@@ -238,7 +238,7 @@ def _undo(draft: Draft, action: ActionView) -> str:
     _slot_untouched(draft, before)
     hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
     if hold is not None:
-        raise _Refused(hold.message)
+        raise _Refused(f"{hold.message}; then ask again")
     view = draft.observed.slots[before.from_slot]
     if view.ready_endpoints == NONE and draft.workload is None:
         raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")
