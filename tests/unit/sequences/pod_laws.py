@@ -67,6 +67,8 @@ class PodLaws(Witness):
             self._note_switch(change, now)
         elif kind is Kind.ENDPOINT_SLICE:
             self._note_slice(change, now)
+        elif kind is Kind.SERVICE and change.type != "MODIFIED" and (slot := self._slot_named(name)) is not None:
+            self._note_service(change, slot, now)
         if self._began:
             self._judge(change, now)
             self._had = {slot: self._share_of(slot) for slot in Slot}
@@ -74,7 +76,7 @@ class PodLaws(Witness):
     def _judge(self, change: Change, now: float) -> None:
         kind, name = change.kind, change.after["metadata"]["name"]
         own = change.manager == FIELD_MANAGER
-        slot = next((slot for slot in Slot if name == slot_service(self._app, slot)), None)
+        slot = self._slot_named(name)
         moved = change.before is not None and change.before.get("spec") != change.after.get("spec")
         if own:
             self._check_kill_first(change, now)
