@@ -151,6 +151,11 @@ class StandIn:
         """Accept what has changed."""
         self._may.set()
 
+    def stop(self) -> None:
+        """Leave what has not been accepted; needed where it is held in the end."""
+        for task in self._busy.values():
+            task.cancel()
+
     def _notice(self, obj: Obj) -> None:
         name = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
         ours = any(parent.get("name") == PARENT["name"] for parent in obj["spec"].get("parentRefs", ()))

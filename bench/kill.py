@@ -146,6 +146,7 @@ async def on_lean_cluster(options: argparse.Namespace) -> dict[str, Any]:
         with telling(operator):
             figures = await trip_many(options, arena, stand_in, names)
         arena.close()
+        stand_in.stop()
     operator.stop()
     cluster.stop()
     return figures
