@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.api.names import GROUP, Kind
 from sluice.decide.model import Patch
+from sluice.decide.pointer import pointer
 
 _PREFIX = f"{GROUP}/"
 
@@ -27,14 +28,5 @@ def release(kind: Kind, name: str, uid: str, annotations: Mapping[str, Any]) -> 
     {'op': 'remove', 'path': '/metadata/annotations/sluice.dev~1rollout'}
     """
     ours = sorted(key for key in annotations if key.startswith(_PREFIX))
-    removals = ({"op": "remove", "path": annotation_path(key)} for key in ours)
+    removals = ({"op": "remove", "path": pointer("metadata", "annotations", key)} for key in ours)
     return Patch(kind, name, ({"op": "test", "path": "/metadata/uid", "value": uid}, *removals))
-
-
-def annotation_path(key: str) -> str:
-    """Where a JSON Patch finds an annotation.
-
-    >>> annotation_path("sluice.dev/rollout")
-    '/metadata/annotations/sluice.dev~1rollout'
-    """
-    return "/metadata/annotations/" + key.replace("~", "~0").replace("/", "~1")

@@ -24,6 +24,7 @@ from sluice.api.names import (
 )
 from sluice.api.units import JSON, format_time
 from sluice.api.workload import ServicePort, Workload
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import Apply
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -166,8 +167,7 @@ def applied_of(apply: Apply) -> str:
 
 
 def _labels(template: JSON) -> dict[str, str]:
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+    return {str(key): str(value) for key, value in labels_of(template).items()}
 
 
 def _container_ports(template: JSON) -> Iterable[JSON]:

@@ -9,6 +9,7 @@ from sluice.api.workload import RoleMetadata
 from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
 from sluice.decide.pods import PodView
+from sluice.decide.pointer import pointer
 
 
 def dress(draft: Draft) -> None:
@@ -35,17 +36,14 @@ def _changes(pod: PodView, wanted: RoleMetadata, other: RoleMetadata) -> list[di
         ("labels", pod.labels, wanted.labels, other.labels),
         ("annotations", pod.annotations, wanted.annotations, other.annotations),
     ):
-        path = f"/metadata/{field}"
         missing = {key: value for key, value in gets.items() if has.get(key) != value}
         if missing and not has:
-            found.append({"op": "add", "path": path, "value": missing})
+            found.append({"op": "add", "path": pointer("metadata", field), "value": missing})
         else:
-            found += [{"op": "add", "path": f"{path}/{_escape(key)}", "value": value} for key, value in missing.items()]
+            found += [
+                {"op": "add", "path": pointer("metadata", field, key), "value": value} for key, value in missing.items()
+            ]
         # Only what the other role would have put there: a pod of the template's own keeps its own.
         surplus = [key for key, value in gives_up.items() if key not in gets and has.get(key) == value]
-        found += [{"op": "remove", "path": f"{path}/{_escape(key)}"} for key in surplus]
+        found += [{"op": "remove", "path": pointer("metadata", field, key)} for key in surplus]
     return found
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")

@@ -11,6 +11,7 @@ from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
 from sluice.decide.patience import may_write
 from sluice.decide.pods import DeploymentView
+from sluice.decide.pointer import pointer
 
 
 def retire(draft: Draft) -> None:
@@ -59,9 +60,8 @@ def _left(draft: Draft, source: DeploymentView) -> bool:
 
 
 def _scale_to_zero(draft: Draft, source: DeploymentView) -> tuple[dict[str, Any], ...]:
-    key = OWNER_ANNOTATION.replace("/", "~1")
     return (
         {"op": "test", "path": "/metadata/uid", "value": source.uid},
         {"op": "replace", "path": "/spec/replicas", "value": 0},
-        {"op": "add", "path": f"/metadata/annotations/{key}", "value": draft.owner},
+        {"op": "add", "path": pointer("metadata", "annotations", OWNER_ANNOTATION), "value": draft.owner},
     )

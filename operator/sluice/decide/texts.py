@@ -24,6 +24,16 @@ def clip(text: str, most_bytes: int) -> str:
     return raw[: most_bytes - len("…".encode())].decode(errors="ignore") + "…"
 
 
+def one_line(text: str, most_characters: int) -> str:
+    r"""Anybody's text, made fit for messages and terminals: on one line, without control or direction marks, and cut.
+
+    >>> one_line("5xx on\n  checkout \x1b[2J", 13)
+    '5xx on checko'
+    """
+    shown = "".join(character if character.isprintable() else " " for character in text[: 4 * most_characters])
+    return " ".join(shown.split())[:most_characters].rstrip()
+
+
 def newest(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
     """The last runs, as many as there is room for; RolloutRuns tell of the others."""
     sizes = [len(entry.model_dump_json(by_alias=True).encode()) for entry in history]

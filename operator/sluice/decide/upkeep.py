@@ -15,6 +15,7 @@ from sluice.api.rollout import SlotStatus
 from sluice.api.workload import ServicePort
 from sluice.decide import rendering
 from sluice.decide.draft import Draft
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import Patch
 from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, may_write, patience
 from sluice.decide.pods import DeploymentView
@@ -40,7 +41,7 @@ def is_taken(draft: Draft, slot: Slot) -> bool:
     mine = rendering.selector_of(draft.observed.ref.name, slot)
     where, name = draft.observed.ref.namespace, place(draft, slot).name
     deployment, service = draft.deployment(slot), draft.observed.slots[slot].kept
-    labels = ((deployment.template.get("metadata") or {}).get("labels") or {}) if deployment else mine
+    labels = labels_of(deployment.template) if deployment else mine
     for kind, known, owner in (
         ("Deployment", mine.items() <= labels.items(), deployment.owner if deployment else ""),
         (

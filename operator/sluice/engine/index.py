@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sluice.api.common import LabelSelector
 from sluice.api.names import ROLLOUT_LABEL, Kind
 from sluice.api.workload import SlotServices
-from sluice.decide.metadata import mapping, owner_of
+from sluice.decide.metadata import labels_of, mapping, owner_of
 from sluice.engine.selecting import Pair, PodLabels, Selectors, outside, selector_of
 from sluice.engine.store import Key, Obj, Store, key_of
 
@@ -175,7 +175,7 @@ def parent_of(obj: Obj) -> str:
 
 def rollout_of(pod: Obj) -> str:
     """The Rollout's name on a pod."""
-    return str(mapping(mapping(pod.get("metadata")).get("labels")).get(ROLLOUT_LABEL) or "")
+    return str(labels_of(pod).get(ROLLOUT_LABEL) or "")
 
 
 def is_managed(spec: dict[str, Any]) -> bool:
@@ -214,9 +214,8 @@ def _template_labels(deployment: Obj | None) -> frozenset[Pair]:
     return frozenset(_labels_in(mapping(mapping(deployment).get("spec")).get("template")))
 
 
-def _labels_in(template: object) -> Iterator[Pair]:
-    for key, value in mapping(mapping(mapping(template).get("metadata")).get("labels")).items():
-        yield str(key), str(value)
+def _labels_in(template: Obj | None) -> Iterator[Pair]:
+    return ((str(key), str(value)) for key, value in labels_of(template).items())
 
 
 def _drop(index: dict[P, dict[K, V]], place: P, key: K) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sluice.api.names import REVISION_LABEL, SLOT_LABEL, Slot
-from sluice.decide.metadata import labels_of
+from sluice.decide.metadata import annotations_of, labels_of
 from sluice.decide.pods import PodFault, PodView
+from sluice.decide.texts import one_line
 from sluice.ports import Obj
 
 MESSAGE_CHARACTERS = 256
@@ -30,8 +31,8 @@ def view_of(pod: Obj) -> PodView:
     return PodView(
         name=metadata.get("name", ""),
         uid=metadata.get("uid", ""),
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
+        labels=labels_of(pod),
+        annotations=annotations_of(pod),
     )
 
 
@@ -76,7 +77,7 @@ def _unscheduled(pod: Obj) -> Iterator[PodFault]:
 
 def _of_whole(pod: str, condition: dict[str, Any]) -> PodFault:
     return PodFault(
-        pod, "", _clean(str(condition.get("reason") or condition["type"])), _clean(str(condition.get("message") or ""))
+        pod, "", _words(condition.get("reason") or condition["type"]), _words(condition.get("message") or "")
     )
 
 
@@ -98,8 +99,8 @@ def _faults_of(pod: Obj) -> Iterator[PodFault]:
             yield PodFault(
                 pod=str(pod["metadata"].get("name")),
                 container=str(container.get("name") or ""),
-                reason=_clean(str(reason)),
-                message=_clean("; ".join(part for part in (waiting.get("message") or "", _ending(ended)) if part)),
+                reason=_words(reason),
+                message=_words("; ".join(part for part in (waiting.get("message") or "", _ending(ended)) if part)),
             )
 
 
@@ -116,7 +117,5 @@ def _ending(terminated: dict[str, Any]) -> str:
     return f"it ended with {terminated.get('reason') or 'no reason'}{code}{said}"
 
 
-def _clean(text: str) -> str:
-    """Anybody's text, made fit for a terminal: on one line, without control characters and direction marks, and cut."""
-    shown = "".join(character if character.isprintable() else " " for character in text[: 4 * MESSAGE_CHARACTERS])
-    return " ".join(shown.split())[:MESSAGE_CHARACTERS].rstrip()
+def _words(text: object) -> str:
+    return one_line(str(text), MESSAGE_CHARACTERS)

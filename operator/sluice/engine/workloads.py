@@ -97,7 +97,7 @@ class WorkloadObserver:
             slots,
             asked,
             source,
-            tuple(sorted(self._selecting(Kind.SERVICE, subject.ref, [_labels_in(source.template)] if source else []))),
+            tuple(sorted(self._selecting(Kind.SERVICE, subject.ref, [labels_of(source.template)] if source else []))),
             tuple(self._budget(subject.ref, name, frozenset(of)) for name, of in sorted(covering.items())),
         )
 
@@ -240,17 +240,13 @@ def _ports(ports: Any) -> Iterator[ServicePort]:
 def _labels_there(subject: Subject, slot: Slot, deployment: DeploymentView | None) -> list[Labels]:
     if deployment is None:
         return []
-    return [{**_labels_in(deployment.template), **subject.role_of(slot).labels}]
+    return [{**labels_of(deployment.template), **subject.role_of(slot).labels}]
 
 
 def _labels_to_come(subject: Subject, slot: Slot, asked: AskedTemplate | None) -> list[Labels]:
     if asked is None or asked.problem:
         return []
     return [{**pod_labels(subject.ref.name, slot, asked.hash, asked.template), **subject.role_of(slot).labels}]
-
-
-def _labels_in(template: dict[str, Any]) -> Labels:
-    return (template.get("metadata") or {}).get("labels") or {}
 
 
 def _is_pod_template(template: dict[str, Any]) -> bool:

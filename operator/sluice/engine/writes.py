@@ -15,6 +15,7 @@ from sluice.api.names import API_VERSION, FINALIZER, ROLLOUT_LABEL, ROLLOUT_UID_
 from sluice.api.rollout import RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import JSON
+from sluice.decide.metadata import annotations_of
 from sluice.decide.model import Answer, Apply, Observed, Patch, Release, Removal, Shift
 from sluice.decide.release import release
 from sluice.decide.revision import run_name
@@ -179,8 +180,7 @@ class Writer:
         known = self._store.get(let_go.kind, observed.ref.namespace, let_go.name)
         if known is None or known["metadata"].get("uid") != let_go.uid:
             return
-        has = known["metadata"].get("annotations") or {}
-        marks = {key: value for key, value in has.items() if key in let_go.annotations}
+        marks = {key: value for key, value in annotations_of(known).items() if key in let_go.annotations}
         if marks:
             await self.patch(observed, release(let_go.kind, let_go.name, let_go.uid, marks))
 

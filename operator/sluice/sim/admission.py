@@ -6,9 +6,9 @@ Of Deployments, Services, Pods and budgets only what Sluice or its users could p
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from sluice.api.names import Kind
+from sluice.decide.metadata import labels_of, mapping
 from sluice.errors import InvalidSpec, NotFound, Rejected
 from sluice.ports import Obj
 from sluice.sim.kinds import IMMUTABLE_SPECS, SCALED, SPEC_MODELS, STATUS_MODELS, WITH_STATUS
@@ -69,38 +69,38 @@ def check(kind: Kind, old: Obj | None, new: Obj, where: str) -> None:
         raise Rejected(str(error)) from error
     problem = _label_problem(new["metadata"])
     if kind in _PROBLEMS and (old is None or new.get("spec") != old.get("spec")):
-        problem = problem or _PROBLEMS[kind](_mapping((old or {}).get("spec")), new)
+        problem = problem or _PROBLEMS[kind](mapping((old or {}).get("spec")), new)
     if problem:
         raise Rejected(f"{where} is invalid: {problem}")
 
 
 def _label_problem(metadata: Obj) -> str:
-    for key, value in _mapping(metadata.get("labels")).items():
+    for key, value in mapping(metadata.get("labels")).items():
         if not isinstance(value, str) or not _LABEL_VALUE.match(value):
             return f"metadata.labels: Invalid value: {value!r} of {key} is no label: 63 letters, digits, '-', '_', '.'"
     return ""
 
 
 def _deployment_problem(old: Obj, obj: Obj) -> str:
-    spec = _mapping(obj.get("spec"))
-    labels = _mapping(_mapping(_mapping(spec.get("template")).get("metadata")).get("labels"))
-    selector = _mapping(spec.get("selector"))
-    if not _mapping(selector.get("matchLabels")):
+    spec = mapping(obj.get("spec"))
+    labels = labels_of(mapping(spec.get("template")))
+    selector = mapping(spec.get("selector"))
+    if not mapping(selector.get("matchLabels")):
         return "spec.selector: Required value"
-    if not _mapping(selector.get("matchLabels")).items() <= labels.items():
+    if not mapping(selector.get("matchLabels")).items() <= labels.items():
         return f"spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels`"
     if old and selector != old.get("selector"):
         return f"spec.selector: Invalid value: {selector}: field is immutable"
     if not isinstance(spec.get("replicas", 1), int) or spec.get("replicas", 1) < 0:
         return f"spec.replicas: Invalid value: {spec['replicas']}: must be greater than or equal to 0"
-    if problem := _label_problem(_mapping(spec["template"]["metadata"])):
+    if problem := _label_problem(mapping(spec["template"]["metadata"])):
         return f"spec.template.{problem}"
-    return _containers_problem(_mapping(spec["template"].get("spec")), "spec.template.spec")
+    return _containers_problem(mapping(spec["template"].get("spec")), "spec.template.spec")
 
 
 def _pod_problem(old: Obj, obj: Obj) -> str:
     del old
-    return _containers_problem(_mapping(obj.get("spec")), "spec")
+    return _containers_problem(mapping(obj.get("spec")), "spec")
 
 
 def _containers_problem(spec: Obj, path: str) -> str:
@@ -109,7 +109,7 @@ def _containers_problem(spec: Obj, path: str) -> str:
         return f"{path}.containers: Required value"
     for index, container in enumerate(containers):
         for field in ("name", "image"):
-            if not _mapping(container).get(field):
+            if not mapping(container).get(field):
                 return f"{path}.containers[{index}].{field}: Required value"
     names = [container["name"] for container in containers]
     twice = next((name for name in names if names.count(name) > 1), "")
@@ -118,7 +118,7 @@ def _containers_problem(spec: Obj, path: str) -> str:
 
 def _service_problem(old: Obj, obj: Obj) -> str:
     del old
-    ports = _mapping(obj.get("spec")).get("ports")
+    ports = mapping(obj.get("spec")).get("ports")
     if len(obj["metadata"]["name"]) > _SERVICE_NAME_CHARACTERS:
         return f"metadata.name: Invalid value: must be no more than {_SERVICE_NAME_CHARACTERS} characters"
     if not isinstance(ports, list) or not ports:
@@ -129,7 +129,7 @@ def _service_problem(old: Obj, obj: Obj) -> str:
 
 def _budget_problem(old: Obj, obj: Obj) -> str:
     del old
-    both = {"minAvailable", "maxUnavailable"} <= _mapping(obj.get("spec")).keys()
+    both = {"minAvailable", "maxUnavailable"} <= mapping(obj.get("spec")).keys()
     return "spec: minAvailable and maxUnavailable cannot be both set" if both else ""
 
 
@@ -139,7 +139,3 @@ _PROBLEMS = {
     Kind.SERVICE: _service_problem,
     Kind.POD_DISRUPTION_BUDGET: _budget_problem,
 }
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

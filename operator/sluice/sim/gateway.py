@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from sluice.api.names import Kind
 from sluice.api.units import format_time
+from sluice.decide.metadata import labels_of
 from sluice.errors import Forbidden, SluiceError
 from sluice.ports import Clock, Obj
 from sluice.sim.cluster import FakeCluster
@@ -139,7 +140,7 @@ class FakeEndpoints:
         if change.kind is not Kind.POD or (change.type == "MODIFIED" and _place(before) == _place(change.after)):
             return
         for service in self._cluster.store.all(Kind.SERVICE, change.after["metadata"]["namespace"]):
-            if any(_selects(service, _labels(pod)) for pod in (before, change.after)):
+            if any(_selects(service, labels_of(pod)) for pod in (before, change.after)):
                 self._touch(service)
 
     def _touch(self, service: Obj) -> None:
@@ -157,7 +158,7 @@ class FakeEndpoints:
             if where == namespace and _selects(service, pods.labels)
             for endpoint in pods.endpoints()
         ]
-        objects = [pod for pod in self._cluster.store.all(Kind.POD, namespace) if _selects(service, _labels(pod))]
+        objects = [pod for pod in self._cluster.store.all(Kind.POD, namespace) if _selects(service, labels_of(pod))]
         return counted + [_endpoint(pod) for pod in objects if _address(pod)]
 
     def _write(self, namespace: str, name: str) -> None:
@@ -203,11 +204,6 @@ class _Pods:
         ]
 
 
-def _labels(pod: Obj) -> dict[str, str]:
-    labels: dict[str, str] = pod["metadata"].get("labels", {})
-    return labels
-
-
 def _address(pod: Obj) -> str:
     """Where a pod is reached; "" before it has an address, and once it is about to end."""
     return "" if is_ending(pod) else str(pod.get("status", {}).get("podIP", ""))
@@ -215,7 +211,7 @@ def _address(pod: Obj) -> str:
 
 def _place(pod: Obj) -> tuple[object, ...]:
     """What its entries in slices depend on."""
-    return _labels(pod), _address(pod), is_ready(pod)
+    return labels_of(pod), _address(pod), is_ready(pod)
 
 
 def _selects(service: Obj, labels: dict[str, str]) -> bool:

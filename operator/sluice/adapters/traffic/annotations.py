@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from sluice.adapters.traffic.cause import dump_cause
 from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, OWNER_ANNOTATION
-from sluice.decide.metadata import annotations_of
+from sluice.decide.metadata import annotation_of, annotations_of
 from sluice.decide.model import Shift
-from sluice.decide.release import annotation_path
+from sluice.decide.pointer import pointer
+from sluice.decide.texts import one_line
 from sluice.ports import Obj
 
 _HOLD_CHARACTERS = 300
@@ -20,12 +21,7 @@ def hold_of(obj: Obj) -> str:
     >>> hold_of({"metadata": {"annotations": {"sluice.dev/hold": "alice:  5xx on checkout "}}})
     'alice: 5xx on checkout'
     """
-    value = annotations_of(obj).get(HOLD_ANNOTATION)
-    if not isinstance(value, str):
-        return ""
-    # It is shown in messages and on terminals: control characters and direction marks have no business there.
-    shown = "".join(character if character.isprintable() else " " for character in value[: 4 * _HOLD_CHARACTERS])
-    return " ".join(shown.split())[:_HOLD_CHARACTERS].rstrip()
+    return one_line(annotation_of(obj, HOLD_ANNOTATION), _HOLD_CHARACTERS)
 
 
 def stamp(obj: Obj, shift: Shift, pins: Mapping[str, str] | None = None) -> Iterator[Obj]:
@@ -42,7 +38,7 @@ def stamp(obj: Obj, shift: Shift, pins: Mapping[str, str] | None = None) -> Iter
     values = {OWNER_ANNOTATION: shift.owner, CAUSE_ANNOTATION: dump_cause(shift.cause), **(pins or {})}
     if annotations_of(obj):
         for key, value in values.items():
-            yield {"op": "add", "path": annotation_path(key), "value": value}
+            yield {"op": "add", "path": pointer("metadata", "annotations", key), "value": value}
         return
     yield {"op": "test", "path": "/metadata/resourceVersion", "value": obj["metadata"]["resourceVersion"]}
     yield {"op": "add", "path": "/metadata/annotations", "value": values}
