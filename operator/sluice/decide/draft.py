@@ -192,6 +192,10 @@ class Draft:
         self.holds.append(Hold(reason, message, counts, until))
         self.wake(until)
 
+    def wait_for(self, hold: Hold) -> None:
+        """Name what a gate says that the run waits for."""
+        self.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+
     def stall(self, reason: Reason | str, message: str) -> None:
         """Name what is wrong. The first one counts."""
         if self.stalled is None:
@@ -244,6 +248,10 @@ class Draft:
     def service(self, slot: Slot) -> str:
         """A slot's Service, for messages."""
         return f"Service {self.observed.ref.namespace}/{self.observed.slots[slot].service} ({slot})"
+
+    def workload_of(self, slot: Slot) -> str:
+        """A slot's Deployment, for messages."""
+        return f"Deployment {self.observed.ref.namespace}/{self.observed.ref.name}-{slot}"
 
     @property
     def owner(self) -> str:

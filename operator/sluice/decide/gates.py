@@ -140,8 +140,8 @@ def candidate_too_small(draft: Draft) -> Hold | None:
     workload, run = draft.workload, draft.run_spec
     if workload is None or run is None:
         return None
-    slot, ref = draft.candidate, draft.observed.ref
-    name = f"Deployment {ref.namespace}/{ref.name}-{slot}"
+    slot = draft.candidate
+    name = draft.workload_of(slot)
     if workload.replicas == 0:
         return Hold(Reason.WAITS_FOR_ENDPOINTS, f"{name} has no pods: spec.workload.replicas is 0")
     deployment = draft.deployment(slot)

@@ -69,12 +69,12 @@ def writer_of(obj: JSON) -> str:
     return max(writes)[2][:_MANAGER_CHARACTERS] if writes else ""
 
 
-def requester_of(*objs: JSON) -> str:
+def requester_of(*objs: JSON | None) -> str:
     """Who last wrote what is asked for, as far as the API server tells: the field manager, which anyone can choose.
 
     Args:
-        objs: the Rollout, and the Deployment that it takes its pod template from; of writes in the same second, those
-            of the last count.
+        objs: the Rollout, and the Deployment that it takes its pod template from, if any; of writes in the same second,
+            those of the last count.
     """
     newest: Mapping[str, Any] = {}
     for entry in (entry for obj in objs for entry in _spec_writes(obj)):
@@ -84,7 +84,7 @@ def requester_of(*objs: JSON) -> str:
     return f"unattributed (field manager {newest['manager']})"[:253] if newest.get("manager") else "unattributed"
 
 
-def _spec_writes(obj: JSON) -> Iterator[Mapping[str, Any]]:
+def _spec_writes(obj: JSON | None) -> Iterator[Mapping[str, Any]]:
     for entry in map(mapping, sequence(metadata_of(obj).get("managedFields"))):
         if "f:spec" in mapping(entry.get("fieldsV1")):
             yield entry

@@ -37,6 +37,14 @@ def is_calm(last_at: datetime | None, now: datetime) -> bool:
     return last_at is None or not timedelta(0) <= now - last_at <= QUIET
 
 
+def is_due(draft: Draft, last_at: datetime, wait: timedelta) -> bool:
+    """Whether so long has passed, or a clock went back; else the Rollout is looked at again when it has."""
+    if not timedelta(0) <= draft.now - last_at < wait:
+        return True
+    draft.wake(last_at + wait)
+    return False
+
+
 def may_write(draft: Draft, what: str, content: str) -> bool:
     """Whether it is time to write an object, and takes note of it.
 
@@ -51,9 +59,7 @@ def may_write(draft: Draft, what: str, content: str) -> bool:
     if last.count > FIGHT:
         message = f"{what} had to be written {last.count} times within minutes, and is changed again: stop that writer"
         draft.stall(Reason.FOREIGN_WRITER, message)
-    due = last.last_at + min(patience(max(0, last.count + 1 - AT_ONCE)), MOST_SERVING)
-    if draft.now < due:
-        draft.wake(due)
+    if not is_due(draft, last.last_at, min(patience(max(0, last.count + 1 - AT_ONCE)), MOST_SERVING)):
         return False
     others = sorted((item for item in recent.items() if item[0] != key), key=lambda item: item[1].last_at)
     draft.update(repairs=dict([*others[-MOST_KEPT:], (key, Drift(count=last.count + 1, last_at=draft.now))]))

@@ -76,7 +76,7 @@ def enter_step(draft: Draft, spec: RolloutRunSpec, index: int) -> bool:
         draft.sought = max(draft.sought, step.share or NONE)
         hold = gates.first(gates.GROWTH, draft)
         if hold is not None:
-            draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+            draft.wait_for(hold)
             return False
     draft.enter(index)
     if step.kind == "analysis":
@@ -112,7 +112,7 @@ def _begin(draft: Draft, spec: RolloutRunSpec) -> None:
         # Whatever comes first, a preview or an analysis without weight is of pods that run.
         hold = gates.first((gates.exposed_outside_weight, gates.candidate_not_ready), draft)
         if hold is not None:
-            draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+            draft.wait_for(hold)
             return
     missing = [metric.name for metric in relative_metrics(spec) if metric.name not in draft.status.baselines]
     if missing and spec.analysis.baseline == "Snapshot":
@@ -157,7 +157,7 @@ def _weight_done(draft: Draft, step: RunStep) -> bool:
 def _size_done(draft: Draft) -> bool:
     hold = gates.candidate_not_ready(draft)
     if hold is not None:
-        draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+        draft.wait_for(hold)
     return hold is None
 
 
@@ -210,7 +210,7 @@ def _skip_time(draft: Draft, spec: RolloutRunSpec) -> None:
 def _complete(draft: Draft, spec: RolloutRunSpec) -> bool:
     hold = gates.analysis_in_the_way(draft)
     if hold is not None:
-        draft.hold(hold.reason, hold.message, until=hold.until)
+        draft.wait_for(hold)
         return False
     version = f" ({spec.version})" if spec.version else ""
     draft.end_run(Outcome.COMPLETED, Reason.COMPLETED, f"revision {spec.revision}{version} serves from {spec.to_slot}")

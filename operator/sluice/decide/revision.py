@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from sluice.api.rollout import RolloutSpec, StableRevision
 from sluice.api.run import RolloutRunSpec, RunAnalysis, RunStep
 from sluice.api.units import FULL
 from sluice.api.workload import CanarySize
-from sluice.decide.model import Observed, RunView, SlotView, TargetView, Templates
+from sluice.decide.model import Observed, RunView, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.rendering import revision_in, users_template
 from sluice.decide.steps import compile_steps
@@ -85,25 +85,20 @@ def image_version(template: dict[str, Any]) -> str | None:
     return tag[:128] if colon and tag else None
 
 
-def known_template(
-    revision_hash: str, asked: AskedTemplate | None, runs: Iterable[RunView], slots: Iterable[SlotView]
-) -> dict[str, Any] | None:
+def template_of(observed: Observed, revision_hash: str) -> dict[str, Any] | None:
     """The pod template of a revision: from the spec, the RolloutRuns, or else a slot that has it; else None."""
+    asked = observed.asked
     if asked is not None and not asked.problem and asked.hash == revision_hash:
         return asked.template
-    for run in runs:
+    for run in observed.runs:
         for known, template in ((run.spec.hash, run.spec.template), (run.spec.stable_hash, run.spec.stable_template)):
             if known == revision_hash and template is not None:
                 return template
-    for view in slots:
+    for view in observed.slots.values():
         stored = view.deployment.template if view.deployment is not None else {}
         if revision_in(stored) == revision_hash:
             return users_template(stored)
     return None
-
-
-def _template_of(observed: Observed, revision_hash: str) -> dict[str, Any] | None:
-    return known_template(revision_hash, observed.asked, observed.runs, observed.slots.values())
 
 
 def run_name(rollout: str, number: int) -> str:
@@ -198,8 +193,8 @@ def _run(
         services=spec.workload.services_of(observed.ref.name),
         traffic=spec.traffic,
         steps=steps,
-        template=_template_of(observed, to.hash) if spec.workload.managed else None,
-        stable_template=_template_of(observed, stable.hash) if spec.workload.managed else None,
+        template=template_of(observed, to.hash) if spec.workload.managed else None,
+        stable_template=template_of(observed, stable.hash) if spec.workload.managed else None,
         progress_deadline=spec.progress_deadline,
         on_deadline=spec.on_deadline,
         requester=observed.requester,

@@ -20,7 +20,7 @@ from sluice.decide.draft import Draft
 from sluice.decide.model import Apply
 from sluice.decide.pods import DeploymentView
 from sluice.decide.rendering import Content
-from sluice.decide.revision import known_template
+from sluice.decide.revision import template_of
 from sluice.decide.traffic import drained_at, may_serve, stable_pods, wanted_pods
 from sluice.decide.upkeep import LOOK_AGAIN, is_taken, keep, place, upkeep_deployment, upkeep_service
 
@@ -47,12 +47,6 @@ def tend(draft: Draft) -> None:
     draft.update(replicas=sum(view.pods for view in views), selector=selector)
 
 
-def template_of(draft: Draft, revision_hash: str) -> JSON | None:
-    """The pod template of a revision: from the spec, the RolloutRuns, or else a slot that still has it."""
-    seen = draft.observed
-    return known_template(revision_hash, seen.asked, seen.runs, seen.slots.values())
-
-
 def trial_of(draft: Draft, workload: Workload, run: RolloutRunSpec) -> Apply:
     """The Deployment that a run would make, for the API server to look at before the run begins."""
     view = draft.deployment(run.to_slot)
@@ -66,12 +60,10 @@ def trial_of(draft: Draft, workload: Workload, run: RolloutRunSpec) -> Apply:
 def _note_traffic(draft: Draft, slot: Slot) -> None:
     """Keep what is known of the slot, and since when no request can reach it."""
     view, entry = draft.deployment(slot), draft.status.slots.get(slot)
-    if entry is None and view is None:
-        return
-    if entry is None and view is not None:
-        entry = SlotStatus(hash=rendering.revision_in(view.template), replicas=view.replicas)
     if entry is None:
-        return
+        if view is None:
+            return
+        entry = SlotStatus(hash=rendering.revision_in(view.template), replicas=view.replicas)
     idle_since = None if may_serve(draft, slot) else (entry.idle_since or draft.now)
     ready = max(0, view.available - view.former) if view else 0
     seen = {"pods": view.pods if view else 0, "ready": ready}
@@ -83,7 +75,7 @@ def _miss(draft: Draft, slot: Slot) -> None:
     entry = draft.status.slots.get(slot)
     if entry is None or not entry.generation or draft.deployment(slot) is not None:
         return
-    message = f"Deployment {draft.observed.ref.namespace}/{place(draft, slot).name} was deleted"
+    message = f"{draft.workload_of(slot)} was deleted"
     draft.note(Reason.FOREIGN_WRITER, f"{message}; made anew", warning=True)
     cause = f"deleted/{draft.now.isoformat()}"
     draft.record("Intended", f"repair-{slot}", Reason.FOREIGN_WRITER, message, cause=cause)
@@ -98,14 +90,14 @@ def _content(draft: Draft, workload: Workload, slot: Slot, budgets: Budgets) -> 
     there = view is not None and view.replicas and rendering.revision_in(view.template) == revision_hash
     if replicas and not there and not _has_served(draft, slot) and _exposed(draft, slot):
         replicas = 0
-    template = template_of(draft, revision_hash)
+    template = template_of(draft.observed, revision_hash)
     if template is None:
         if slot is not draft.stable.slot and draft.run_spec is None:
             return None  # nobody asks for what was in there
         draft.stall(
             Reason.RUN_LOST,
-            f"Deployment {draft.observed.ref.namespace}/{place(draft, slot).name} and the RolloutRuns that kept the "
-            f"pod template of revision {revision_hash} are gone: bring it back by spec.workload",
+            f"{draft.workload_of(slot)} and the RolloutRuns that kept the pod template of revision {revision_hash} are "
+            "gone: bring it back by spec.workload",
         )
         return None
     if view is not None and replicas < view.replicas:
@@ -218,7 +210,7 @@ def _tend_service(draft: Draft, workload: Workload, slot: Slot, content: Content
     if content is not None:
         template: JSON | None = content.template
     else:
-        template = asked.template if asked and not asked.problem else template_of(draft, draft.stable.hash)
+        template = asked.template if asked and not asked.problem else template_of(draft.observed, draft.stable.hash)
     if template is None:
         return
     ports = rendering.service_ports(workload, template)

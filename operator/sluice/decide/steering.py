@@ -21,7 +21,7 @@ from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, TargetView
-from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, patience
+from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, is_due, patience
 from sluice.decide.returning import shares_back
 from sluice.decide.switches import diverting
 from sluice.decide.texts import REASON_BYTES, clip
@@ -100,7 +100,7 @@ def _give(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         unlit = [target for target in targets if target.dark and share < FULL and not draft.stable_answers]
         grown = [_shift(draft, target, services, share, grows=True) for target in targets if target not in unlit]
         return [*grown, *_take(draft, unlit, services, share)]
-    draft.hold(hold.reason, hold.message, counts=hold.counts, until=hold.until)
+    draft.wait_for(hold)
     # What answers nobody is lit again in any case, by stable; and a rule that has too much gives it back.
     dark = [target for target in targets if target.dark]
     uneven = [target for target in targets if not target.dark and target.share(draft.candidate) > share]
@@ -170,10 +170,7 @@ def _may_repair(draft: Draft, target: TargetView) -> bool:
         waits = min(waits, MOST_SERVING)
     if diverting(draft.observed.switches):
         waits = min(waits, KILL_PATIENCE)
-    if timedelta(0) <= draft.now - drift.last_at < waits:
-        draft.wake(drift.last_at + waits)
-        return False
-    return True
+    return is_due(draft, drift.last_at, waits)
 
 
 def _count_repair(draft: Draft, target: TargetView) -> None:

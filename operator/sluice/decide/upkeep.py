@@ -17,7 +17,7 @@ from sluice.decide import rendering
 from sluice.decide.draft import Draft
 from sluice.decide.metadata import labels_of
 from sluice.decide.model import Patch
-from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, may_write, patience
+from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, is_due, may_write, patience
 from sluice.decide.pods import DeploymentView
 from sluice.decide.rendering import Content, Place
 from sluice.decide.traffic import may_serve
@@ -106,7 +106,7 @@ def _is_foreign(view: DeploymentView, content: Content, entry: SlotStatus, appli
 def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, entry: SlotStatus) -> None:
     """Somebody else changed the Deployment: apply it anew, at once or, where this goes on and on, after a while."""
     at, last = place(draft, slot), entry.repaired_at
-    message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
+    message = f"{draft.workload_of(slot)} was changed by {view.writer or 'somebody else'}"
     calm = is_calm(last, draft.now)
     # Each repair has another number than the one before, also where they are counted anew.
     repairs = 1 if calm and entry.repairs != 1 else entry.repairs + 1
@@ -115,8 +115,7 @@ def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, 
     waits = timedelta(0) if calm else patience(repairs + 1)
     if view.replicas < content.replicas and may_serve(draft, slot):
         waits = min(waits, MOST_SERVING)
-    if last is not None and timedelta(0) <= draft.now - last < waits:
-        draft.wake(last + waits)
+    if last is not None and not is_due(draft, last, waits):
         return
     write = at.deployment(replace(content, repairs=repairs), uid=view.uid)
     draft.applies.append(write)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from sluice.api.common import LabelSelector
 from sluice.api.names import ROLLOUT_LABEL, Kind
 from sluice.api.workload import SlotServices
 from sluice.decide.metadata import labels_of, mapping, owner_of
 from sluice.engine.selecting import Pair, PodLabels, Selectors, outside, selector_of
-from sluice.engine.store import Key, Obj, Store, key_of
+from sluice.engine.store import Key, Obj, Store, drop, key_of
 
 Place = tuple[Kind, str, str]
-P = TypeVar("P")
-K = TypeVar("K")
-V = TypeVar("V")
 SELECTING = (Kind.SERVICE, Kind.POD_DISRUPTION_BUDGET)
 STAMPED = (Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE, Kind.DEPLOYMENT)
 
@@ -103,7 +100,7 @@ class Index:
 
     def _stamp(self, place: Place, before: Key | None, after: Key | None) -> None:
         if before is not None and before != after:
-            _drop(self._stamped, before, place)
+            drop(self._stamped, before, place)
         if after is not None:
             self._stamped[after][place] = None
 
@@ -116,7 +113,7 @@ class Index:
             if keep:
                 self._children[kind, parent][key] = obj
             else:
-                _drop(self._children, (kind, parent), key)
+                drop(self._children, (kind, parent), key)
             if kind is Kind.ROLLOUT_RUN:
                 self._place_run(key, parent, obj, keep=keep and not mapping(obj.get("status")).get("outcome"))
 
@@ -127,7 +124,7 @@ class Index:
             if keep:
                 self._runs_at[place][key] = parent
             else:
-                _drop(self._runs_at, place, key)
+                drop(self._runs_at, place, key)
 
     def _place(self, key: Key, rollout: Obj | None) -> None:
         moved, read = places_of(rollout) if rollout is not None else (set(), set())
@@ -143,7 +140,7 @@ class Index:
             self._places.pop(key, None)
         else:
             self._places[key] = (moved, read)
-        _drop(self._managed, key[0], key)
+        drop(self._managed, key[0], key)
         if rollout is not None and is_managed(mapping(rollout.get("spec"))):
             self._managed[key[0]][key] = None
         self._put_pod_labels(key, rollout)
@@ -216,12 +213,3 @@ def _template_labels(deployment: Obj | None) -> frozenset[Pair]:
 
 def _labels_in(template: Obj | None) -> Iterator[Pair]:
     return ((str(key), str(value)) for key, value in labels_of(template).items())
-
-
-def _drop(index: dict[P, dict[K, V]], place: P, key: K) -> None:
-    """Remove a key from a place, and the place with its last key."""
-    keys = index.get(place)
-    if keys is not None:
-        keys.pop(key, None)
-        if not keys:
-            del index[place]

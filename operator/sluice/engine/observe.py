@@ -87,7 +87,7 @@ class Observer:
             has_finalizer=FINALIZER in metadata.get("finalizers", ()),
             namespace_terminating=(home.get("status") or {}).get("phase") == "Terminating",
             labels=labels_of(rollout),
-            requester=requester_of(rollout, *self._workloads.sources(ref, spec)),
+            requester=requester_of(rollout, self._workloads.source_of(ref, spec)),
             spec=spec,
             spec_problem=problem,
             status=status,
@@ -149,7 +149,7 @@ class Observer:
         Those of the run under way, or of the one that just ended until what it moved is returned; else those of the
         spec, which may name others by now.
         """
-        run = next((run.spec for run in runs if run.name == status.run), None)
+        run = _run_of(status, runs)
         outcome = status.revision.outcome if status.revision is not None else Outcome.COMPLETED
         returning = outcome is not Outcome.COMPLETED and status.confirmation is None
         if run is not None and (outcome is None or (returning and self._left_behind(ref, run))):
@@ -175,8 +175,7 @@ class Observer:
         targets = self.targets(ref.namespace, services, traffic)
         if self._rival(ref, rollout, traffic):
             targets = ()  # another Rollout's
-        run = next((run.spec for run in runs if run.name == status.run), None)
-        return Moves(status, services, targets, self._stable_bears(ref, spec, status, services, run))
+        return Moves(status, services, targets, self._stable_bears(ref, spec, status, services, _run_of(status, runs)))
 
     def _stable_bears(
         self,
@@ -275,6 +274,11 @@ class Observer:
                 if found is not None and _comes_first(found, rollout, stamp):
                     return f"{namespace}/{other}"
         return ""
+
+
+def _run_of(status: RolloutStatus, runs: tuple[RunView, ...]) -> RolloutRunSpec | None:
+    """The run that the status speaks of, under way or the last."""
+    return next((run.spec for run in runs if run.name == status.run), None)
 
 
 def _comes_first(other: Obj, mine: Obj, stamp: str) -> bool:

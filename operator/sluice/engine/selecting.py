@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from sluice.api.common import LabelSelector
 from sluice.api.names import GROUP, Kind
-from sluice.engine.store import Key, Obj
+from sluice.engine.store import Key, Obj, drop
 from sluice.errors import InvalidSpec
 
 Pair = tuple[str, str]
 Spot = tuple[str, str, str]  # a namespace, and a label with its value
-K = TypeVar("K")
-V = TypeVar("V")
 _OWN = f"{GROUP}/"
 
 
@@ -32,7 +29,7 @@ class Selectors:
         """Keep an object's selector; None where it selects nothing, or is gone."""
         old = self._spots.pop(key, None)
         if old is not None:
-            _drop(self._under, old, key[1])
+            drop(self._under, old, key[1])
         if selector is None:
             return
         spots = [(key[0], *pair) for pair in selector.match_labels.items()]
@@ -61,7 +58,7 @@ class PodLabels:
         new = frozenset(pair for pair in pairs if not pair[0].startswith(_OWN))
         old = self._pairs.pop(key, frozenset())
         for pair in old - new:
-            _drop(self._having, (key[0], *pair), key)
+            drop(self._having, (key[0], *pair), key)
         for pair in new - old:
             self._having[key[0], *pair][key] = None
         if new:
@@ -91,10 +88,3 @@ def selector_of(kind: Kind, obj: Obj | None) -> LabelSelector | None:
 def outside(selector: LabelSelector) -> list[Pair]:
     """The labels that a selector asks for, but for those under Sluice's own prefix."""
     return [pair for pair in selector.match_labels.items() if not pair[0].startswith(_OWN)]
-
-
-def _drop(index: dict[Spot, dict[K, V]], spot: Spot, name: K) -> None:
-    names = index[spot]
-    del names[name]
-    if not names:
-        del index[spot]

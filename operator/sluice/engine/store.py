@@ -19,7 +19,9 @@ Key = tuple[str, str]  # namespace ("" for cluster-scoped kinds), name
 Listener = Callable[[Kind, Obj | None, Obj | None], None]
 _SERVICE_LABEL = "kubernetes.io/service-name"
 _TOMBSTONES = 20_000
+P = TypeVar("P")
 K = TypeVar("K")
+V = TypeVar("V")
 
 
 def key_of(obj: Obj) -> Key:
@@ -128,7 +130,7 @@ class Store:
         if before is None:
             return False
         del self._objects[kind][key]
-        _drop(self._by_namespace, (kind, key[0]), key[1])
+        drop(self._by_namespace, (kind, key[0]), key[1])
         if kind is Kind.ENDPOINT_SLICE:
             self._index_slice(before, None)
         self._tell(kind, before, None)
@@ -145,7 +147,7 @@ class Store:
             if keep:
                 self._slices[namespace, service][name] = obj
             else:
-                _drop(self._slices, (namespace, service), name)
+                drop(self._slices, (namespace, service), name)
 
     def _tell(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         for listener in self._listeners:
@@ -156,13 +158,13 @@ def _uid(obj: Obj) -> object:
     return (obj.get("metadata") or {}).get("uid")
 
 
-def _drop(index: dict[K, dict[str, Obj]], place: K, name: str) -> None:
-    """Remove a name from a place of an index, and the place with the last of its names."""
-    names = index.get(place)
-    if names is None:
+def drop(index: dict[P, dict[K, V]], place: P, key: K) -> None:
+    """Remove a key from a place of an index, and the place with the last of its keys. What is not there is fine."""
+    keys = index.get(place)
+    if keys is None:
         return
-    names.pop(name, None)
-    if not names:
+    keys.pop(key, None)
+    if not keys:
         del index[place]
 
 

@@ -85,7 +85,8 @@ class WorkloadObserver:
         """See the slots of a Rollout. Where Sluice does not run the pods, only their Services' endpoints matter."""
         if not subject.kept:
             return Surroundings({slot: self._bare(subject, slot) for slot in Slot})
-        asked, source = self._asked(subject), self._source(subject)
+        found = self.source_of(subject.ref, subject.spec)
+        asked, source = _asked(subject, found), deployment_view(found) if found is not None else None
         slots, covering = {}, dict[str, set[Slot]]()
         for slot in Slot:
             deployment = self._deployment(subject.ref, slot)
@@ -115,11 +116,10 @@ class WorkloadObserver:
                     unnamed += 1
         return unnamed + len(pods_ready)
 
-    def sources(self, ref: ObjectRef, spec: RolloutSpec | None) -> tuple[Obj, ...]:
+    def source_of(self, ref: ObjectRef, spec: RolloutSpec | None) -> Obj | None:
         """The Deployment that `workloadRef` names, where there is one."""
         named = spec.workload.workload_ref if spec is not None else None
-        found = self._store.get(Kind.DEPLOYMENT, ref.namespace, named.name) if named is not None else None
-        return (found,) if found is not None else ()
+        return self._store.get(Kind.DEPLOYMENT, ref.namespace, named.name) if named is not None else None
 
     # ------------------------------------------------------------------ slots
 
@@ -156,32 +156,23 @@ class WorkloadObserver:
         budget = self._store.get(Kind.POD_DISRUPTION_BUDGET, ref.namespace, name) or {}
         return BudgetView(name, int((budget.get("status") or {}).get("disruptionsAllowed") or 0), slots)
 
-    # ------------------------------------------------------------------ what is asked for
 
-    def _asked(self, subject: Subject) -> AskedTemplate | None:
-        workload = subject.workload
-        if workload is None:
-            return None
-        template, where = workload.template or {}, "spec.workload.template"
-        if workload.workload_ref is not None:
-            name = workload.workload_ref.name
-            where = f"Deployment {subject.ref.namespace}/{name}"
-            found = self._store.get(Kind.DEPLOYMENT, subject.ref.namespace, name)
-            if found is None:
-                problem = f"{where} does not exist. Create it, or correct spec.workload.workloadRef"
-                return AskedTemplate(problem_reason=Reason.SOURCE_MISSING, problem=problem)
-            template = (found.get("spec") or {}).get("template") or {}
-        if not _is_pod_template(template):
-            problem = f"{where} is no pod template: it needs metadata and spec, with containers in it. Correct it"
-            return AskedTemplate(problem_reason=Reason.INVALID_SPEC, problem=problem)
-        return AskedTemplate(template, template_hash(template), workload.version or image_version(template))
-
-    def _source(self, subject: Subject) -> DeploymentView | None:
-        workload = subject.workload
-        if workload is None or workload.workload_ref is None:
-            return None
-        found = self._store.get(Kind.DEPLOYMENT, subject.ref.namespace, workload.workload_ref.name)
-        return deployment_view(found) if found is not None else None
+def _asked(subject: Subject, source: Obj | None) -> AskedTemplate | None:
+    """The template that is asked for: inline, or that of the `source` which is named."""
+    workload = subject.workload
+    if workload is None:
+        return None
+    template, where = workload.template or {}, "spec.workload.template"
+    if workload.workload_ref is not None:
+        where = f"Deployment {subject.ref.namespace}/{workload.workload_ref.name}"
+        if source is None:
+            problem = f"{where} does not exist. Create it, or correct spec.workload.workloadRef"
+            return AskedTemplate(problem_reason=Reason.SOURCE_MISSING, problem=problem)
+        template = (source.get("spec") or {}).get("template") or {}
+    if not _is_pod_template(template):
+        problem = f"{where} is no pod template: it needs metadata and spec, with containers in it. Correct it"
+        return AskedTemplate(problem_reason=Reason.INVALID_SPEC, problem=problem)
+    return AskedTemplate(template, template_hash(template), workload.version or image_version(template))
 
 
 def deployment_view(deployment: Obj, members: tuple[Obj, ...] = ()) -> DeploymentView:
