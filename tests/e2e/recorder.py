@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 from e2e.support.app import GATEWAY, SLUICE, App
@@ -157,7 +157,34 @@ class Watch:
         self.reached = max(self.reached, int(self._version))
 
 
-class Recorder:
+class Recording:
+    """For the length of a ``with``: follows objects, and takes note of each of their states.
+
+    Args:
+        what: is recorded, for messages.
+        watches: of the objects.
+    """
+
+    def __init__(self, what: str, *watches: Watch) -> None:
+        self._what = what
+        self._watches = watches
+
+    def __enter__(self) -> Self:
+        for watch in self._watches:
+            watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watch in self._watches:
+            watch.stop()
+
+    def catch_up(self) -> None:
+        """Wait until everything that was written until now is recorded."""
+        for watch in self._watches:
+            until(partial(watch.has_seen, watch.newest()), f"the record of {self._what}")
+
+
+class Recorder(Recording):
     """For the length of a ``with``: every share that the route gave to the candidate, and every intent before it.
 
     Args:
@@ -185,28 +212,15 @@ class Recorder:
         self.route_versions: list[int] = []
         self.rollout_versions: list[int] = []
         self.readiness: set[tuple[str, str]] = set()
-        self._watches = (
+        super().__init__(
+            str(app),
             Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", route or app.name, self._take_route),
             Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
         )
 
-    def __enter__(self) -> Recorder:
-        for watch in self._watches:
-            watch.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for watch in self._watches:
-            watch.stop()
-
     def wait_share(self, percent: float) -> None:
         """Wait until the route gives, or gave, the candidate this share, however briefly."""
         until(lambda: percent in self.percents(), f"{percent} % of {self._app} to be recorded")
-
-    def catch_up(self) -> None:
-        """Wait until everything that was written until now is recorded."""
-        for watch in self._watches:
-            until(partial(watch.has_seen, watch.newest()), f"the record of {self._app}")
 
     # ------------------------------------------------------------------ recording
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from e2e.recorder import Json, Watch, share_of
+from e2e.recorder import Json, Recording, Watch, share_of
 from e2e.support.app import GATEWAY, SLUICE
-from e2e.support.waiting import until
 from e2e.support.workload import Workload, version_of
 from testbed.apps import SLOTS
 
@@ -34,7 +33,7 @@ class SlotState:
     generation: int
 
 
-class SlotRecorder:
+class SlotRecorder(Recording):
     """For the length of a ``with``: every state of both slots' Deployments, of the route's shares, and of the capacity.
 
     Args:
@@ -54,26 +53,15 @@ class SlotRecorder:
         self.shares: dict[str, list[tuple[int, float]]] = {slot: [] for slot in SLOTS}
         self.capacity: list[tuple[int, int]] = []
         deployments = f"/apis/apps/v1/namespaces/{app.namespace}/deployments"
-        self._watches = [
-            Watch(app.hub, deployments, f"{app.name}-{slot}", partial(self._take_deployment, slot)) for slot in SLOTS
-        ]
-        routes, rollouts = f"{GATEWAY}/namespaces/{app.namespace}/httproutes", f"{SLUICE}/namespaces/{app.namespace}"
-        self._watches.append(Watch(app.hub, routes, app.name, self._take_route))
-        self._watches.append(Watch(app.hub, f"{rollouts}/rollouts", app.name, self._take_rollout))
-
-    def __enter__(self) -> SlotRecorder:
-        for watch in self._watches:
-            watch.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for watch in self._watches:
-            watch.stop()
-
-    def catch_up(self) -> None:
-        """Wait until everything that was written until now is recorded."""
-        for watch in self._watches:
-            until(partial(watch.has_seen, watch.newest()), f"the record of the slots of {self._app}")
+        super().__init__(
+            f"the slots of {app}",
+            *(
+                Watch(app.hub, deployments, f"{app.name}-{slot}", partial(self._take_deployment, slot))
+                for slot in SLOTS
+            ),
+            Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", app.name, self._take_route),
+            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
+        )
 
     # ------------------------------------------------------------------ recording
 

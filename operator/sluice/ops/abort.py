@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.action import Verb
-from sluice.ops.action import act, check_exists
+from sluice.ops.action import act_on_rollout
 from sluice.ops.outcome import PATIENCE_SECONDS, Outcome, Target
 from sluice.ports import Cluster
 
@@ -17,5 +17,6 @@ async def abort(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
     """End the run and return its traffic to stable; the revision is not tried again without Retry. See `action.act`."""
-    await check_exists(cluster, target, Verb.ABORT)
-    return await act(cluster, target, Verb.ABORT, revision=revision, reason=reason, patience_seconds=patience_seconds)
+    return await act_on_rollout(
+        cluster, target, Verb.ABORT, revision=revision, reason=reason, patience_seconds=patience_seconds
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from functools import partial
 
@@ -65,16 +66,13 @@ async def current_revision(cluster: Cluster, target: Target, verb: Verb) -> int 
         )
 
 
-async def check_exists(cluster: Cluster, target: Target, verb: Verb) -> None:
-    """Find a mistyped name early. Who may act but not read goes on without.
-
-    Raises:
-        NotFound, Unavailable: with a sentence for the person.
-    """
-    try:
+async def act_on_rollout(
+    cluster: Cluster, target: Target, verb: Verb, *, revision: int | None, reason: str, patience_seconds: float
+) -> Outcome:
+    """`act` for a verb that needs no revision; a mistyped name is found early. Who may not read goes on without."""
+    with contextlib.suppress(Forbidden):
         await current_revision(cluster, target, verb)
-    except Forbidden:
-        return
+    return await act(cluster, target, verb, revision=revision, reason=reason, patience_seconds=patience_seconds)
 
 
 async def act_on_revision(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.action import Verb
-from sluice.ops.action import act, check_exists
+from sluice.ops.action import act_on_rollout
 from sluice.ops.outcome import PATIENCE_SECONDS, Outcome, Target
 from sluice.ports import Cluster
 
@@ -17,5 +17,6 @@ async def pause(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
     """Freeze the run at its present weight until Resume. See `action.act`."""
-    await check_exists(cluster, target, Verb.PAUSE)
-    return await act(cluster, target, Verb.PAUSE, revision=revision, reason=reason, patience_seconds=patience_seconds)
+    return await act_on_rollout(
+        cluster, target, Verb.PAUSE, revision=revision, reason=reason, patience_seconds=patience_seconds
+    )

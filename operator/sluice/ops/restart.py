@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.action import Verb
-from sluice.ops.action import act, check_exists
+from sluice.ops.action import act_on_rollout
 from sluice.ops.outcome import PATIENCE_SECONDS, Outcome, Target
 from sluice.ports import Cluster
 
@@ -17,5 +17,6 @@ async def restart(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
     """Have the pods of both slots replaced, new ones first; weights and the run stay as they are. See `action.act`."""
-    await check_exists(cluster, target, Verb.RESTART)
-    return await act(cluster, target, Verb.RESTART, revision=revision, reason=reason, patience_seconds=patience_seconds)
+    return await act_on_rollout(
+        cluster, target, Verb.RESTART, revision=revision, reason=reason, patience_seconds=patience_seconds
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.action import Verb
-from sluice.ops.action import act, check_exists
+from sluice.ops.action import act_on_rollout
 from sluice.ops.outcome import PATIENCE_SECONDS, Outcome, Target
 from sluice.ports import Cluster
 
@@ -17,5 +17,6 @@ async def resume(
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
     """Let a run go on that a person paused. See `action.act`."""
-    await check_exists(cluster, target, Verb.RESUME)
-    return await act(cluster, target, Verb.RESUME, revision=revision, reason=reason, patience_seconds=patience_seconds)
+    return await act_on_rollout(
+        cluster, target, Verb.RESUME, revision=revision, reason=reason, patience_seconds=patience_seconds
+    )

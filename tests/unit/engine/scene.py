@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sluice.api.names import FIELD_MANAGER, Kind
@@ -95,25 +93,6 @@ def play(story: Callable[[Scene], Awaitable[None]]) -> None:
 def on_route(call: Call) -> bool:
     """Whether a call writes the app's route."""
     return call.kind is Kind.HTTP_ROUTE and call.name == APP
-
-
-@contextmanager
-def quiet() -> Iterator[list[str]]:
-    """Keeps what the operator logs as an error, instead of showing it."""
-    texts: list[str] = []
-
-    class Keeper(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            texts.append(record.getMessage())
-
-    logger, handler = logging.getLogger("sluice"), Keeper(logging.ERROR)
-    logger.addHandler(handler)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
 
 
 async def rest(seconds: float = 60.0) -> None:

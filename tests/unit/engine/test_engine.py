@@ -16,7 +16,8 @@ from sluice.sim import manifests
 from sluice.sim.cluster import Call
 from sluice.sim.metrics import Question, no_data
 from sluice.sim.pods import Behaviour
-from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, on_route, play, quiet, rest
+from unit.defects import gathered
+from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, on_route, play, rest
 
 # ---------------------------------------------------------------------------------------------- kills
 
@@ -125,14 +126,14 @@ def test_a_defect_that_one_rollout_brings_out_stops_no_other(monkeypatch: pytest
 
     async def story(scene: Scene) -> None:
         await scene.start(OPEN, APP, BYSTANDER)
-        with quiet() as errors:
+        with gathered() as errors:
             for app in (APP, BYSTANDER):
                 await scene.world.release_version(app, "2.0")
             await scene.until_share(1000, BYSTANDER)
             await rest(120)
         assert scene.world.green_share(APP) == 0
-        assert 3 <= len(errors) <= 120
-        assert "defect of Sluice" in errors[0]
+        assert 3 <= len(errors.texts) <= 120
+        assert "defect of Sluice" in errors.texts[0]
 
     play(story)
 

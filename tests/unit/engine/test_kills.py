@@ -11,7 +11,8 @@ from sluice.decide.returning import divert
 from sluice.engine import kills
 from sluice.ports import Lane
 from sluice.sim.cluster import Call
-from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, play, quiet, rest
+from unit.defects import gathered
+from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, play, rest
 
 APPS = tuple(f"app-{number}" for number in range(12))
 
@@ -77,12 +78,12 @@ def test_a_defect_in_one_kill_spares_no_other_candidate(monkeypatch: pytest.Monk
     async def story(scene: Scene) -> None:
         await exposed(scene, APP, BYSTANDER)
         monkeypatch.setattr(kills, "divert", broken)
-        with quiet() as texts:
+        with gathered() as defects:
             await scene.world.engage(reason="5xx")
             await scene.world.until_phase(BYSTANDER, "Killed")
         first = scene.writes[0]
         assert (first.kind, first.name, first.lane) == (Kind.HTTP_ROUTE, BYSTANDER, Lane.KILL)
-        assert any("defect" in text for text in texts)
+        assert any("defect" in text for text in defects.texts)
         await scene.world.until_phase(APP, "Killed")
 
     play(story)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, note, settings
+from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 from sluice.api.names import Kind, Slot
@@ -22,8 +22,9 @@ from sluice.sim.clock import run
 from sluice.sim.cluster import Call, Fault
 from sluice.sim.metrics import Question, error, inconclusive, no_data
 from sluice.sim.world import World
-from unit.sequences.defects import gathered
+from unit.defects import gathered
 from unit.sequences.laws import Broken, Laws, at_rest
+from unit.sequences.search import PROFILE, SEARCH
 
 APP, BYSTANDER = "checkout", "payments"
 METRIC = manifests.metric()
@@ -38,15 +39,6 @@ ANSWERS: dict[str, float | Reading] = {
     "nan": inconclusive(),
 }
 PEACE_SECONDS = 3600.0
-
-# The same examples each time, so that a build turns red for a reason; the profile "thorough" goes looking for new ones.
-PROFILE = settings()
-SEARCHING = PROFILE.max_examples > 100
-SEARCH: dict[str, Any] = {
-    "derandomize": not SEARCHING,
-    "phases": (Phase.explicit, Phase.generate, Phase.shrink),  # explaining a counterexample takes minutes here
-    "suppress_health_check": [HealthCheck.too_slow],
-}
 
 slots = st.sampled_from(Slot)
 happenings = st.one_of(

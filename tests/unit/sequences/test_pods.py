@@ -6,19 +6,18 @@ well again: what was under way must end by itself, and a last good release must 
 script of plain sentences.
 """
 
-from typing import Any
-
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
-from unit.sequences.defects import gathered
+from unit.defects import gathered
 from unit.sequences.happenings import Step, histories, script_of
 from unit.sequences.laws import Broken
 from unit.sequences.life import APP, Life, Setting
+from unit.sequences.search import PROFILE, SEARCH
 
 STEPS = manifests.step_weights(10, 50, pause="1m")
 CHECK = {"metrics": [manifests.metric(count=2, interval="10s")]}
@@ -30,14 +29,6 @@ BY_HAND: list[Obj] = [
     {"analysis": CHECK},
 ]
 CHECKED: Obj = {"prePromotion": CHECK, "autoPromote": False, "postPromotion": CHECK}
-PROFILE = settings()
-SEARCHING = PROFILE.max_examples > 100
-SEARCH: dict[str, Any] = {
-    "derandomize": not SEARCHING,
-    "phases": (Phase.explicit, Phase.generate, Phase.shrink),  # explaining a counterexample takes minutes here
-    "suppress_health_check": [HealthCheck.too_slow],
-}
-
 
 CANARIES = (
     Setting("a canary", manifests.canary(*STEPS)),

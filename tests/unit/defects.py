@@ -1,4 +1,4 @@
-"""What the operator logs as an error while a history runs: a defect of its own."""
+"""What the operator logs as an error: a defect of its own."""
 
 import logging
 from collections.abc import Iterator
