@@ -23,7 +23,7 @@ WEIGHTS_ANNOTATION = f"{GROUP}/weights"
 # Break glass: written by a person together with other weights; it acts as an engaged Divert until it is removed.
 HOLD_ANNOTATION = f"{GROUP}/hold"
 
-# On a slot's Deployment: the hash of the revision in it, and which of our writes was the last (see `decide.slots`).
+# On a slot's Deployment: the hash of the revision in it. There and on its Service: which of our writes was the last.
 REVISION_ANNOTATION = f"{GROUP}/revision"
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 # On a pod template: when its pods were last asked to be replaced.
