@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from e2e.recorder import Json, Watch
 from e2e.support.app import SLUICE, App
 from e2e.support.manifests import canary, pause, weight
 from e2e.support.world import World
+from e2e.watch import Json, Watch, named
 
 MOST_REQUESTS = 600  # of the operators while two neighbours go through a canary; a tight loop makes thousands
 MOST_REQUESTS_PER_SECOND = 20  # more, for as long as that takes on a busy machine
@@ -56,7 +56,8 @@ class Neighbours:
             Every state of the hostile Rollout that was seen so far; grows.
         """
         states: list[Json] = []
-        watch = Watch(hostile.hub, f"{SLUICE}/namespaces/{hostile.namespace}/rollouts", hostile.name, states.append)
+        rollouts = f"{SLUICE}/namespaces/{hostile.namespace}/rollouts"
+        watch = Watch(hostile.hub, rollouts, named(hostile.name), states.append)
         watch.start()
         began_at, before = time.monotonic(), self._requests()
         try:

@@ -5,29 +5,17 @@ Resource versions of one API server are comparable across kinds: they tell which
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
-import ssl
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
+from typing import Self
 
 from e2e.support.app import GATEWAY, SLUICE, App
 from e2e.support.waiting import until
+from e2e.watch import Json, Watch, named, resource_version
 from sluice.api.rollout import Audit, AuditEntry
 from sluice.decide.audit import broken_at
-from testbed import ApiError, ApiUnreachableError, Cluster
-
-Json = dict[str, Any]
-_RECONNECT_SECONDS = 0.02
-_OK = 200
-_EXPIRED = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,114 +35,6 @@ class Intent:
     at: float
     share: float
     step: int
-
-
-class Watch:
-    """Follows one object, over lost connections and restarts of the API server, in a thread of its own.
-
-    Where the server has forgotten the events in between, the states are read from its history, the newest first.
-
-    Args:
-        cluster: where it is.
-        collection: path of the collection that it is in.
-        name: of the object.
-        take: called with the object at each change; not for its deletion.
-    """
-
-    def __init__(self, cluster: Cluster, collection: str, name: str, take: Callable[[Json], None]) -> None:
-        self._cluster = cluster
-        self._collection = f"{collection}?fieldSelector=metadata.name%3D{name}"
-        self._take = take
-        self._ended = threading.Event()
-        self._version = ""
-        self.reached = 0  # the newest resource version that was seen of the collection
-        self._thread = threading.Thread(target=self._follow, daemon=True, name=f"watch {name}")
-        self._connection: http.client.HTTPSConnection | None = None
-
-    def start(self) -> None:
-        """List once, in the caller's thread, so that nothing after it is missed; then watch."""
-        self._list()
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._ended.set()
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(2)
-        self._thread.join(10)
-
-    def newest(self) -> int:
-        """The resource version of the object as it is now; 0 where it is gone."""
-        items = self._cluster.get(self._collection)["items"]
-        return max((_version(item) for item in items), default=0)
-
-    def has_seen(self, version: int) -> bool:
-        """Whether it is at this resource version, or past it."""
-        return self.reached >= version
-
-    def _list(self) -> None:
-        found = self._cluster.get(self._collection)
-        for item in found["items"]:
-            for state in self._missed(item):
-                self._take(state)
-        self._version = found["metadata"]["resourceVersion"]
-        self.reached = max(self.reached, int(self._version))
-
-    def _missed(self, newest: Json) -> list[Json]:
-        """The states of an object since what was reached, oldest first; of the first list, only the newest."""
-        states: list[Json] = []
-        state: Json | None = newest
-        while state is not None and _version(state) > self.reached:
-            states.insert(0, state)
-            state = self._before(_version(state)) if self.reached else None
-        return states
-
-    def _before(self, version: int) -> Json | None:
-        """The object as it was just before that; None where it was not there, or nobody remembers."""
-        exact = f"&resourceVersion={version - 1}&resourceVersionMatch=Exact"
-        status, answer = self._cluster.request("GET", self._collection + exact)
-        return next(iter(answer["items"]), None) if status == _OK else None
-
-    def _follow(self) -> None:
-        while not self._ended.is_set():
-            try:
-                if not self._version:
-                    self._list()
-                self._stream()
-            except (OSError, http.client.HTTPException, ApiError, ApiUnreachableError, ValueError):
-                self._ended.wait(_RECONNECT_SECONDS)  # the server is away, or the stream was cut: on from where it was
-
-    def _stream(self) -> None:
-        context = ssl.create_default_context(cafile=str(self._cluster.ca_file))
-        self._connection = http.client.HTTPSConnection(
-            urlsplit(self._cluster.server).netloc, timeout=60, context=context
-        )
-        try:
-            query = f"&watch=1&allowWatchBookmarks=true&resourceVersion={self._version}"
-            headers = {"Authorization": f"Bearer {self._cluster.admin_token}"}
-            self._connection.request("GET", self._collection + query, headers=headers)
-            answer = self._connection.getresponse()
-            if answer.status != _OK:
-                self._refused(answer.status)
-            while not self._ended.is_set() and (line := answer.readline()):
-                self._event(json.loads(line))
-        finally:
-            self._connection.close()
-
-    def _refused(self, code: int) -> NoReturn:
-        if code == _EXPIRED:
-            self._version = ""  # lists anew: what the server has forgotten cannot be had
-        raise OSError(f"the watch of {self._collection} was answered {code}")
-
-    def _event(self, event: Json) -> None:
-        if event["type"] == "ERROR":
-            self._refused(event["object"].get("code"))
-        self._version = event["object"]["metadata"]["resourceVersion"]
-        if event["type"] in {"ADDED", "MODIFIED"}:
-            self._take(event["object"])
-        self.reached = max(self.reached, int(self._version))
 
 
 class Recording:
@@ -214,8 +94,10 @@ class Recorder(Recording):
         self.readiness: set[tuple[str, str]] = set()
         super().__init__(
             str(app),
-            Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", route or app.name, self._take_route),
-            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
+            Watch(
+                app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", named(route or app.name), self._take_route
+            ),
+            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", named(app.name), self._take_rollout),
         )
 
     def wait_share(self, percent: float) -> None:
@@ -226,13 +108,13 @@ class Recorder(Recording):
 
     def _take_route(self, route: Json) -> None:
         share = max(share_of(rule, self._candidate) for rule in route["spec"]["rules"])
-        self.route_versions.append(_version(route))
+        self.route_versions.append(resource_version(route))
         if not self.shares or self.shares[-1].share != share:
-            self.shares.append(Share(_version(route), time.time(), share))
+            self.shares.append(Share(resource_version(route), time.time(), share))
 
     def _take_rollout(self, rollout: Json) -> None:
         status = rollout.get("status") or {}
-        self.rollout_versions.append(_version(rollout))
+        self.rollout_versions.append(resource_version(rollout))
         ready = [each for each in status.get("conditions", ()) if each["type"] == "Ready"]
         self.readiness |= {(each["status"], each["reason"]) for each in ready}
         for entry in status.get("audit", {}).get("entries", ()):
@@ -241,7 +123,7 @@ class Recorder(Recording):
         step = (status.get("step") or {}).get("index", 0)
         last = self.intents[-1] if self.intents else None
         if last is None or (last.share, last.step) != (share, step):
-            self.intents.append(Intent(_version(rollout), time.time(), share, step))
+            self.intents.append(Intent(resource_version(rollout), time.time(), share, step))
 
     def _take_entry(self, entry: AuditEntry) -> None:
         known = self.entries.setdefault(entry.seq, entry)
@@ -291,7 +173,3 @@ def share_of(rule: Json, service: str) -> float:
     weights = {backend["name"]: backend.get("weight", 1) for backend in rule.get("backendRefs", ())}
     total = sum(weights.values())
     return weights.get(service, 0) / total if total else 0.0
-
-
-def _version(obj: Json) -> int:
-    return int(obj["metadata"]["resourceVersion"])

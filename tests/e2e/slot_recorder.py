@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from e2e.recorder import Json, Recording, Watch, share_of
+from e2e.recorder import Recording, share_of
 from e2e.support.app import GATEWAY, SLUICE
 from e2e.support.workload import Workload, version_of
+from e2e.watch import Json, Watch, named, of_service, resource_version
 from testbed.apps import SLOTS
 
 _EXACT = 1e-9
@@ -34,7 +35,7 @@ class SlotState:
 
 
 class SlotRecorder(Recording):
-    """For the length of a ``with``: every state of both slots' Deployments, of the route's shares, and of the capacity.
+    """For the length of a ``with``: every state of both slots, of the route's shares, and of the capacity.
 
     Args:
         app: the app.
@@ -42,6 +43,8 @@ class SlotRecorder(Recording):
 
     Attributes:
         states: of each slot's Deployment, oldest first.
+        ready: endpoints of each slot, as (resource version, number), oldest first. A Deployment's status tells of the
+            same pods, but it can be the later of the two.
         shares: of each slot, as (resource version, 0 to 1), oldest first.
         capacity: ``spec.workload.replicas``, as (resource version, pods), oldest first.
     """
@@ -50,17 +53,24 @@ class SlotRecorder(Recording):
         self._app = app
         self._sized_by_weight = sized_by_weight
         self.states: dict[str, list[SlotState]] = {slot: [] for slot in SLOTS}
+        self.ready: dict[str, list[tuple[int, int]]] = {slot: [] for slot in SLOTS}
         self.shares: dict[str, list[tuple[int, float]]] = {slot: [] for slot in SLOTS}
         self.capacity: list[tuple[int, int]] = []
+        self._slices: dict[str, dict[str, int]] = {slot: {} for slot in SLOTS}
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/{app.namespace}/endpointslices"
         deployments = f"/apis/apps/v1/namespaces/{app.namespace}/deployments"
         super().__init__(
             f"the slots of {app}",
             *(
-                Watch(app.hub, deployments, f"{app.name}-{slot}", partial(self._take_deployment, slot))
+                Watch(app.hub, deployments, named(f"{app.name}-{slot}"), partial(self._take_deployment, slot))
                 for slot in SLOTS
             ),
-            Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", app.name, self._take_route),
-            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", app.name, self._take_rollout),
+            *(
+                Watch(app.hub, slices, of_service(f"{app.name}-{slot}"), partial(self._take_slice, slot))
+                for slot in SLOTS
+            ),
+            Watch(app.hub, f"{GATEWAY}/namespaces/{app.namespace}/httproutes", named(app.name), self._take_route),
+            Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", named(app.name), self._take_rollout),
         )
 
     # ------------------------------------------------------------------ recording
@@ -69,7 +79,7 @@ class SlotRecorder(Recording):
         status, meta = found.get("status", {}), found["metadata"]
         self.states[slot].append(
             SlotState(
-                int(meta["resourceVersion"]),
+                resource_version(found),
                 version_of(found),
                 found["spec"]["replicas"],
                 status.get("availableReplicas", 0),
@@ -77,15 +87,21 @@ class SlotRecorder(Recording):
             )
         )
 
+    def _take_slice(self, slot: str, found: Json) -> None:
+        meta, endpoints = found["metadata"], found["endpoints"] or ()
+        ready = [each for each in endpoints if each.get("conditions", {}).get("ready") is not False]
+        self._slices[slot][meta["name"]] = len(ready)
+        self.ready[slot].append((resource_version(found), sum(self._slices[slot].values())))
+
     def _take_route(self, found: Json) -> None:
-        version = int(found["metadata"]["resourceVersion"])
+        version = resource_version(found)
         for slot in SLOTS:
             shares = [share_of(rule, f"{self._app.name}-{slot}") for rule in found["spec"]["rules"]]
             self.shares[slot].append((version, max(shares)))
 
     def _take_rollout(self, found: Json) -> None:
         workload = found["spec"]["workload"]
-        self.capacity.append((int(found["metadata"]["resourceVersion"]), workload.get("replicas", 1)))
+        self.capacity.append((resource_version(found), workload.get("replicas", 1)))
 
     # ------------------------------------------------------------------ asking
 
@@ -128,17 +144,17 @@ class SlotRecorder(Recording):
                     )
 
     def check_growth(self) -> None:
-        """Insist that a slot had enough available pods whenever its share grew.
+        """Insist that a slot had enough ready endpoints whenever its share grew.
 
         Not more than one fewer than its share needs: a pod may be lost at any moment, in an eviction for example.
         """
         for slot in SLOTS:
             for (_, before), (version, share) in zip(self.shares[slot], self.shares[slot][1:], strict=False):
                 if share > before + _EXACT:
-                    seen = [state.available for state in self.states[slot] if state.version < version][-1:] or [0]
+                    ready = _at(self.ready[slot], version, 0)
                     needed = self._needed(version, share) if self._sized_by_weight else 1
-                    assert seen[0] >= max(1, needed - 1), (
-                        f"{slot} got {share:.2%} at {version} with {seen[0]} available pods, and needs {needed}: "
+                    assert ready >= max(1, needed - 1), (
+                        f"{slot} got {share:.2%} at {version} with {ready} ready endpoints, and needs {needed}: "
                         f"{self._context(slot, version)}"
                     )
 
@@ -152,7 +168,8 @@ class SlotRecorder(Recording):
 
     def _context(self, slot: str, version: int) -> str:
         states = [state for state in self.states[slot] if abs(state.version - version) < 200]
-        return f"shares {self.shares[slot]}, capacity {self.capacity}, states {states}"
+        ready = [each for each in self.ready[slot] if abs(each[0] - version) < 200]
+        return f"shares {self.shares[slot]}, capacity {self.capacity}, ready {ready}, states {states}"
 
 
 def _at(found: list[tuple[int, T]], version: int, otherwise: T) -> T:
