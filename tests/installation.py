@@ -39,6 +39,7 @@ def _tidy(cluster: Access) -> None:
     release = '{"spec":{"engaged":false,"releaseReason":"it was a probe"}}'
     cluster.kubectl("patch", "killswitch", "engaged", "-n", PROBES, "--type", "merge", "-p", release)
     cluster.kubectl("delete", "namespace", PROBES, "--wait=false")
+    cluster.kubectl("delete", "clusterrolebinding", "policy-prober")
 
 
 def _kinds(cluster: Access) -> int:

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
-from sluice.adapters.kube.transport import KillPriority, RequestLabels, Timeouts
+from sluice.adapters.kube.priority import KillPriority
+from sluice.adapters.kube.transport import RequestLabels, Timeouts
 from sluice.api.names import Kind
 from sluice.errors import NotLeader, Unavailable
 from sluice.ports import Lane
