@@ -28,6 +28,7 @@ from testbed.processes import session
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
 _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
 LONE_LEASE_SECONDS = 3
+MEMBER_PROBE_SECONDS = 0.5
 _numbers = itertools.count(1)
 T = TypeVar("T", bound=App)
 
@@ -142,7 +143,8 @@ def world(replicas: int = 2) -> Iterator[World]:
         hub.apply(yaml.safe_dump_all([_binding(role) for role in _ROLES]))
         kubeconfig = hub.kubeconfig_for_token(hub.user_token(RELEASER), session().folder / f"{RELEASER}.kubeconfig")
         prometheus = testbed.data_plane.prometheus_url
-        operators = tuple(Operator(hub, prometheus, name=f"operator-{number}") for number in range(replicas))
+        often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
+        operators = tuple(Operator(hub, prometheus, often, name=f"operator-{number}") for number in range(replicas))
         for operator in operators:
             operator.start(ready=False)
         for operator in operators:
