@@ -153,6 +153,18 @@ def test_refused_credentials_are_told(ready: Fleet) -> None:
     ready.wait_ready("member-2")
 
 
+def test_a_client_certificate_is_as_good_as_a_token(ready: Fleet) -> None:
+    """A kubeconfig with certificate data, registered by hand, by its Secret."""
+    member = ready.members[0]
+    path = member.folder / "operator.kubeconfig"
+    member.kubeconfig_for_certificate("sluice-hub", ["system:masters"], path)
+    try:
+        ready.register_by_hand("by-certificate", path.read_text())
+        ready.wait_ready("by-certificate")
+    finally:
+        ready.forget("by-certificate")
+
+
 def freeze(member: Cluster) -> Callable[[], None]:
     """SIGSTOP: connections are taken, and nothing is answered. Gives what undoes it."""
     member.freeze_apiserver()

@@ -147,11 +147,15 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
 @pytest.mark.parametrize(
     "role, may_do, may_not",
     [
-        ("sluice-viewer", "list:rollouts list:rolloutruns", "patch:killswitches create:rolloutactions"),
+        (
+            "sluice-viewer",
+            "list:rollouts list:rolloutruns list:memberclusters",
+            "patch:killswitches create:rolloutactions",
+        ),
         (
             "sluice-editor",
             "create:rollouts patch:rollouts/scale create:rolloutactions",
-            "promote:rollouts release:killswitches",
+            "promote:rollouts release:killswitches create:memberclusters",
         ),
         (
             "sluice-operator-verbs",
@@ -159,6 +163,11 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
             "patch:rollouts patch:rollouts/scale",
         ),
         ("sluice-releaser", "release:killswitches patch:killswitches", "promote:rollouts delete:killswitches"),
+        (
+            "sluice-cluster-registrar",
+            "create:memberclusters patch:memberclusters delete:memberclusters",
+            "patch:memberclusters/status patch:rollouts",
+        ),
     ],
 )
 def test_roles_of_people(
