@@ -77,7 +77,12 @@ subjects: [{{kind: User, name: mallory}}]
         return field in cluster.client.checked("POST", f"{path}/{where}?dryRun=All", body)["spec"]
 
     def borrows_no_cluster() -> bool:
-        member = {"metadata": {"name": "probe"}, "spec": {"kubeconfigSecretRef": {"name": "probe"}}}
+        member = {
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "MemberCluster",
+            "metadata": {"name": "probe"},
+            "spec": {"kubeconfigSecretRef": {"name": "probe"}},
+        }
         status, answer = cluster.request("POST", f"{GROUP}/memberclusters?dryRun=All", member, token=mallory)
         return status >= 400 and "through a MemberCluster" in answer["message"]
 

@@ -114,7 +114,7 @@ def test_a_refused_kubeconfig_stalls_and_is_mended(ready: Fleet) -> None:
 def test_a_secret_that_is_gone_is_told(ready: Fleet) -> None:
     """Deleted, or without its label: Stalled, with the command that helps."""
     unlabel = {"metadata": {"labels": {"sluice.dev/member-cluster": None}}}
-    path = "/api/v1/namespaces/sluice-system/secrets/member-2"
+    path = "/api/v1/namespaces/sluice-system/secrets/member-member-2"
     ready.hub.client.checked("PATCH", path, unlabel, MERGE)
     ready.wait("member-2", "Stalled", "True SecretMissing")
     command = ready.message("member-2", "Stalled").rpartition("`kubectl ")[2].rstrip("`")
