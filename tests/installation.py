@@ -111,8 +111,8 @@ class Operator:
         return self.http("/readyz").strip() == "ok"
 
     def leads(self) -> bool:
-        """Whether it holds the Lease."""
-        return "sluice_leader 1.0" in self.http("/metrics")
+        """Whether it runs, and holds the Lease."""
+        return self._running().running() and "sluice_leader 1.0" in self.http("/metrics")
 
     def http(self, path: str) -> str:
         """The body of a GET from its HTTP port, whatever the status; "" before it listens."""

@@ -17,8 +17,8 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
 from sluice.api.rollout import AuditEntry
 from sluice.api.workload import SlotServices
-from sluice.decide.members import Right
 from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
+from sluice.decide.rights import Right
 
 Obj = dict[str, Any]
 

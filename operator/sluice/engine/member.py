@@ -18,17 +18,15 @@ from datetime import datetime
 from sluice.api.conditions import Reason
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import MEMBER_LABEL, Kind
-from sluice.decide.members import RIGHTS, Findings, Problem, Right, assess, write_due
-from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, NotLeader, SluiceError, Unavailable
+from sluice.decide.members import Findings, Problem, assess, write_due
+from sluice.engine.probe import cut, problem_of, review
+from sluice.errors import Conflict, InvalidSpec, NotFound, NotLeader, SluiceError, Unavailable
 from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
-from sluice.views.fields import clean
 
 _log = logging.getLogger(__name__)
 PROBES_PER_REVIEW = 10
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
-REVIEWS_AT_ONCE = 4
-_MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,7 @@ class MemberTask:
         self._connected_by: object = None
         self._findings = Findings()
         self._until_review = 0
+        self._at_least_seconds = 0.0  # what the member asked for
         self._written_at: datetime | None = None
 
     def wake(self) -> None:
@@ -131,7 +130,8 @@ class MemberTask:
         if not found.failures:
             return _drawn(self._around.interval_seconds)
         step = FIRST_RETRY_SECONDS * 2 ** min(found.failures - 1, 10)
-        return _drawn(min(step, max(LONGEST_RETRY_SECONDS, self._around.interval_seconds)))
+        wait_seconds = _drawn(min(step, max(LONGEST_RETRY_SECONDS, self._around.interval_seconds)))
+        return max(wait_seconds, self._at_least_seconds)
 
     # ------------------------------------------------------------------ connection
 
@@ -155,7 +155,7 @@ class MemberTask:
             self._findings = Findings(host=self._connection.host)
         except InvalidSpec as error:
             await self._disconnect()
-            self._findings = Findings(stalled=Problem(Reason(error.reason), _cut(error)))
+            self._findings = Findings(stalled=Problem(Reason(error.reason), cut(error)))
 
     def _kubeconfig(self, member: Obj) -> str:
         spec = MemberClusterSpec.parse(member.get("spec") or {}, f"MemberCluster {self._name}: spec")
@@ -192,13 +192,14 @@ class MemberTask:
             version = await connection.fetch_version()
             missing = before.missing
             if self._until_review <= 0 or before.failure is not None or missing:
-                missing = await _review(connection)
+                missing = await review(connection)
                 self._until_review = PROBES_PER_REVIEW
             self._until_review -= 1
         except NotLeader:
             raise
         except SluiceError as error:
-            self._findings = replace(before, failure=_problem_of(error), failures=before.failures + 1)
+            self._findings = replace(before, failure=problem_of(error), failures=before.failures + 1)
+            self._at_least_seconds = error.retry_after_seconds if isinstance(error, Unavailable) else 0.0
             self._around.probes["failed"] += 1
             return
         self._findings = Findings(
@@ -229,38 +230,6 @@ def _status_of(member: Obj) -> MemberClusterStatus:
         return MemberClusterStatus.parse(member.get("status") or {}, "status")
     except InvalidSpec:
         return MemberClusterStatus()  # nothing of ours: it is written anew
-
-
-async def _review(connection: Member) -> tuple[Right, ...]:
-    """The rights that are missing, in order. The first failure ends the asking."""
-    turns = asyncio.Semaphore(REVIEWS_AT_ONCE)
-
-    async def ask(right: Right) -> bool:
-        async with turns:
-            return await connection.may(right)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            asked = {right: group.create_task(ask(right)) for right in RIGHTS}
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return tuple(right for right, task in asked.items() if not task.result())
-
-
-def _problem_of(error: SluiceError) -> Problem:
-    match error:
-        case InvalidSpec():
-            return Problem(Reason(error.reason), _cut(error))
-        case Forbidden():
-            return Problem(Reason.CREDENTIALS_REFUSED, _cut(error))
-        case Unavailable():
-            return Problem(Reason.NO_ANSWER, _cut(error))
-    return Problem(Reason.NOT_KUBERNETES, _cut(error))
-
-
-def _cut(error: SluiceError) -> str:
-    """An error's words, made fit for a status: they may be a member's."""
-    return clean(str(error), _MESSAGE_CHARACTERS)
 
 
 def _drawn(seconds: float) -> float:

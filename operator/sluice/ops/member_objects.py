@@ -8,7 +8,7 @@ from typing import Any
 
 from sluice.api.member import SECRET_KEY
 from sluice.api.names import MEMBER_LABEL, Kind
-from sluice.decide.members import role_rules
+from sluice.decide.rights import role_rules
 from sluice.ops.outcome import Target
 from sluice.ports import Obj
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice.decide.members import RIGHTS
+from sluice.decide.rights import RIGHTS
 from sluice.views.fields import Fields
 from sluice.views.moments import age
 

@@ -10,7 +10,7 @@ import pytest
 from contract.crds.people import refused
 from contract.crds.resources import collection
 from contract.crds.rights import await_right
-from sluice.decide.members import RIGHTS, role_rules
+from sluice.decide.rights import RIGHTS, role_rules
 from testbed import Cluster
 
 pytestmark = pytest.mark.cluster

@@ -10,7 +10,7 @@ import yaml
 
 from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.names import Kind
-from sluice.decide.members import RIGHTS
+from sluice.decide.rights import RIGHTS
 from sluice.ports import Obj
 from sluice.sim.clock import VirtualClock
 from sluice.sim.cluster import FakeCluster

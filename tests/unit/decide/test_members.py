@@ -10,16 +10,14 @@ import pytest
 from sluice.api.conditions import Reason, condition_of
 from sluice.api.member import MemberClusterStatus
 from sluice.decide.members import (
-    RIGHTS,
     Findings,
     MemberState,
     Problem,
-    Right,
     assess,
-    role_rules,
     state_of,
     write_due,
 )
+from sluice.decide.rights import RIGHTS, Right, role_rules
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SEEN = NOW - timedelta(minutes=3)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sluice.api.names import Kind
-from sluice.decide.members import RIGHTS, MemberState, Right
+from sluice.decide.members import MemberState
+from sluice.decide.rights import RIGHTS, Right
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
 from sluice.engine.members import Members
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, NotLeader, Rejected, SluiceError, Unavailable
@@ -247,6 +248,19 @@ def test_how_it_fails_is_told(error: SluiceError, reason: str, state: MemberStat
         await stage.until(lambda: stage.told("one").get("Ready") == f"False {reason}", 10)
         assert any(str(error) in each["message"] for each in stage.status("one")["conditions"])
         assert list(stage.members.states()) == [state]
+
+    play(story)
+
+
+def test_a_member_that_asks_for_patience_gets_it() -> None:
+    """Retry-After is kept to, though the first retry would come after a second."""
+
+    async def story(stage: Stage) -> None:
+        one = stage.add("one")
+        one.fails = Unavailable("read the version: the API server answered 429", 120.0)
+        await asyncio.sleep(100)
+        assert one.probes == 1
+        await stage.until(lambda: one.probes == 2, 30)
 
     play(story)
 

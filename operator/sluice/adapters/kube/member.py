@@ -18,7 +18,7 @@ from sluice.adapters.kube.resolver import GuardedResolver
 from sluice.adapters.kube.transport import JSON, Limits, Request, Timeouts, Transport
 from sluice.api.conditions import Reason
 from sluice.api.kubeconfig import parse_kubeconfig
-from sluice.decide.members import Right
+from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
 
 REPLY_BYTES = 256 * 1024

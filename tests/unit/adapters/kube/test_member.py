@@ -16,7 +16,7 @@ from sluice.adapters.kube.identity import MemberIdentity
 from sluice.adapters.kube.member import REPLY_BYTES, KubeMember, connect_member
 from sluice.adapters.kube.resolver import GuardedResolver
 from sluice.api.kubeconfig import Kubeconfig, render_kubeconfig
-from sluice.decide.members import Right
+from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, SluiceError, Unavailable
 
 TLS = Path(__file__).parents[3] / "contract" / "metrics" / "tls"
