@@ -105,14 +105,18 @@ class Operator:
         """What it logged since it was started last."""
         return self._running().log.read_text(errors="replace")
 
+    def runs(self) -> bool:
+        """Whether its process has not ended."""
+        return self._running().running()
+
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
         self._running().check()
         return self.http("/readyz").strip() == "ok"
 
     def leads(self) -> bool:
-        """Whether it runs, and holds the Lease."""
-        return self._running().running() and "sluice_leader 1.0" in self.http("/metrics")
+        """Whether it holds the Lease."""
+        return "sluice_leader 1.0" in self.http("/metrics")
 
     def http(self, path: str) -> str:
         """The body of a GET from its HTTP port, whatever the status; "" before it listens."""

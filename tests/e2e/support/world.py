@@ -69,8 +69,8 @@ class World:
         return self.testbed.data_plane
 
     def leader(self) -> Operator:
-        """The replica that holds the Lease; waits until one does."""
-        return until(lambda: next((one for one in self.operators if one.leads()), None), "a leader")
+        """The replica that runs and holds the Lease; waits until one does."""
+        return until(lambda: next((one for one in self.operators if one.runs() and one.leads()), None), "a leader")
 
     def app(self, name: str = "checkout") -> App:
         """An app nobody else knows: ``name`` in a namespace and on a host of its own. Call :meth:`App.deploy` next."""
