@@ -84,14 +84,12 @@ class MemberTask:
         self._wake.set()
 
     async def run(self) -> None:
-        """Look at it until cancelled, or until this process may not write any more."""
+        """Look at it until cancelled."""
         try:
             await self._sleep(self._delay_seconds)
             while True:
                 self._wake.clear()
                 await self._sleep(await self._look())
-        except NotLeader:
-            return
         finally:
             await self._disconnect()
 
@@ -112,10 +110,10 @@ class MemberTask:
             if self._connection is not None:
                 await self._probe(self._connection)
             await self._tell(member)
-        except NotLeader:
-            raise
-        except (Conflict, NotFound):
-            return FIRST_RETRY_SECONDS  # it was changed or deleted meanwhile; the watch tells how
+        except (Conflict, NotFound, NotLeader):
+            # It was changed or deleted meanwhile, and the watch tells how; or this process is not sure to lead now:
+            # where that is so for good, it is told to end.
+            return _drawn(FIRST_RETRY_SECONDS)
         except SluiceError as error:
             _log.warning("a member's status was not written", extra={"member": self._name, "error": str(error)})
             return _drawn(FIRST_RETRY_SECONDS * 5)
@@ -195,8 +193,6 @@ class MemberTask:
                 missing = await review(connection)
                 self._until_review = PROBES_PER_REVIEW
             self._until_review -= 1
-        except NotLeader:
-            raise
         except SluiceError as error:
             self._findings = replace(before, failure=problem_of(error), failures=before.failures + 1)
             self._at_least_seconds = error.retry_after_seconds if isinstance(error, Unavailable) else 0.0

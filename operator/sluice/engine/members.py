@@ -75,6 +75,8 @@ class Members:
             self._changed.set()
             return
         before = self._members.get(name)
+        if before is not None and _is_older(obj, before):
+            return  # what was written meanwhile is known already
         self._members[name] = obj
         if before is None:
             self._changed.set()
@@ -156,6 +158,13 @@ class Members:
             reference = (member.get("spec") or {}).get("kubeconfigSecretRef") or {}
             if reference.get("name") == secret:
                 self._wake(name)
+
+
+def _is_older(obj: Obj, known: Obj) -> bool:
+    """Whether an event tells of the same object as it was before."""
+    version, newest = (str(each["metadata"].get("resourceVersion", "")) for each in (obj, known))
+    same = obj["metadata"].get("uid") == known["metadata"].get("uid")
+    return same and version.isdecimal() and newest.isdecimal() and int(version) < int(newest)
 
 
 def _identity_of(member: Obj) -> tuple[object, object]:

@@ -366,18 +366,35 @@ def test_a_new_leader_goes_on_from_the_status() -> None:
     run(main())
 
 
-def test_who_lost_the_lease_writes_nothing() -> None:
-    """NotLeader ends the task quietly; the other members' tasks find out by themselves."""
+def test_who_is_not_sure_to_lead_writes_nothing() -> None:
+    """While the Lease may be another's nothing is written; if it was ours all along, the member is told of then."""
 
     async def story(stage: Stage) -> None:
         def fence(call: Call) -> None:
             if call.writes:
-                raise NotLeader("the Lease is lost")
+                raise NotLeader("the Lease is not surely ours")
 
         stage.hub.faults.append(fence)
         one = stage.add("one")
-        await stage.until(lambda: one.closed == 1, 5)
+        await stage.until(lambda: one.probes > 3)
         assert not stage.writes
+        stage.hub.faults.clear()
+        await stage.until_ready("one", seconds=5)
+
+    play(story)
+
+
+def test_an_older_event_does_not_undo_what_was_written() -> None:
+    """The watch may tell late of what the status was before our own last write."""
+
+    async def story(stage: Stage) -> None:
+        stage.add("one")
+        first = stage.hub.store.get(Kind.MEMBER_CLUSTER, "", "one")
+        await stage.until_ready("one")
+        written = len(stage.writes)
+        stage.members.take_member("MODIFIED", first)
+        await asyncio.sleep(10 * INTERVAL_SECONDS)
+        assert len(stage.writes) == written
 
     play(story)
 
