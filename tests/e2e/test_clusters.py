@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
+from contract.crds.rights import await_right
 from e2e.support.fixtures import MakeApp
 from e2e.support.fleet import PATH, Fleet, fleet, rubbish_server
 from e2e.support.manifests import canary, pause, weight
@@ -272,6 +273,26 @@ def test_who_may_not_read_the_secret_registers_nothing(ready: Fleet) -> None:
         until(refused, "the refusal")
     finally:
         ready.hub.kubectl("delete", "clusterrolebinding", "m")
+
+
+def test_two_roles_are_enough_to_register(ready: Fleet) -> None:
+    """Who has `sluice-cluster-registrar` and `sluice-cluster-secrets` in the hub adds, rotates and removes members."""
+    member, hub = ready.members[1], ready.hub
+    hub.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-cluster-registrar", "--user=mallory")
+    hub.kubectl(
+        *("-n", "sluice-system", "create", "rolebinding", "m", "--role=sluice-cluster-secrets", "--user=mallory")
+    )
+    mallory = hub.kubeconfig_for_token(hub.user_token("mallory"), hub.folder / "mallory.kubeconfig")
+    try:
+        await_right(hub, "mallory", "delete", "memberclusters.sluice.dev")
+        await_right(hub, "mallory", "delete", "secrets", namespace="sluice-system")
+        for verb, option in (("add", "--rotate-token"), ("remove", ""), ("add", "")):
+            options = [option] if option else []
+            done = ready.clusters(verb, member.name, "--kubeconfig", member.kubeconfig, *options, kubeconfig=mallory)
+            assert done.code == 0, done
+    finally:
+        hub.kubectl("delete", "clusterrolebinding", "m")
+        hub.kubectl("-n", "sluice-system", "delete", "rolebinding", "m")
 
 
 def test_removed_it_leaves_nothing_but_a_namespace(ready: Fleet) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from e2e.support.waiting import until
@@ -41,10 +42,15 @@ class Fleet:
         """Where the MemberClusters are."""
         return self.world.hub
 
-    def clusters(self, verb: str, *arguments: object) -> Done:
-        """Run `sluice clusters` as the hub's administrator, by $KUBECONFIG."""
+    def clusters(self, verb: str, *arguments: object, kubeconfig: Path | None = None) -> Done:
+        """Run `sluice clusters` as the hub's administrator, or by another kubeconfig of the hub's."""
         command = [sys.executable, "-m", "sluice", "clusters", verb, *map(str, arguments)]
-        environment = {**os.environ, "KUBECONFIG": str(self.hub.kubeconfig), "NO_COLOR": "1", "COLUMNS": "200"}
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig or self.hub.kubeconfig),
+            "NO_COLOR": "1",
+            "COLUMNS": "200",
+        }
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
 
