@@ -39,6 +39,7 @@ def _tidy(cluster: Access) -> None:
     release = '{"spec":{"engaged":false,"releaseReason":"it was a probe"}}'
     cluster.kubectl("patch", "killswitch", "engaged", "-n", PROBES, "--type", "merge", "-p", release)
     cluster.kubectl("delete", "namespace", PROBES, "--wait=false")
+    cluster.kubectl("delete", "clusterrolebinding", "policy-prober")
 
 
 def _kinds(cluster: Access) -> int:
@@ -103,6 +104,10 @@ class Operator:
     def log(self) -> str:
         """What it logged since it was started last."""
         return self._running().log.read_text(errors="replace")
+
+    def runs(self) -> bool:
+        """Whether its process has not ended."""
+        return self._running().running()
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""

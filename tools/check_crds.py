@@ -27,6 +27,7 @@ from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
+from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import GROUP, VERSION, Kind
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
@@ -54,6 +55,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_KILL_SWITCH: Resource(KillSwitchSpec, KillSwitchStatus, namespaced=False),
     Kind.ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None),
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None, namespaced=False),
+    Kind.MEMBER_CLUSTER: Resource(MemberClusterSpec, MemberClusterStatus, namespaced=False),
 }
 
 UNITS: tuple[tuple[object, Schema], ...] = (

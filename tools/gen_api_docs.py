@@ -23,6 +23,7 @@ ORDER = (
     "rolloutactions",
     "analysistemplates",
     "clusteranalysistemplates",
+    "memberclusters",
     "rolloutruns",
 )
 HEAD = """# API reference: `sluice.dev/v1alpha1`

@@ -28,15 +28,25 @@ def page() -> str:
     """The whole page."""
     context = click.Context(cli, info_name=PROGRAM)
     parts = [HEAD, *body(cli.help), "| Command | |\n|---|---|\n" + "\n".join(index())]
-    for name, command in cli.commands.items():
-        parts += section(command, click.Context(command, info_name=name, parent=context))
+    for command, own in commands(cli, context):
+        parts += section(command, own)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    """Every command of a group, those of its groups included, each with the context that names it."""
+    for name, command in group.commands.items():
+        own = click.Context(command, info_name=name, parent=context)
+        yield command, own
+        if isinstance(command, click.Group):
+            yield from commands(command, own)
 
 
 def index() -> Iterator[str]:
     """A row for each command."""
-    for name, command in cli.commands.items():
-        yield f"| [`{PROGRAM} {name}`](#{PROGRAM}-{name}) | {purpose_of(command)} |"
+    for command, context in commands(cli, click.Context(cli, info_name=PROGRAM)):
+        path = context.command_path
+        yield f"| [`{path}`](#{path.replace(' ', '-')}) | {purpose_of(command)} |"
 
 
 def purpose_of(command: click.Command) -> str:

@@ -16,6 +16,7 @@ from sluice.api.action import ActionPhase
 from sluice.api.conditions import ConditionType, Reason
 from sluice.api.killswitch import SwitchState
 from sluice.api.rollout import Confirmation, MetricPhase, Outcome, Phase
+from sluice.decide.members import MemberState
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "reasons.md"
@@ -23,7 +24,8 @@ PACKAGE = ROOT / "operator" / "sluice"
 HEAD = """\
 # Conditions, phases and reasons
 
-What a Rollout and a kill switch say about themselves, in `kubectl get -o yaml`, `sluice status` and Kubernetes Events.
+What a Rollout and a kill switch say about themselves, in `kubectl get -o yaml`, `sluice status` and Kubernetes Events,
+and what is said of a member cluster in `kubectl get -o yaml` and `sluice clusters check`.
 Every message names the object and, where somebody has to act, the next command. This page is written from
 `tools/gen_reasons_docs.py` by `make reasons-docs-write`.
 """
@@ -32,9 +34,9 @@ Told = tuple[str, ...]
 
 CONDITIONS: Mapping[ConditionType, Told] = {
     ConditionType.READY: (
-        "Rollout",
+        "Rollout, member cluster",
         "With `readiness: Serving` (default): stable answers, and the spec can be followed. With `Complete`: the "
-        "version that the spec asks for serves, too.",
+        "version that the spec asks for serves, too. Of a member cluster: Reachable and Authorized.",
         "False: see its reason.",
     ),
     ConditionType.RECONCILING: (
@@ -43,7 +45,7 @@ CONDITIONS: Mapping[ConditionType, Told] = {
         "Wait.",
     ),
     ConditionType.STALLED: (
-        "Rollout",
+        "Rollout, member cluster",
         "Present only while True: it cannot go on until somebody mends what the message names; with `readiness: "
         "Complete` also after a run that was aborted or killed.",
         "Mend it; the operator notices by itself.",
@@ -80,6 +82,18 @@ CONDITIONS: Mapping[ConditionType, Told] = {
         "Kill switch",
         "True: engaged, and every covered route reads back 0 and was accepted. False: armed, or not there yet.",
         "",
+    ),
+    ConditionType.REACHABLE: (
+        "Member cluster",
+        "True: its API server answers, as Kubernetes does. False: it does not; `status.lastSeenAt` says when it last "
+        "did. Unknown: it was not asked.",
+        "False: see its reason.",
+    ),
+    ConditionType.AUTHORIZED: (
+        "Member cluster",
+        "True: it lets the operator do everything that Sluice needs. False: it does not; `status.missingRights` lists "
+        "what. Unknown: it was not asked.",
+        "`sluice clusters check` shows each right.",
     ),
 }
 
@@ -126,12 +140,21 @@ SWITCH_STATES: Mapping[SwitchState, Told] = {
     SwitchState.ENGAGED: ("Engaged, and in force everywhere.",),
 }
 
+MEMBER_STATES: Mapping[MemberState, Told] = {
+    MemberState.READY: ("It answers, and lets Sluice do what it needs to.",),
+    MemberState.UNREACHABLE: ("Its API server does not answer.",),
+    MemberState.UNAUTHORIZED: ("It answers, but refuses the credentials, or rights are missing.",),
+    MemberState.STALLED: ("Its Secret, or the kubeconfig in it, has to be mended.",),
+    MemberState.UNKNOWN: ("Nothing is known yet.",),
+}
+
 ACTION_PHASES: Mapping[ActionPhase, Told] = {
     ActionPhase.DONE: ("Taken; the message says what it did.",),
     ActionPhase.REJECTED: ("Not taken, and never will be; the message says why. Look again, then create a new one.",),
 }
 
 WELL, WAITING, ENDED, WRONG, PEOPLE = "Going well", "Waiting", "How a run ended", "Wrong", "Answers to people"
+MEMBERS = "Of member clusters"
 METRICS = "Metrics: these hold a run, or end it"
 REASONS: Mapping[str, Mapping[Reason, Told]] = {
     WELL: {
@@ -313,6 +336,45 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "The message has its words; it is tried again now and then.",
         ),
     },
+    MEMBERS: {
+        Reason.MEMBER_READY: ("It answers, and lets Sluice do what it needs to.", ""),
+        Reason.ANSWERS: ("Its API server answers.", ""),
+        Reason.RIGHTS_GRANTED: ("It has every right that Sluice needs.", ""),
+        Reason.CONNECTING: (
+            "Nothing is known yet: it is being asked, or the Secrets of the operator's namespace cannot be listed.",
+            "If it lasts, the message says why: compare the operator's Role `sluice-members` with `manifests/base`.",
+        ),
+        Reason.NO_ANSWER: (
+            "Twice in a row its API server did not answer; the message says how. It is tried again, at least each "
+            "minute.",
+            "Is it up, and does the network let the operator reach it? Does its certificate match the CA data?",
+        ),
+        Reason.NOT_KUBERNETES: (
+            "Something answers, but not as a Kubernetes API server does.",
+            "Is the address in the kubeconfig that of an API server, or of a login page in front of it?",
+        ),
+        Reason.CREDENTIALS_REFUSED: (
+            "It answers, and does not know the credentials (401), or does not let them ask (403).",
+            "`sluice clusters add NAME --rotate-token`, or put a new kubeconfig into the Secret.",
+        ),
+        Reason.RIGHTS_MISSING: (
+            "It lacks rights that Sluice needs.",
+            "`sluice clusters add` once more gives them; `sluice clusters check` shows which.",
+        ),
+        Reason.SECRET_MISSING: (
+            "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key.",
+            "The message has the command.",
+        ),
+        Reason.KUBECONFIG_REFUSED: (
+            "The kubeconfig is none, or holds what the operator does not use: programs, files, proxies, passwords, "
+            "unverified TLS.",
+            "The message names each thing, and what to do instead.",
+        ),
+        Reason.ADDRESS_REFUSED: (
+            "The address is, or its name leads to, a link-local or metadata address, or no machine's.",
+            "Give the address of the member's API server.",
+        ),
+    },
     PEOPLE: {
         Reason.ACTION_DONE: ("A RolloutAction was taken.", ""),
         Reason.ACTION_REJECTED: (
@@ -343,6 +405,7 @@ def page() -> str:
     parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]
     parts += ["## Metrics", *_table(("`status.metrics[].phase`", ""), METRIC_PHASES)]
     parts += ["## Kill switches", *_table(("`status.state`", ""), SWITCH_STATES)]
+    parts += ["## Member clusters", *_table(("`state` of the metric", ""), MEMBER_STATES)]
     parts += ["## RolloutActions", *_table(("`status.phase`", ""), ACTION_PHASES)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -360,7 +423,7 @@ def problems(sources: Iterable[str]) -> Iterator[str]:
         sources: the package's code, but for where reasons are declared.
     """
     explained: list[Mapping[Any, Told]] = [
-        CONDITIONS, PHASES, OUTCOMES, CONFIRMATIONS, METRIC_PHASES, SWITCH_STATES, ACTION_PHASES,
+        CONDITIONS, PHASES, OUTCOMES, CONFIRMATIONS, METRIC_PHASES, SWITCH_STATES, MEMBER_STATES, ACTION_PHASES,
         {reason: told for reasons in REASONS.values() for reason, told in reasons.items()},
     ]  # fmt: skip
     for rows in explained:

@@ -9,6 +9,7 @@
     │   ├── Forbidden        the API server refused the caller (HTTP 401, 403)
     │   └── Rejected         the API server refused the content (HTTP 400, 413, 422 and other 4xx)
     ├── Conflict             somebody else wrote first (HTTP 409, or a failed JSON Patch test): observe again
+    ├── BadAnswer            an answer came that means nothing: retry with back-off, and count it as none
     ├── Unavailable          no answer, 429 or 5xx: retry with back-off, not before `retry_after_seconds`
     └── NotLeader            this process may not write any more: stop, another one goes on
 """
@@ -51,6 +52,10 @@ class Rejected(Permanent):
 
 class Conflict(SluiceError):
     """The write was based on something that is no longer so. Observe again, then decide anew."""
+
+
+class BadAnswer(SluiceError):
+    """Something answered, but not as what it should be. Retry as after no answer."""
 
 
 class Unavailable(SluiceError):

@@ -18,6 +18,7 @@ from sluice.api.names import Kind
 from sluice.api.rollout import AuditEntry
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
+from sluice.decide.rights import Right
 
 Obj = dict[str, Any]
 
@@ -163,6 +164,47 @@ class AuditSink(Protocol):
 
     def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
         """Send one entry."""
+        ...
+
+
+class Member(Protocol):
+    """A connection to one member cluster.
+
+    What is asked may raise, beside Unavailable: Forbidden (credentials, or the right to ask), BadAnswer, Rejected,
+    NotFound, and InvalidSpec where its host leads to an address that no member may have. Messages hold no credential.
+    """
+
+    @property
+    def host(self) -> str:
+        """Of its API server, with its port; fit to be shown."""
+        ...
+
+    async def fetch_version(self) -> str:
+        """The version of its Kubernetes, such as `v1.36.3`. Whether it answers at all is asked with this."""
+        ...
+
+    async def may(self, right: Right) -> bool:
+        """Whether we may do something, in all namespaces."""
+        ...
+
+    async def close(self) -> None:
+        """End every connection."""
+        ...
+
+
+class MemberConnector(Protocol):
+    """Prepares connections to member clusters."""
+
+    async def __call__(self, name: str, text: str) -> Member:
+        """Prepare one, without sending anything yet.
+
+        Args:
+            name: of the MemberCluster, for messages.
+            text: its kubeconfig.
+
+        Raises:
+            InvalidSpec: the kubeconfig is refused.
+        """
         ...
 
 

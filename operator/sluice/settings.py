@@ -38,6 +38,7 @@ class Settings:
         lease_name: one leader per name.
         lease_seconds: how long a leader that vanished keeps others waiting.
         identity: of this process in the Lease.
+        member_probe_seconds: between two probes of a member cluster that answers.
         heal_seconds: between the LISTs that heal what a lost watch missed.
     """
 
@@ -52,4 +53,5 @@ class Settings:
     lease_name: str = "sluice"
     lease_seconds: float = 15.0
     identity: str = field(default_factory=_identity)
+    member_probe_seconds: float = 30.0
     heal_seconds: float = 600.0

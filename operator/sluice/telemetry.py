@@ -74,6 +74,7 @@ class PrometheusMeter:
         self.backlog = Gauge("sluice_queue_depth", "Objects that wait for a pass.", registry=self.registry)
         self.rollouts = Gauge("sluice_rollouts", "Rollouts by phase.", ["phase"], registry=self.registry)
         self.switches = Gauge("sluice_kill_switches", "Kill switches by state.", ["state"], registry=self.registry)
+        self.members = Gauge("sluice_member_clusters", "Member clusters by state.", ["state"], registry=self.registry)
 
     def observe_pass(self, kind: str, seconds: float) -> None:
         """One pass took so long."""

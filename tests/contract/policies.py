@@ -55,6 +55,12 @@ kind: RoleBinding
 metadata: {{name: prober, namespace: {PROBES}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: sluice-editor}}
 subjects: [{{kind: User, name: mallory}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: policy-prober}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: sluice-cluster-registrar}}
+subjects: [{{kind: User, name: mallory}}]
 """
     )
     path = f"{GROUP}/namespaces/{PROBES}"
@@ -69,6 +75,16 @@ subjects: [{{kind: User, name: mallory}}]
 
     def stamps(where: str, body: object, field: str) -> bool:
         return field in cluster.client.checked("POST", f"{path}/{where}?dryRun=All", body)["spec"]
+
+    def borrows_no_cluster() -> bool:
+        member = {
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "MemberCluster",
+            "metadata": {"name": "probe"},
+            "spec": {"kubeconfigSecretRef": {"name": "probe"}},
+        }
+        status, answer = cluster.request("POST", f"{GROUP}/memberclusters?dryRun=All", member, token=mallory)
+        return status >= 400 and "through a MemberCluster" in answer["message"]
 
     def released() -> bool:
         if cluster.request("GET", f"{path}/killswitches/engaged")[0] == 404:
@@ -101,6 +117,7 @@ subjects: [{{kind: User, name: mallory}}]
         "verbs": lambda: refused("POST", "rolloutactions", action("Pause"), "may not pause", mallory),
         "borrowed rights": lambda: refused("POST", "rollouts", rollout("r"), "may not move", mallory),
         "borrowed secrets": lambda: refused("POST", "analysistemplates", template, "may not use a secretRef", mallory),
+        "borrowed clusters": borrows_no_cluster,
     }
     for what, probe in probes.items():
         cluster.wait(probe, DEADLINE_SECONDS, f"the policy on {what} to be in force")

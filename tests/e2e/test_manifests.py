@@ -93,6 +93,8 @@ def shop(world: World) -> Iterator[Cluster]:
         hub.request("DELETE", path)
     for template in objects("ClusterAnalysisTemplate"):
         hub.request("DELETE", f"{SLUICE}/clusteranalysistemplates/{template['metadata']['name']}")
+    for member in objects("MemberCluster"):
+        hub.request("DELETE", f"{SLUICE}/memberclusters/{member['metadata']['name']}")
     hub.request("DELETE", f"{SLUICE}/namespaces/{NAMESPACE}/rollouts")
     for namespace in (NAMESPACE, ELSEWHERE):
         hub.request("DELETE", f"/api/v1/namespaces/{namespace}")
@@ -108,7 +110,7 @@ def sample_app(world: World, rollout: Json) -> App:
 
 def test_every_sample_lives(world: World, shop: Cluster, request: pytest.FixtureRequest) -> None:
     """Applied as they are, in the order of their kinds: Rollouts are adopted and start their runs, switches act."""
-    order = ("AnalysisTemplate", "ClusterAnalysisTemplate", "Rollout", "KillSwitch", "RolloutAction")
+    order = ("AnalysisTemplate", "ClusterAnalysisTemplate", "Rollout", "KillSwitch", "RolloutAction", "MemberCluster")
     switches = objects("ClusterKillSwitch")
     shop.apply(yaml.safe_dump_all([made for kind in order for made in objects(kind)]))
     for rollout in objects("Rollout"):
@@ -124,12 +126,21 @@ def test_every_sample_lives(world: World, shop: Cluster, request: pytest.Fixture
     for action in objects("RolloutAction"):
         path = f"{SLUICE}/namespaces/{NAMESPACE}/rolloutactions/{action['metadata']['name']}"
         until(partial(status_of, shop, path, "phase"), f"an answer to {path}")
+    for member in objects("MemberCluster"):  # by Secrets that nobody made here
+        path = f"{SLUICE}/memberclusters/{member['metadata']['name']}"
+        until(partial(is_stalled, shop, path), f"{path} to be Stalled")
     shop.apply(yaml.safe_dump_all(switches))
     for switch in switches:
         path = f"{SLUICE}/clusterkillswitches/{switch['metadata']['name']}"
         engaged = bool(switch["spec"].get("engaged"))
         until(partial(status_of, shop, path, "effectiveAt" if engaged else "state"), f"{path} to be in force")
         assert status_of(shop, path, "state") == ("Engaged" if engaged else "Armed")
+
+
+def is_stalled(cluster: Cluster, path: str) -> bool:
+    """Whether a MemberCluster's Secret is said to be missing."""
+    conditions = cluster.get(path).get("status", {}).get("conditions", [])
+    return any(told["type"] == "Stalled" and told["reason"] == "SecretMissing" for told in conditions)
 
 
 def status_of(cluster: Cluster, path: str, field: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -100,7 +102,7 @@ class Cluster(Access):
     def start(
         cls,
         name: str,
-        controllers: bool = True,
+        controllers: bool | str = True,
         users: Mapping[str, Sequence[str]] | None = None,
         *,
         audit: bool = False,
@@ -109,7 +111,8 @@ class Cluster(Access):
 
         Args:
             name: small letters, digits and ``-``; unique among the process's clusters.
-            controllers: whether a controller manager runs; a member that only keeps objects needs none.
+            controllers: whether a controller manager runs, or which controllers it runs, with commas between them; a
+                member that only keeps objects needs none, one that hands out token Secrets ``serviceaccount-token``.
             users: user name to groups; each gets the token ``<name>-token`` (see :meth:`user_token`).
             audit: whether the API server keeps :attr:`audit_log`.
 
@@ -119,7 +122,7 @@ class Cluster(Access):
         cluster = cls(name, users or {}, audit)
         cluster.start_apiserver()
         if controllers:
-            cluster.start_controllers()
+            cluster.start_controllers(controllers if isinstance(controllers, str) else _CONTROLLERS)
         return cluster
 
     def start_apiserver(self) -> None:
@@ -159,6 +162,16 @@ class Cluster(Access):
         if self._apiserver:
             self._apiserver.stop()
 
+    def freeze_apiserver(self) -> None:
+        """Let the API server answer nothing, though its port takes connections: the worst of outages."""
+        self.client.close()
+        os.kill(self.apiserver_pid, signal.SIGSTOP)
+
+    def thaw_apiserver(self) -> None:
+        """Let it go on where it was frozen, and wait until it serves."""
+        os.kill(self.apiserver_pid, signal.SIGCONT)
+        wait_for(self._serves, _START_SECONDS, f"the API server of cluster {self.name} to go on")
+
     @property
     def apiserver_pid(self) -> int:
         """The process id of the running API server, for what it costs."""
@@ -166,12 +179,12 @@ class Cluster(Access):
             raise TestbedError(f"The API server of cluster {self.name} was not started.")
         return self._apiserver.pid
 
-    def start_controllers(self) -> None:
+    def start_controllers(self, names: str = _CONTROLLERS) -> None:
         """Start the controller manager; it works as soon as its caches are filled, within a second or two."""
         arguments = [
             binary("kube-controller-manager"),
             f"--kubeconfig={self.kubeconfig}",
-            f"--controllers={_CONTROLLERS}",
+            f"--controllers={names}",
             "--leader-elect=false",
             "--secure-port=0",
             f"--service-account-private-key-file={self.folder}/sa.key",

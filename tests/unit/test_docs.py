@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
@@ -45,6 +46,14 @@ def calls_of(page: Path) -> Iterator[tuple[str, str]]:
     """Each `sluice VERB ...` that a page shows: the verb, and what follows it."""
     for verb, rest in CALL.findall(page.read_text(encoding="utf-8")):
         yield verb, LATER_TOOL.split(rest)[0]
+
+
+def command_of(verb: str, rest: str) -> click.Command | None:
+    """The command that is called; of a group, the one that the next word names."""
+    command = cli.commands.get(verb)
+    if isinstance(command, click.Group) and rest.split():
+        return command.commands.get(rest.split(maxsplit=1)[0])
+    return command
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -97,7 +106,7 @@ def test_commands_that_pages_show_exist(page: Path) -> None:
     """Each `sluice VERB --option` in a page is a verb and an option of the command line."""
     unknown = []
     for verb, rest in calls_of(page):
-        command = cli.commands.get(verb)
+        command = command_of(verb, rest)
         if command is None:
             unknown.append(f"sluice {verb}")
             continue
@@ -141,6 +150,7 @@ def test_every_metric_is_explained() -> None:
     assert explained == metrics_of(PrometheusMeter().registry) | {
         "sluice_api_requests_total",
         "sluice_api_request_seconds_total",
+        "sluice_member_probes_total",
     }
 
 

@@ -15,7 +15,7 @@ from sluice.api.units import Time
 
 
 class ConditionType(StrEnum):
-    """The condition types of a Rollout and of a kill switch."""
+    """The condition types of a Rollout, of a kill switch and of a member cluster."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -26,6 +26,8 @@ class ConditionType(StrEnum):
     TRAFFIC_CONFIRMED = "TrafficConfirmed"
     KILLED = "Killed"
     EFFECTIVE = "Effective"  # kill switches
+    REACHABLE = "Reachable"  # member clusters, as the next
+    AUTHORIZED = "Authorized"
 
 
 class Reason(StrEnum):
@@ -94,6 +96,18 @@ class Reason(StrEnum):
     RUN_LOST = "RunLost"
     FORBIDDEN = "Forbidden"
     WRITE_REFUSED = "WriteRefused"
+    # member clusters
+    MEMBER_READY = "MemberReady"
+    ANSWERS = "Answers"
+    RIGHTS_GRANTED = "RightsGranted"
+    CONNECTING = "Connecting"
+    NO_ANSWER = "NoAnswer"
+    NOT_KUBERNETES = "NotKubernetes"
+    CREDENTIALS_REFUSED = "CredentialsRefused"
+    RIGHTS_MISSING = "RightsMissing"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason
+    KUBECONFIG_REFUSED = "KubeconfigRefused"
+    ADDRESS_REFUSED = "AddressRefused"
     # actions
     ACTION_DONE = "ActionDone"
     ACTION_REJECTED = "ActionRejected"

@@ -8,6 +8,7 @@ GROUP = "sluice.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 GATEWAY_API_VERSION = "gateway.networking.k8s.io/v1"
+RBAC_API_VERSION = "rbac.authorization.k8s.io/v1"
 
 FINALIZER = f"{GROUP}/return-to-stable"
 FIELD_MANAGER = "sluice"
@@ -35,9 +36,12 @@ SLOT_LABEL = f"{GROUP}/slot"
 REVISION_LABEL = f"{GROUP}/revision"
 ROLLOUT_UID_LABEL = f"{GROUP}/rollout-uid"
 
+# On Secrets that hold the kubeconfig of a member cluster: the operator watches those that carry it, and no others.
+MEMBER_LABEL = f"{GROUP}/member-cluster"
+
 
 class Kind(StrEnum):
-    """Every kind that Sluice reads, under the name the caches and ports use."""
+    """Every kind that Sluice reads or writes, under the name the caches and ports use."""
 
     ROLLOUT = "Rollout"
     ROLLOUT_RUN = "RolloutRun"
@@ -46,6 +50,7 @@ class Kind(StrEnum):
     CLUSTER_KILL_SWITCH = "ClusterKillSwitch"
     ANALYSIS_TEMPLATE = "AnalysisTemplate"
     CLUSTER_ANALYSIS_TEMPLATE = "ClusterAnalysisTemplate"
+    MEMBER_CLUSTER = "MemberCluster"
     HTTP_ROUTE = "HTTPRoute"
     GRPC_ROUTE = "GRPCRoute"
     SERVICE = "Service"
@@ -57,6 +62,9 @@ class Kind(StrEnum):
     SECRET = "Secret"  # noqa: S105 - a kind, not a secret
     EVENT = "Event"
     LEASE = "Lease"
+    SERVICE_ACCOUNT = "ServiceAccount"
+    CLUSTER_ROLE = "ClusterRole"
+    CLUSTER_ROLE_BINDING = "ClusterRoleBinding"
 
 
 class Slot(StrEnum):

@@ -14,6 +14,7 @@ from sluice.cli.session import Access, Session
 
 if TYPE_CHECKING:
     from sluice.adapters.kube.client import KubeCluster
+    from sluice.adapters.kube.credentials import Files
     from sluice.api.names import Kind
     from sluice.cli.mirror import Feed, Mirror
     from sluice.ports import Clock, Obj
@@ -54,6 +55,7 @@ async def connect(access: Access) -> AsyncIterator[Session]:
             SystemClock(),
             namespace,
             credentials.server,
+            credentials.files,
         )
 
 
@@ -87,6 +89,19 @@ class KubeSession:
     clock: Clock
     namespace: str
     server: str
+    files: Files
+
+    @property
+    def authorities(self) -> str:
+        """What the kubeconfig's CA file or CA data hold."""
+        from sluice.errors import Permanent
+
+        if not self.files.verify:
+            raise Permanent(
+                f"The kubeconfig for {self.server} says not to verify who answers (insecure-skip-tls-verify). Sluice "
+                "does verify: put certificate-authority-data into it."
+            )
+        return Path(self.files.ca).read_text(encoding="utf-8") if self.files.ca else ""
 
     def feed(self, kind: Kind, namespace: str, name: str, mirror: Mirror) -> Feed:
         """Watch through the API server's watch."""

@@ -10,6 +10,7 @@ import click
 
 from sluice.cli import (
     abort,
+    clusters,
     completion,
     demo,
     get,
@@ -59,7 +60,7 @@ def cli(context: click.Context) -> None:
 
 
 STEERING = (promote, pause, resume, abort, retry, undo, restart)
-for module in (get, status, *STEERING, kill, release, version, completion, demo, run):
+for module in (get, status, *STEERING, kill, release, clusters, version, completion, demo, run):
     cli.add_command(module.command)
 
 

@@ -67,6 +67,14 @@ def _own_name() -> str:
     show_default="the pod's name, or else the host's",
     help="Its name in the Lease; unique among the replicas.",
 )
+@click.option(
+    "--member-probe-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 3600),
+    default=30.0,
+    show_default=True,
+    help="Between two probes of a member cluster that answers; its rights are asked for with every tenth.",
+)
 def command(**options: Any) -> None:
     """Run the operator.
 

@@ -49,6 +49,15 @@ class Session(Protocol):
         """The API server's address."""
         ...
 
+    @property
+    def authorities(self) -> str:
+        """PEM of who vouches for the API server; "" for the system's.
+
+        Raises:
+            Permanent: nobody does: the kubeconfig says not to verify it.
+        """
+        ...
+
     def feed(self, kind: Kind, namespace: str, name: str, mirror: Mirror) -> Feed:
         """Watch a kind in a namespace ("": all), or (name not "") one object of it."""
         ...

@@ -22,7 +22,7 @@ import uvloop
 from sluice.adapters.audit.log import LogAudit
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
-from sluice.adapters.kube.credentials import load_credentials
+from sluice.adapters.kube.credentials import Credentials, load_credentials
 from sluice.adapters.kube.events import EventRecorder
 from sluice.adapters.kube.lease import LeaseElector, LeaseTimes
 from sluice.adapters.kube.listing import fetch_served
@@ -33,6 +33,7 @@ from sluice.api.names import Kind
 from sluice.engine.engine import WATCHED, Engine
 from sluice.errors import SluiceError
 from sluice.handlers.caches import RETRY_SECONDS, WATCHED_APART, Caches
+from sluice.handlers.fleet import Fleet
 from sluice.handlers.http import HttpServer
 from sluice.handlers.scrape import Scrape
 from sluice.handlers.terms import Terms
@@ -61,7 +62,7 @@ async def _operate(settings: Settings) -> int:
     credentials = load_credentials(settings.kubeconfig, settings.context)
     async with Transport(credentials) as transport:
         loop = asyncio.get_running_loop()
-        process = OperatorProcess(settings, transport, denied=await _addresses_of(credentials.server))
+        process = OperatorProcess(settings, credentials, transport, denied=await _addresses_of(credentials.server))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)
         return await process.run()
@@ -83,12 +84,21 @@ class OperatorProcess:
 
     Args:
         settings: from outside.
+        credentials: the hub's, for kopf; the transport has them too.
         transport: the connections to the API server.
         denied: (IP address, port) pairs that no metric query may reach.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, *, denied: tuple[tuple[str, int], ...] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        transport: Transport,
+        *,
+        denied: tuple[tuple[str, int], ...] = (),
+    ) -> None:
         self._settings = settings
+        self._credentials = credentials
         self._transport = transport
         self._clock = SystemClock()
         self._meter = PrometheusMeter()
@@ -120,10 +130,11 @@ class OperatorProcess:
         )
         self._caches = Caches(transport, self._engine.store, settings.heal_seconds)
         self._lease_watch = self._watch_lease()
+        self._fleet = Fleet(transport, self._cluster, self._clock, settings.namespace, settings.member_probe_seconds)
         self._watcher: KopfWatcher | None = None
-        self._scrape = Scrape(self._meter, self._engine, transport, self._elector)
+        self._scrape = Scrape(self._meter, self._engine, transport, self._elector, self._fleet.members)
         self._http = HttpServer(self._unhealthy, self._unready, self._meter, self._scrape.refresh)
-        self._terms = Terms(self._engine.run, transport.warm, self._clock, self._fail)
+        self._terms = Terms(self._lead, transport.warm, self._clock, self._fail)
         self._ending = asyncio.Event()
         self._failure = ""
 
@@ -142,9 +153,10 @@ class OperatorProcess:
                 tasks += [self._start(informer.run(), f"watch {informer.kind}") for informer in self._caches.informers]
                 tasks.append(self._start(self._recorder.run(), "events"))
                 tasks.append(self._start(self._lease_watch.run(), "watch the Lease"))
+                tasks += [self._start(each.run(), f"watch {each.kind} of members") for each in self._fleet.informers]
                 self._watcher = KopfWatcher(
                     WatcherSettings(),
-                    self._transport.credentials,
+                    self._credentials,
                     kinds - set(WATCHED_APART),
                     self._caches.take,
                     self._fail,
@@ -189,6 +201,16 @@ class OperatorProcess:
             await self._watcher.stop()
         await self._provider.close()
         await self._http.stop()
+
+    async def _lead(self) -> None:
+        """Run the engine, and look after the members, for one term."""
+        members = asyncio.create_task(self._fleet.members.run(), name="members")
+        members.add_done_callback(self._ended)
+        try:
+            await self._engine.run()
+        finally:
+            members.cancel()
+            await asyncio.gather(members, return_exceptions=True)
 
     async def _served(self) -> frozenset[Kind]:
         """The kinds to watch; waits until Sluice's own are installed."""

@@ -12,23 +12,28 @@ from prometheus_client.registry import Collector
 from sluice.api.killswitch import SwitchState
 from sluice.api.names import Kind
 from sluice.api.rollout import Phase
+from sluice.decide.members import MemberState
 from sluice.engine.switchboard import SWITCH_KINDS
 
 if TYPE_CHECKING:
     from sluice.adapters.kube.lease import LeaseElector
     from sluice.adapters.kube.transport import Transport
     from sluice.engine.engine import Engine
+    from sluice.engine.members import Members
     from sluice.telemetry import PrometheusMeter
 
 
 class Scrape(Collector):
     """Fills the gauges, and collects the counts of API requests."""
 
-    def __init__(self, meter: PrometheusMeter, engine: Engine, transport: Transport, elector: LeaseElector) -> None:
+    def __init__(
+        self, meter: PrometheusMeter, engine: Engine, transport: Transport, elector: LeaseElector, members: Members
+    ) -> None:
         self._meter = meter
         self._engine = engine
         self._transport = transport
         self._elector = elector
+        self._members = members
         meter.registry.register(self)
 
     def refresh(self) -> None:
@@ -41,9 +46,12 @@ class Scrape(Collector):
         states = Counter(_field(obj, "state") for kind in SWITCH_KINDS for obj in self._engine.store.all(kind))
         for state in SwitchState:
             self._meter.switches.labels(state.value).set(states[state.value])
+        found = Counter(self._members.states())
+        for member_state in MemberState:
+            self._meter.members.labels(member_state.value).set(found[member_state])
 
     def collect(self) -> Iterator[Metric]:
-        """Requests to the API server, and the time spent in them."""
+        """Requests to the API server and the time spent in them, and probes of members."""
         names = ("verb", "kind", "lane", "status")
         count = CounterMetricFamily("sluice_api_requests", "Requests to the API server.", labels=names)
         seconds = CounterMetricFamily("sluice_api_request_seconds", "Time spent in requests.", labels=names)
@@ -53,6 +61,10 @@ class Scrape(Collector):
             seconds.add_metric(list(labels), spent)
         yield count
         yield seconds
+        probes = CounterMetricFamily("sluice_member_probes", "Probes of member clusters.", labels=("outcome",))
+        for outcome, number in list(self._members.probes.items()):
+            probes.add_metric([outcome], number)
+        yield probes
 
 
 def _field(obj: dict[str, object], name: str) -> str:

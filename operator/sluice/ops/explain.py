@@ -14,6 +14,7 @@ _PLURALS = {
     Kind.ROLLOUT_ACTION: "rolloutactions",
     Kind.KILL_SWITCH: "killswitches",
     Kind.CLUSTER_KILL_SWITCH: "clusterkillswitches",
+    Kind.MEMBER_CLUSTER: "memberclusters",
 }
 _READING = frozenset({"get", "list", "read"})
 _LISTS = {Kind.KILL_SWITCH: "switches", Kind.CLUSTER_KILL_SWITCH: "switches"}
@@ -48,6 +49,8 @@ def explained(error: SluiceError, doing: str, target: Target, needs: tuple[str, 
             asked = f" It takes {' and '.join(needs)}{where}: ask who administers the cluster." if needs else ""
             return Forbidden(f"{told}{asked}")
         case NotFound():
+            if target.kind is Kind.MEMBER_CLUSTER:
+                return NotFound(f"{told} See what there is: sluice clusters list. Is Sluice installed: sluice version")
             listing = f"{_LISTS.get(target.kind, 'rollouts')} {'-n ' + target.namespace if where else '-A'}"
             return NotFound(f"{told} See what there is: sluice get {listing}. Is Sluice installed: sluice version")
         case Rejected():

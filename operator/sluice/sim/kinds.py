@@ -6,7 +6,8 @@ from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
-from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, Kind
+from sluice.api.member import MemberClusterSpec, MemberClusterStatus
+from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 
@@ -18,6 +19,7 @@ API_VERSIONS = {
     Kind.CLUSTER_KILL_SWITCH: API_VERSION,
     Kind.ANALYSIS_TEMPLATE: API_VERSION,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: API_VERSION,
+    Kind.MEMBER_CLUSTER: API_VERSION,
     Kind.HTTP_ROUTE: GATEWAY_API_VERSION,
     Kind.GRPC_ROUTE: GATEWAY_API_VERSION,
     Kind.SERVICE: "v1",
@@ -29,8 +31,20 @@ API_VERSIONS = {
     Kind.SECRET: "v1",
     Kind.EVENT: "v1",
     Kind.LEASE: "coordination.k8s.io/v1",
+    Kind.SERVICE_ACCOUNT: "v1",
+    Kind.CLUSTER_ROLE: RBAC_API_VERSION,
+    Kind.CLUSTER_ROLE_BINDING: RBAC_API_VERSION,
 }
-CLUSTER_SCOPED = frozenset({Kind.CLUSTER_KILL_SWITCH, Kind.CLUSTER_ANALYSIS_TEMPLATE, Kind.NAMESPACE})
+CLUSTER_SCOPED = frozenset(
+    {
+        Kind.CLUSTER_KILL_SWITCH,
+        Kind.CLUSTER_ANALYSIS_TEMPLATE,
+        Kind.MEMBER_CLUSTER,
+        Kind.NAMESPACE,
+        Kind.CLUSTER_ROLE,
+        Kind.CLUSTER_ROLE_BINDING,
+    }
+)
 WITH_STATUS = frozenset(
     {
         Kind.ROLLOUT,
@@ -38,6 +52,7 @@ WITH_STATUS = frozenset(
         Kind.ROLLOUT_ACTION,
         Kind.KILL_SWITCH,
         Kind.CLUSTER_KILL_SWITCH,
+        Kind.MEMBER_CLUSTER,
         Kind.HTTP_ROUTE,
         Kind.GRPC_ROUTE,
         Kind.SERVICE,
@@ -47,7 +62,18 @@ WITH_STATUS = frozenset(
         Kind.NAMESPACE,
     }
 )
-WITHOUT_GENERATION = frozenset({Kind.SERVICE, Kind.NAMESPACE, Kind.SECRET, Kind.EVENT, Kind.LEASE})
+WITHOUT_GENERATION = frozenset(
+    {
+        Kind.SERVICE,
+        Kind.NAMESPACE,
+        Kind.SECRET,
+        Kind.EVENT,
+        Kind.LEASE,
+        Kind.SERVICE_ACCOUNT,
+        Kind.CLUSTER_ROLE,
+        Kind.CLUSTER_ROLE_BINDING,
+    }
+)
 IMMUTABLE_SPECS = frozenset({Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION})
 SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT: RolloutSpec,
@@ -57,6 +83,7 @@ SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.CLUSTER_KILL_SWITCH: KillSwitchSpec,
     Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
+    Kind.MEMBER_CLUSTER: MemberClusterSpec,
 }
 STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT: RolloutStatus,
@@ -64,6 +91,7 @@ STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT_ACTION: RolloutActionStatus,
     Kind.KILL_SWITCH: KillSwitchStatus,
     Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
+    Kind.MEMBER_CLUSTER: MemberClusterStatus,
 }
 SCALED: dict[Kind, tuple[str, ...]] = {  # where the scale subresource finds replicas
     Kind.ROLLOUT: ("spec", "workload", "replicas"),

@@ -18,7 +18,12 @@ from sluice.ports import Clock, Obj
 from sluice.sim.cluster import FakeCluster, Subscription
 from sluice.sim.store import Change, EventType
 
-WATCHED = tuple(kind for kind in Kind if kind not in (Kind.EVENT, Kind.LEASE, Kind.SECRET))
+# The engine's caches: what is read one by one, only written, or looked after apart is not in them.
+_ELSEWHERE = (
+    *(Kind.EVENT, Kind.LEASE, Kind.SECRET, Kind.MEMBER_CLUSTER),
+    *(Kind.SERVICE_ACCOUNT, Kind.CLUSTER_ROLE, Kind.CLUSTER_ROLE_BINDING),
+)
+WATCHED = tuple(kind for kind in Kind if kind not in _ELSEWHERE)
 
 
 class Cache(Protocol):

@@ -16,6 +16,7 @@ from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
+from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import Duration, Share, StoredShare, Time
@@ -36,6 +37,7 @@ SPECS: dict[str, type[Model]] = {
     "ClusterKillSwitch": KillSwitchSpec,
     "AnalysisTemplate": AnalysisTemplateSpec,
     "ClusterAnalysisTemplate": AnalysisTemplateSpec,
+    "MemberCluster": MemberClusterSpec,
 }
 STATUSES: dict[str, type[Model]] = {
     "Rollout": RolloutStatus,
@@ -43,6 +45,7 @@ STATUSES: dict[str, type[Model]] = {
     "RolloutAction": RolloutActionStatus,
     "KillSwitch": KillSwitchStatus,
     "ClusterKillSwitch": KillSwitchStatus,
+    "MemberCluster": MemberClusterStatus,
 }
 UNITS: list[tuple[object, object]] = [
     (Share, "12.5%"),
@@ -76,7 +79,7 @@ def samples(*folders: str) -> list[Sample]:
 def collection(kind: str, namespace: str) -> str:
     """The path of a kind's objects; `namespace` counts for namespaced kinds only."""
     plural = kind.lower() + ("es" if kind.endswith("Switch") else "s")
-    place = "" if kind.startswith("Cluster") else f"namespaces/{namespace}/"
+    place = "" if kind.startswith("Cluster") or kind == "MemberCluster" else f"namespaces/{namespace}/"
     return f"/apis/sluice.dev/v1alpha1/{place}{plural}"
 
 

@@ -8,6 +8,7 @@ RIGHT_OF = {
     "sluice-editor": ("delete", "rollouts.sluice.dev"),
     "sluice-operator-verbs": ("promote", "rollouts.sluice.dev"),
     "sluice-releaser": ("release", "killswitches.sluice.dev"),
+    "sluice-cluster-registrar": ("create", "memberclusters.sluice.dev"),
 }
 
 

@@ -28,6 +28,8 @@ NEEDED = {
     "clusterkillswitches.sluice.dev/status": "patch",
     "analysistemplates.sluice.dev": "list watch",
     "clusteranalysistemplates.sluice.dev": "list watch",
+    "memberclusters.sluice.dev": "list watch",
+    "memberclusters.sluice.dev/status": "patch",
     "httproutes.gateway.networking.k8s.io": "list watch patch",
     "grpcroutes.gateway.networking.k8s.io": "list watch patch",
     "services": "list watch create patch delete",
@@ -56,6 +58,7 @@ NEVER = {
     "rolloutruns.sluice.dev": "patch update",
     "killswitches.sluice.dev": "create update patch delete release",
     "clusterkillswitches.sluice.dev": "patch delete release",
+    "memberclusters.sluice.dev": "create update patch delete",
     "leases.coordination.k8s.io": "get create patch",
     "customresourcedefinitions.apiextensions.k8s.io": "get patch",
     "validatingadmissionpolicies.admissionregistration.k8s.io": "patch delete",
@@ -80,12 +83,15 @@ def test_the_operator_may_do_nothing_else(installed: Cluster) -> None:
 
 
 def test_the_operator_has_its_lease_and_secrets_at_home_only(installed: Cluster) -> None:
-    """In its own namespace it holds the Lease and reads the Secrets of ClusterAnalysisTemplates."""
+    """In its own namespace it holds the Lease, and reads the Secrets of ClusterAnalysisTemplates and members."""
     home = "sluice-system"
     for verb in ("get", "create", "patch"):
         assert may(installed, OPERATOR, verb, "leases.coordination.k8s.io", namespace=home)
-    assert may(installed, OPERATOR, "get", "secrets", namespace=home)
-    assert not may(installed, OPERATOR, "list", "secrets", namespace=home)
+    for verb in ("get", "list", "watch"):
+        assert may(installed, OPERATOR, verb, "secrets", namespace=home)
+        assert not may(installed, OPERATOR, verb, "secrets", namespace="shop")
+    for verb in ("create", "patch", "delete"):
+        assert not may(installed, OPERATOR, verb, "secrets", namespace=home)
 
 
 def test_a_namespace_opts_in_to_its_secrets(installed: Cluster, namespace: str) -> None:
@@ -141,11 +147,15 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
 @pytest.mark.parametrize(
     "role, may_do, may_not",
     [
-        ("sluice-viewer", "list:rollouts list:rolloutruns", "patch:killswitches create:rolloutactions"),
+        (
+            "sluice-viewer",
+            "list:rollouts list:rolloutruns list:memberclusters",
+            "patch:killswitches create:rolloutactions",
+        ),
         (
             "sluice-editor",
             "create:rollouts patch:rollouts/scale create:rolloutactions",
-            "promote:rollouts release:killswitches",
+            "promote:rollouts release:killswitches create:memberclusters",
         ),
         (
             "sluice-operator-verbs",
@@ -153,6 +163,11 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
             "patch:rollouts patch:rollouts/scale",
         ),
         ("sluice-releaser", "release:killswitches patch:killswitches", "promote:rollouts delete:killswitches"),
+        (
+            "sluice-cluster-registrar",
+            "create:memberclusters patch:memberclusters delete:memberclusters",
+            "patch:memberclusters/status patch:rollouts",
+        ),
     ],
 )
 def test_roles_of_people(

@@ -28,6 +28,7 @@ from testbed.processes import session
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
 _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
 LONE_LEASE_SECONDS = 3
+MEMBER_PROBE_SECONDS = 0.5
 _numbers = itertools.count(1)
 T = TypeVar("T", bound=App)
 
@@ -68,8 +69,8 @@ class World:
         return self.testbed.data_plane
 
     def leader(self) -> Operator:
-        """The replica that holds the Lease; waits until one does."""
-        return until(lambda: next((one for one in self.operators if one.leads()), None), "a leader")
+        """The replica that runs and holds the Lease; waits until one does."""
+        return until(lambda: next((one for one in self.operators if one.runs() and one.leads()), None), "a leader")
 
     def app(self, name: str = "checkout") -> App:
         """An app nobody else knows: ``name`` in a namespace and on a host of its own. Call :meth:`App.deploy` next."""
@@ -142,7 +143,8 @@ def world(replicas: int = 2) -> Iterator[World]:
         hub.apply(yaml.safe_dump_all([_binding(role) for role in _ROLES]))
         kubeconfig = hub.kubeconfig_for_token(hub.user_token(RELEASER), session().folder / f"{RELEASER}.kubeconfig")
         prometheus = testbed.data_plane.prometheus_url
-        operators = tuple(Operator(hub, prometheus, name=f"operator-{number}") for number in range(replicas))
+        often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
+        operators = tuple(Operator(hub, prometheus, often, name=f"operator-{number}") for number in range(replicas))
         for operator in operators:
             operator.start(ready=False)
         for operator in operators:

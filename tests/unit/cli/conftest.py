@@ -59,6 +59,7 @@ class FakeSession:
     clock: VirtualClock
     namespace: str = "shop"
     server: str = "https://127.0.0.1:6443"
+    authorities: str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
     paths: dict[str, Obj] = field(default_factory=dict)
 
     def feed(self, kind: Kind, namespace: str, name: str, mirror: Mirror) -> Feed:
@@ -79,6 +80,7 @@ class Shell:
     Attributes:
         plot: called in the loop before each command; it may schedule what happens meanwhile.
         unreachable: raised instead of connecting.
+        others: further clusters, by the kubeconfig that names them.
     """
 
     cluster: FakeCluster
@@ -86,6 +88,7 @@ class Shell:
     plot: Callable[[asyncio.AbstractEventLoop], None] = lambda loop: None
     unreachable: SluiceError | None = None
     asked: Access | None = None
+    others: dict[str, FakeSession] = field(default_factory=dict)
 
     def __call__(self, line: str, *more: str, color: bool = False, env: dict[str, str] | None = None) -> Result:
         """Run a command line; `more` are arguments that hold blanks."""
@@ -109,7 +112,7 @@ class Shell:
         if access.namespace:
             self.session.namespace = access.namespace
         self.plot(asyncio.get_running_loop())
-        yield self.session
+        yield self.others.get(access.kubeconfig or "", self.session)
 
 
 @pytest.fixture

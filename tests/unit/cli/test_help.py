@@ -12,14 +12,25 @@ from sluice import __version__
 from sluice.cli.main import cli, main
 from sluice.errors import Permanent
 
-COMMANDS = sorted(cli.commands)
+COMMANDS = {
+    " ".join(path): command
+    for path, command in (
+        *(((name,), command) for name, command in cli.commands.items()),
+        *(
+            ((group, name), command)
+            for group, member in cli.commands.items()
+            if isinstance(member, click.Group)
+            for name, command in member.commands.items()
+        ),
+    )
+}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself(shell: Any, name: str) -> None:
     """One line of purpose, a paragraph, and examples that call this command."""
     text = shell(f"{name} --help").stdout
-    purpose, paragraph = (cli.commands[name].help or "").split("\n\n")[:2]
+    purpose, paragraph = (COMMANDS[name].help or "").split("\n\n")[:2]
     assert purpose.endswith(".")
     assert "\n" not in purpose
     assert len(paragraph) > 60
@@ -29,7 +40,7 @@ def test_every_command_explains_itself(shell: Any, name: str) -> None:
 def commands_in_examples() -> list[list[str]]:
     """Every command line in the examples, as arguments."""
     found = []
-    for command in (cli, *cli.commands.values()):
+    for command in (cli, *COMMANDS.values()):
         for line in (command.help or "").splitlines():
             if line.startswith("  sluice "):
                 words = shlex.split(line.split("   ")[0].split(" > ")[0])
@@ -41,9 +52,12 @@ def commands_in_examples() -> list[list[str]]:
 def test_every_example_is_a_command_line(words: list[str]) -> None:
     """Examples parse: no option that was renamed, none that never was."""
     context = click.Context(cli, info_name="sluice")
-    command = cli.get_command(context, words[0])
+    command: click.Command | None = cli
+    while isinstance(command, click.Group) and words:
+        context = click.Context(command, info_name=words[0], parent=context)
+        command, words = command.get_command(context, words[0]), words[1:]
     assert command is not None
-    with command.make_context(words[0], words[1:], parent=context):
+    with command.make_context("it", words, parent=context):
         pass
 
 

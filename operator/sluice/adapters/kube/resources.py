@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, Kind
+from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_KILL_SWITCH: Resource(API_VERSION, "clusterkillswitches", namespaced=False),
     Kind.ANALYSIS_TEMPLATE: Resource(API_VERSION, "analysistemplates"),
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(API_VERSION, "clusteranalysistemplates", namespaced=False),
+    Kind.MEMBER_CLUSTER: Resource(API_VERSION, "memberclusters", namespaced=False),
     Kind.HTTP_ROUTE: Resource(GATEWAY_API_VERSION, "httproutes"),
     Kind.GRPC_ROUTE: Resource(GATEWAY_API_VERSION, "grpcroutes"),
     Kind.SERVICE: Resource("v1", "services"),
@@ -52,6 +53,9 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.SECRET: Resource("v1", "secrets"),
     Kind.EVENT: Resource("v1", "events"),
     Kind.LEASE: Resource("coordination.k8s.io/v1", "leases"),
+    Kind.SERVICE_ACCOUNT: Resource("v1", "serviceaccounts"),
+    Kind.CLUSTER_ROLE: Resource(RBAC_API_VERSION, "clusterroles", namespaced=False),
+    Kind.CLUSTER_ROLE_BINDING: Resource(RBAC_API_VERSION, "clusterrolebindings", namespaced=False),
 }
 
 

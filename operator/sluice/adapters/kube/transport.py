@@ -11,25 +11,25 @@ import contextlib
 import ssl
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from sluice import __version__
-from sluice.adapters.kube.credentials import Credentials
 from sluice.adapters.kube.failures import failure_of
+from sluice.adapters.kube.priority import KillPriority
 from sluice.api.names import Kind
-from sluice.errors import Unavailable
+from sluice.errors import BadAnswer, Unavailable
 from sluice.ports import Guard, Lane
 
 NORMAL_CONNECTIONS = 32
 # All of them are open before a kill needs them. More would each begin with a TLS handshake, which costs both ends more
 # than several patches do: with 64, two hundred kills took three times as long.
 KILL_CONNECTIONS = 16
-MAX_WAIT_FOR_KILLS_SECONDS = 2.0
 
 _KEEPALIVE_SECONDS = 88.0  # the API server closes idle connections after 90; a Lease is renewed 16 times in 80
 
@@ -89,33 +89,48 @@ class RequestLabels(NamedTuple):
     status: str
 
 
-class KillPriority:
-    """Lets kill writes go first: while one is queued or on its way, other writes wait, but never for long."""
+class Identity(Protocol):
+    """Who we are to one API server, and how we know that it is the right one."""
 
-    def __init__(self, max_wait_seconds: float = MAX_WAIT_FOR_KILLS_SECONDS) -> None:
-        self._max_wait_seconds = max_wait_seconds
-        self._kills = 0
-        self._none = asyncio.Event()
-        self._none.set()
+    @property
+    def server(self) -> str:
+        """Base URL without a trailing slash."""
+        ...
 
-    @contextlib.contextmanager
-    def kill(self) -> Iterator[None]:
-        """A kill write is under way."""
-        self._kills += 1
-        self._none.clear()
-        try:
-            yield
-        finally:
-            self._kills -= 1
-            if not self._kills:
-                self._none.set()
+    @property
+    def proxy(self) -> str | None:
+        """URL of the proxy to go through."""
+        ...
 
-    async def give_way(self) -> None:
-        """Return once no kill write is under way. One that hangs holds nobody up for more than two seconds."""
-        if self._kills:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._max_wait_seconds):
-                    await self._none.wait()
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How connections are protected; None for http."""
+        ...
+
+    async def authorization(self) -> str | None:
+        """The value of the Authorization header; None where a client certificate is all."""
+        ...
+
+    def reject(self) -> None:
+        """The server answered 401."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one API server may take of this process.
+
+    Attributes:
+        connections: of the normal lane.
+        kill_connections: of the kill lane.
+        reply_bytes: the largest answer that is read; 0 for any.
+        resolver: turns its host into IP addresses; None for the system's way.
+    """
+
+    connections: int = NORMAL_CONNECTIONS
+    kill_connections: int = KILL_CONNECTIONS
+    reply_bytes: int = 0
+    resolver: AbstractResolver | None = None
 
 
 class Transport:
@@ -126,16 +141,24 @@ class Transport:
         seconds: time spent in them, from the first wait to the last byte.
     """
 
-    def __init__(self, credentials: Credentials, *, name: str = "hub", timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Identity,
+        *,
+        name: str = "hub",
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self.name = name
         self.credentials = credentials
         self.requests: Counter[RequestLabels] = Counter()
         self.seconds: defaultdict[RequestLabels, float] = defaultdict(float)
         self._timeouts = timeouts or Timeouts()
+        self._limits = limits or Limits()
         self._priority = KillPriority()
         self._turns = {
-            Lane.NORMAL: asyncio.Semaphore(NORMAL_CONNECTIONS),
-            Lane.KILL: asyncio.Semaphore(KILL_CONNECTIONS),
+            Lane.NORMAL: asyncio.Semaphore(self._limits.connections),
+            Lane.KILL: asyncio.Semaphore(self._limits.kill_connections),
         }
         self._sessions: dict[Lane | None, aiohttp.ClientSession] = {}
 
@@ -269,7 +292,25 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=request.seconds or usual, sock_connect=self._timeouts.connect),
             allow_redirects=False,
         ) as response:
-            return _Answer(response.status, response.headers, await response.read())
+            return _Answer(response.status, response.headers, await self._read(response, request.what))
+
+    async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
+        """The body, up to the limit.
+
+        Raises:
+            BadAnswer: it is larger.
+        """
+        limit = self._limits.reply_bytes
+        if not limit:
+            return await response.read()
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                response.close()
+                raise BadAnswer(f"{what}: the answer is larger than {limit // 1024} KiB")
+        return b"".join(chunks)
 
     async def _headers(self, content_type: str, *, has_body: bool) -> dict[str, str]:
         headers = {"Content-Type": content_type} if has_body else {}
@@ -282,11 +323,12 @@ class Transport:
         """The session of a lane; of watches for None. Opened late, because it belongs to the running loop."""
         session = self._sessions.get(lane)
         if session is None:
-            limits = {Lane.NORMAL: NORMAL_CONNECTIONS, Lane.KILL: KILL_CONNECTIONS + 1, None: 0}
+            limits = {Lane.NORMAL: self._limits.connections, Lane.KILL: self._limits.kill_connections + 1, None: 0}
             tls: ssl.SSLContext | bool = self.credentials.tls or True
             connector = aiohttp.TCPConnector(
                 limit=limits[lane],
                 ssl=tls,
+                resolver=self._limits.resolver,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 enable_cleanup_closed=CLOSES_LATE,
             )

@@ -10,15 +10,14 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 from urllib.parse import urlsplit
 
-IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+from sluice.api.addresses import IPAddress, literal, plain, special_kind
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,252})")
 _PATH = re.compile(r"(?:/[A-Za-z0-9_~:@!$&'()*+,;=.-]+)*")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,2048}")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -52,10 +51,10 @@ class Target:
         Loopback and link-local addresses can be reached only where the configuration names just them: a listed name
         that resolves to one does not.
         """
-        found = _plain(ipaddress.ip_address(address.partition("%")[0]))
+        found = plain(ipaddress.ip_address(address.partition("%")[0]))
         if (str(found), self.port) in self.denied:
             return "an API server's address"
-        kind = _kind(found)
+        kind = special_kind(found)
         if kind is None or (self.listed and self._names(found)):
             return None
         return kind
@@ -63,8 +62,8 @@ class Target:
     def _names(self, address: IPAddress) -> bool:
         if self.host == "localhost":
             return address.is_loopback
-        literal = _literal(self.host)
-        return literal is not None and _plain(literal) == address
+        own = literal(self.host)
+        return own is not None and plain(own) == address
 
 
 class AllowList:
@@ -82,7 +81,7 @@ class AllowList:
     def __init__(
         self, default: str | None, allowed: Iterable[str] = (), denied: Iterable[tuple[str, int]] = ()
     ) -> None:
-        self._denied = frozenset((str(_plain(ipaddress.ip_address(host))), port) for host, port in denied)
+        self._denied = frozenset((str(plain(ipaddress.ip_address(host))), port) for host, port in denied)
         self._default = self._parse(default, is_default=True) if default else None
         self._allowed = tuple(self._parse(prefix) for prefix in allowed)
 
@@ -135,7 +134,7 @@ def _split(address: str) -> tuple[str, str, int, str]:
         _refuse("it holds credentials; put them into a Secret and name that in secretRef")
     if "?" in address or "#" in address:
         _refuse("it must be a base URL, without query or fragment")
-    if not _HOST.fullmatch(host) and _literal(host) is None:
+    if not _HOST.fullmatch(host) and literal(host) is None:
         _refuse("its host is not a name or an IP address")
     path = parts.path.rstrip("/")
     if not _PATH.fullmatch(path) or any(segment in {".", ".."} for segment in path.split("/")):
@@ -150,30 +149,3 @@ def _refuse(why: str) -> NoReturn:
 def _covers(prefix: Target, target: Target) -> bool:
     same = (prefix.scheme, prefix.host, prefix.port) == (target.scheme, target.host, target.port)
     return same and (target.path == prefix.path or target.path.startswith(prefix.path + "/"))
-
-
-def _literal(host: str) -> IPAddress | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _plain(address: IPAddress) -> IPAddress:
-    """The IPv4 address inside of an IPv6 one that stands for it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
-
-
-def _kind(address: IPAddress) -> str | None:
-    kinds = (
-        (address.is_loopback, "a loopback address"),
-        (address.is_link_local, "a link-local address"),
-        (address.is_multicast, "a multicast address"),
-        (address.is_unspecified or (address.version == 4 and int(address) >> 24 == 0), "an unspecified address"),
-        (address.version == 4 and address.is_reserved, "a reserved address"),
-    )
-    return next((name for found, name in kinds if found), None)

@@ -11,7 +11,9 @@ import pytest
 from aiohttp import web
 
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
-from sluice.adapters.kube.transport import KillPriority, RequestLabels, Timeouts
+from sluice.adapters.kube.credentials import Credentials
+from sluice.adapters.kube.priority import KillPriority
+from sluice.adapters.kube.transport import RequestLabels, Timeouts
 from sluice.api.names import Kind
 from sluice.errors import NotLeader, Unavailable
 from sluice.ports import Lane
@@ -230,11 +232,15 @@ async def test_a_refused_token_is_told_to_the_credentials(server: Server, cluste
     server.handler = refuse
     with pytest.raises(Exception, match="401"):
         await cluster.get(Kind.SERVICE, "shop", "web")
-    assert server.transport.credentials._rejected
+    credentials = server.transport.credentials
+    assert isinstance(credentials, Credentials)
+    assert credentials._rejected
 
 
 async def test_no_server_at_all(server: Server, cluster: KubeCluster) -> None:
     """A refused connection is Unavailable, with a reason."""
-    server.transport.credentials.server = "http://127.0.0.1:9"
+    credentials = server.transport.credentials
+    assert isinstance(credentials, Credentials)
+    credentials.server = "http://127.0.0.1:9"
     with pytest.raises(Unavailable, match="get Service shop/web: no answer from the API server"):
         await cluster.get(Kind.SERVICE, "shop", "web")

@@ -1,0 +1,118 @@
+"""A connection to one member cluster: its own session, limits, timeouts and circuit breaker.
+
+A member is trusted for itself only. Its answers are bounded, what it says of itself is checked before it is used, and
+its words are passed on without our token in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import orjson
+
+from sluice.adapters.kube.breaker import Breaker
+from sluice.adapters.kube.identity import MemberIdentity
+from sluice.adapters.kube.resolver import GuardedResolver
+from sluice.adapters.kube.transport import JSON, Limits, Request, Timeouts, Transport
+from sluice.api.conditions import Reason
+from sluice.api.kubeconfig import parse_kubeconfig
+from sluice.decide.rights import Right
+from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
+
+REPLY_BYTES = 256 * 1024
+CONNECTIONS = 4
+TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}([-+][-+.0-9A-Za-z]{1,40})?")
+
+
+async def connect_member(name: str, text: str) -> KubeMember:
+    """Prepare a connection by the text of a kubeconfig. Nothing is sent yet. Implements `ports.MemberConnector`.
+
+    Raises:
+        InvalidSpec: the kubeconfig is refused.
+    """
+    # In a thread: a hundred kilobytes of YAML take a while, and the loop also carries the hub's kills.
+    return await asyncio.to_thread(_prepare, name, text)
+
+
+def _prepare(name: str, text: str) -> KubeMember:
+    kubeconfig = parse_kubeconfig(text)
+    return KubeMember(name, kubeconfig.host, MemberIdentity(kubeconfig))
+
+
+class KubeMember:
+    """Implements `ports.Member`.
+
+    Attributes:
+        host: of its API server, with its port; fit to be shown.
+    """
+
+    def __init__(self, name: str, host: str, identity: MemberIdentity) -> None:
+        self.host = host
+        self._name = name
+        self._identity = identity
+        self._resolver = GuardedResolver()
+        self._breaker = Breaker(f"MemberCluster {name}")
+        limits = Limits(CONNECTIONS, CONNECTIONS, REPLY_BYTES, self._resolver)
+        self._transport = Transport(identity, name=name, timeouts=TIMEOUTS, limits=limits)
+
+    async def fetch_version(self) -> str:
+        """Ask for the version, also while the breaker is open: an answer closes it."""
+        request = Request("GET", "/version", "read the version", "Version")
+        try:
+            answer = _decode(await self._send(request, trial=True))
+        except NotFound as error:
+            raise BadAnswer(f"{error}. Is it the address of an API server?") from None
+        version = answer.get("gitVersion")
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise BadAnswer(
+                "something answers, but does not tell the version of a Kubernetes: see the server's address"
+            )
+        return version
+
+    async def may(self, right: Right) -> bool:
+        """Ask whether we may do something, in all namespaces."""
+        asked = {"group": right.group, "resource": right.resource, "verb": right.verb}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        what = f"ask whether it lets us {right}"
+        request = Request("POST", _REVIEWS, what, "SelfSubjectAccessReview", orjson.dumps(review), JSON)
+        status = _decode(await self._send(request)).get("status")
+        allowed = status.get("allowed") if isinstance(status, dict) else None
+        if not isinstance(allowed, bool):
+            raise BadAnswer(f"{what}: the answer is no access review")
+        return allowed
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self._transport.close()
+
+    async def _send(self, request: Request, *, trial: bool = False) -> bytes:
+        if not trial:
+            self._breaker.check()
+        try:
+            body = await self._transport.send(request)
+        except Unavailable as error:
+            self._breaker.failed()
+            if self._resolver.refusal:
+                raise InvalidSpec(Reason.ADDRESS_REFUSED, f"{self._resolver.refusal}: no member can be there") from None
+            raise Unavailable(self._identity.conceal(str(error)), error.retry_after_seconds) from None
+        except SluiceError as error:
+            self._breaker.answered()
+            raise type(error)(self._identity.conceal(str(error))) from None
+        self._breaker.answered()
+        return body
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except ValueError:
+        raise BadAnswer("something answers, but not in JSON as a Kubernetes does: see the server's address") from None
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,41 @@
+"""MemberCluster: another cluster, registered with the hub, and how the operator found it."""
+
+from __future__ import annotations
+
+from sluice.api.common import Model
+from sluice.api.conditions import Condition
+from sluice.api.units import Time
+
+NAME_CHARACTERS = 63
+SECRET_KEY = "kubeconfig"  # noqa: S105 - the name of a key, not a secret
+
+
+class KubeconfigSecretRef(Model):
+    """A key of a Secret in the operator's own namespace."""
+
+    name: str
+    key: str = SECRET_KEY
+
+
+class MemberClusterSpec(Model):
+    """Spec. Labels, which selectors will go by, are the object's own."""
+
+    kubeconfig_secret_ref: KubeconfigSecretRef
+
+
+class MemberClusterStatus(Model):
+    """Status. A member that goes on as it did writes nothing.
+
+    Attributes:
+        server: host, and port where there is one, of the API server; never a credential.
+        version: as the member's API server tells it, once it was found to be one.
+        missing_rights: such as `patch httproutes.gateway.networking.k8s.io`; empty while Authorized is not False.
+        last_seen_at: when it last answered; only while Reachable is not True.
+    """
+
+    observed_generation: int = 0
+    server: str = ""
+    version: str = ""
+    missing_rights: tuple[str, ...] = ()
+    last_seen_at: Time | None = None
+    conditions: tuple[Condition, ...] = ()

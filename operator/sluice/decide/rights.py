@@ -1,0 +1,47 @@
+"""What Sluice needs to be let do in a member cluster. Pure.
+
+Where it runs workloads it needs in a member what it needs in the hub, and nothing beyond: no Secrets, no roles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb on one resource, in all namespaces.
+
+    >>> str(Right("apps", "deployments", "patch"))
+    'patch deployments.apps'
+    """
+
+    group: str
+    resource: str
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''}"
+
+
+_NEEDED = (
+    ("gateway.networking.k8s.io", "httproutes", "get list watch patch"),
+    ("gateway.networking.k8s.io", "grpcroutes", "get list watch patch"),
+    ("", "services", "get list watch create patch delete"),
+    ("apps", "deployments", "get list watch create patch delete"),
+    ("", "pods", "get list watch patch"),
+    ("policy", "poddisruptionbudgets", "list watch"),
+    ("discovery.k8s.io", "endpointslices", "get list watch"),
+    ("", "namespaces", "get list watch"),
+)
+RIGHTS: tuple[Right, ...] = tuple(
+    Right(group, resource, verb) for group, resource, verbs in _NEEDED for verb in verbs.split()
+)
+
+
+def role_rules() -> list[dict[str, list[str]]]:
+    """RBAC rules that give these rights, and the reading of the version."""
+    rules = [
+        {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()} for group, resource, verbs in _NEEDED
+    ]
+    return [*rules, {"nonResourceURLs": ["/version"], "verbs": ["get"]}]

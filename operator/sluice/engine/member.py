@@ -1,0 +1,233 @@
+"""One member cluster, looked at again and again: connect, probe, say in its status what was found.
+
+Each member has a task of its own; it waits for nobody else, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from sluice.api.conditions import Reason
+from sluice.api.member import MemberClusterSpec, MemberClusterStatus
+from sluice.api.names import MEMBER_LABEL, Kind
+from sluice.decide.members import Findings, Problem, assess, write_due
+from sluice.engine.probe import cut, problem_of, review
+from sluice.errors import Conflict, InvalidSpec, NotFound, NotLeader, SluiceError, Unavailable
+from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
+
+_log = logging.getLogger(__name__)
+PROBES_PER_REVIEW = 10
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all members' tasks share.
+
+    Attributes:
+        cluster: the hub, where statuses are written.
+        connect: prepares connections.
+        clock: the time.
+        namespace: where the Secrets are.
+        member: the newest MemberCluster of a name; None once it is gone.
+        secret: the newest data of a Secret (base64); None where there is none with the label.
+        secrets_problem: why Secrets are not known; "" where they are.
+        take: given each MemberCluster that was written.
+        interval_seconds: between two probes of a member that answers.
+        probes: counts them by how they ended.
+    """
+
+    cluster: Cluster
+    connect: MemberConnector
+    clock: Clock
+    namespace: str
+    member: Callable[[str], Obj | None]
+    secret: Callable[[str], Obj | None]
+    secrets_problem: Callable[[], str]
+    take: Callable[[Obj], None]
+    interval_seconds: float
+    probes: Counter[str] = field(default_factory=Counter)
+
+
+class MemberTask:
+    """Looks after one member until cancelled.
+
+    Args:
+        name: of the MemberCluster.
+        around: what it shares with others.
+        delay_seconds: before the first probe, so that not all begin at one moment.
+    """
+
+    def __init__(self, name: str, around: Surroundings, delay_seconds: float = 0.0) -> None:
+        self._name = name
+        self._around = around
+        self._delay_seconds = delay_seconds
+        self._wake = asyncio.Event()
+        self._connection: Member | None = None
+        self._connected_by: object = None
+        self._findings = Findings()
+        self._until_review = 0
+        self._at_least_seconds = 0.0  # what the member asked for
+        self._written_at: datetime | None = None
+
+    def wake(self) -> None:
+        """Something of it changed in the hub: look now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look at it until cancelled."""
+        try:
+            await self._sleep(self._delay_seconds)
+            while True:
+                self._wake.clear()
+                await self._sleep(await self._look())
+        finally:
+            await self._disconnect()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _look(self) -> float:
+        """One pass. Returns how long to wait before the next."""
+        member = self._around.member(self._name)
+        if member is None:
+            return self._around.interval_seconds
+        try:
+            await self._connect(member)
+            if self._connection is not None:
+                await self._probe(self._connection)
+            await self._tell(member)
+        except (Conflict, NotFound, NotLeader):
+            # It was changed or deleted meanwhile, and the watch tells how; or this process is not sure to lead now:
+            # where that is so for good, it is told to end.
+            return _drawn(FIRST_RETRY_SECONDS)
+        except SluiceError as error:
+            _log.warning("a member's status was not written", extra={"member": self._name, "error": str(error)})
+            return _drawn(FIRST_RETRY_SECONDS * 5)
+        except Exception:  # noqa: BLE001 - a defect that one member meets must not end the looking at it, nor at others
+            _log.exception("a pass over a member failed", extra={"member": self._name})
+            self._around.probes["defect"] += 1
+            return LONGEST_RETRY_SECONDS
+        return self._next_seconds()
+
+    def _next_seconds(self) -> float:
+        found = self._findings
+        if not found.failures:
+            return _drawn(self._around.interval_seconds)
+        step = FIRST_RETRY_SECONDS * 2 ** min(found.failures - 1, 10)
+        wait_seconds = _drawn(min(step, max(LONGEST_RETRY_SECONDS, self._around.interval_seconds)))
+        return max(wait_seconds, self._at_least_seconds)
+
+    # ------------------------------------------------------------------ connection
+
+    async def _connect(self, member: Obj) -> None:
+        """Connect anew where the spec or its Secret are no longer those that we are connected by."""
+        problem = self._around.secrets_problem()
+        if problem:
+            if self._connection is None:
+                waits = f"the Secrets of {self._around.namespace} are not known yet: {problem}"
+                self._findings = Findings(waits=Problem(Reason.CONNECTING, waits))
+            return
+        try:
+            text = self._kubeconfig(member)
+            by = (member["metadata"].get("uid"), text)
+            if by == self._connected_by:
+                return
+            await self._disconnect()
+            self._findings, self._until_review = Findings(), 0
+            self._connection = await self._around.connect(self._name, text)
+            self._connected_by = by
+            self._findings = Findings(host=self._connection.host)
+        except InvalidSpec as error:
+            await self._disconnect()
+            self._findings = Findings(stalled=Problem(Reason(error.reason), cut(error)))
+
+    def _kubeconfig(self, member: Obj) -> str:
+        spec = MemberClusterSpec.parse(member.get("spec") or {}, f"MemberCluster {self._name}: spec")
+        name, key = spec.kubeconfig_secret_ref.name, spec.kubeconfig_secret_ref.key
+        where = f"Secret {self._around.namespace}/{name}"
+        data = self._around.secret(name)
+        if data is None:
+            raise InvalidSpec(
+                Reason.SECRET_MISSING,
+                f"{where} is not there, or lacks the label {MEMBER_LABEL}: create it, or `kubectl -n "
+                f"{self._around.namespace} label secret {name} {MEMBER_LABEL}={self._name}`",
+            )
+        if key not in data:
+            raise InvalidSpec(
+                Reason.SECRET_MISSING, f"{where} has no key {key}: put the kubeconfig there, or name its key"
+            )
+        try:
+            return base64.b64decode(str(data[key]), validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise InvalidSpec(
+                Reason.KUBECONFIG_REFUSED, f"{where}, key {key}: it is no text: put a kubeconfig there"
+            ) from None
+
+    async def _disconnect(self) -> None:
+        connection, self._connection, self._connected_by = self._connection, None, None
+        if connection is not None:
+            await connection.close()
+
+    # ------------------------------------------------------------------ probe
+
+    async def _probe(self, connection: Member) -> None:
+        before = self._findings
+        try:
+            version = await connection.fetch_version()
+            missing = before.missing
+            if self._until_review <= 0 or before.failure is not None or missing:
+                missing = await review(connection)
+                self._until_review = PROBES_PER_REVIEW
+            self._until_review -= 1
+        except SluiceError as error:
+            self._findings = replace(before, failure=problem_of(error), failures=before.failures + 1)
+            self._at_least_seconds = error.retry_after_seconds if isinstance(error, Unavailable) else 0.0
+            self._around.probes["failed"] += 1
+            return
+        self._findings = Findings(
+            host=connection.host, version=version, missing=missing, answered_at=self._around.clock.now()
+        )
+        self._around.probes["answered"] += 1
+
+    async def _tell(self, member: Obj) -> None:
+        """Write the status, where it says something new."""
+        metadata, now = member["metadata"], self._around.clock.now()
+        before = _status_of(member)
+        after = assess(self._findings, before, int(metadata.get("generation") or 0), now)
+        if not write_due(before, after, self._written_at, now):
+            return
+        # In a merge patch null removes; what is left out would stay.
+        status = {"lastSeenAt": None, **after.dump()}
+        body = {"metadata": {"uid": metadata.get("uid")}, "status": status}
+        stored = await self._around.cluster.patch_merge(Kind.MEMBER_CLUSTER, "", self._name, body, subresource="status")
+        self._written_at = now
+        self._around.take(stored)
+        ready = next((told for told in after.conditions if told.type == "Ready"), None)
+        if ready is not None:
+            _log.info("member", extra={"member": self._name, "ready": ready.status, "reason": ready.reason})
+
+
+def _status_of(member: Obj) -> MemberClusterStatus:
+    try:
+        return MemberClusterStatus.parse(member.get("status") or {}, "status")
+    except InvalidSpec:
+        return MemberClusterStatus()  # nothing of ours: it is written anew
+
+
+def _drawn(seconds: float) -> float:
+    """About so long: a fifth to either side, so that many members do not come at one moment."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

@@ -1,0 +1,172 @@
+"""All member clusters: one task for each, begun, woken and ended as MemberClusters and their Secrets come and go.
+
+Every replica is told of them; only the leader looks at them and writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from sluice.api.member import MemberClusterStatus
+from sluice.decide.members import MemberState, state_of
+from sluice.engine.member import MemberTask, Surroundings
+from sluice.errors import InvalidSpec
+from sluice.ports import Clock, Cluster, MemberConnector, Obj
+
+_log = logging.getLogger(__name__)
+PROBE_SECONDS = 30.0
+_FIRST_PROBES_PER_SECOND = 50.0
+
+
+class Members:
+    """Keeps a task per member while `run` runs.
+
+    Args:
+        cluster: the hub.
+        connect: prepares connections to members.
+        clock: the time.
+        namespace: the operator's, where the Secrets are.
+        secrets_problem: asked why Secrets are not known yet; "" where they are.
+        interval_seconds: between two probes of a member that answers.
+
+    Attributes:
+        probes: how many there were, by how they ended: answered, failed, defect.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        connect: MemberConnector,
+        clock: Clock,
+        *,
+        namespace: str,
+        secrets_problem: Callable[[], str],
+        interval_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self.probes: Counter[str] = Counter()
+        self._members: dict[str, Obj] = {}
+        self._secrets: dict[str, Obj] = {}
+        self._tasks: dict[str, MemberTask] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._around = Surroundings(
+            cluster=cluster,
+            connect=connect,
+            clock=clock,
+            namespace=namespace,
+            member=self._members.get,
+            secret=self._secrets.get,
+            secrets_problem=secrets_problem,
+            take=self._take_written,
+            interval_seconds=interval_seconds,
+            probes=self.probes,
+        )
+
+    # ------------------------------------------------------------------ what the hub tells
+
+    def take_member(self, event: str, obj: Obj) -> None:
+        """A MemberCluster was added, changed or deleted."""
+        name = obj["metadata"]["name"]
+        if event == "DELETED":
+            self._members.pop(name, None)
+            self._changed.set()
+            return
+        before = self._members.get(name)
+        if before is not None and _is_older(obj, before):
+            return  # what was written meanwhile is known already
+        self._members[name] = obj
+        if before is None:
+            self._changed.set()
+        elif _identity_of(before) != _identity_of(obj):  # its own status comes back this way too, and wakes nobody
+            self._wake(name)
+
+    def replace_members(self, objects: list[Obj]) -> None:
+        """All MemberClusters there are."""
+        there = {obj["metadata"]["name"] for obj in objects}
+        for name in [name for name in self._members if name not in there]:
+            del self._members[name]
+        for obj in objects:
+            self.take_member("MODIFIED", obj)
+        self._changed.set()
+
+    def take_secret(self, event: str, obj: Obj) -> None:
+        """A Secret with the label was added, changed or deleted, or lost its label."""
+        name = obj["metadata"]["name"]
+        if event == "DELETED":
+            self._secrets.pop(name, None)
+        else:
+            self._secrets[name] = obj.get("data") or {}
+        self._wake_users_of(name)
+
+    def replace_secrets(self, objects: list[Obj]) -> None:
+        """All Secrets with the label."""
+        self._secrets.clear()
+        self._secrets.update({obj["metadata"]["name"]: obj.get("data") or {} for obj in objects})
+        for name in self._members:
+            self._wake(name)
+
+    def states(self) -> Iterator[MemberState]:
+        """The state of each member, by its status."""
+        for member in self._members.values():
+            try:
+                status = MemberClusterStatus.parse(member.get("status") or {}, "status")
+            except InvalidSpec:
+                yield MemberState.UNKNOWN
+            else:
+                yield state_of(status)
+
+    # ------------------------------------------------------------------ tasks
+
+    async def run(self) -> None:
+        """Look after all members until cancelled."""
+        try:
+            while True:
+                self._changed.clear()
+                self._follow()
+                await self._changed.wait()
+        finally:
+            running, self._running, self._tasks = list(self._running.values()), {}, {}
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _follow(self) -> None:
+        """Begin and end tasks, so that there is one for each member."""
+        for name in [name for name in self._running if name not in self._members]:
+            self._tasks.pop(name)
+            self._running.pop(name).cancel()
+        fresh = [name for name in sorted(self._members) if name not in self._running]
+        for number, name in enumerate(fresh):
+            looker = self._tasks[name] = MemberTask(name, self._around, number / _FIRST_PROBES_PER_SECOND)
+            self._running[name] = asyncio.create_task(looker.run(), name=f"member {name}")
+
+    def _take_written(self, obj: Obj) -> None:
+        """What a task wrote is known at once, so that its next pass starts from it and not from an older event."""
+        name = obj["metadata"]["name"]
+        if name in self._members:
+            self._members[name] = obj
+
+    def _wake(self, name: str) -> None:
+        if name in self._tasks:
+            self._tasks[name].wake()
+
+    def _wake_users_of(self, secret: str) -> None:
+        for name, member in self._members.items():
+            reference = (member.get("spec") or {}).get("kubeconfigSecretRef") or {}
+            if reference.get("name") == secret:
+                self._wake(name)
+
+
+def _is_older(obj: Obj, known: Obj) -> bool:
+    """Whether an event tells of the same object as it was before."""
+    version, newest = (str(each["metadata"].get("resourceVersion", "")) for each in (obj, known))
+    same = obj["metadata"].get("uid") == known["metadata"].get("uid")
+    return same and version.isdecimal() and newest.isdecimal() and int(version) < int(newest)
+
+
+def _identity_of(member: Obj) -> tuple[object, object]:
+    metadata = member["metadata"]
+    return metadata.get("uid"), metadata.get("generation")

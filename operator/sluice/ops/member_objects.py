@@ -1,0 +1,74 @@
+"""What `sluice clusters add` makes in a member, and in the hub for it. Pure; credentials are in Secrets only."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from sluice.api.member import SECRET_KEY
+from sluice.api.names import MEMBER_LABEL, Kind
+from sluice.decide.rights import role_rules
+from sluice.ops.outcome import Target
+from sluice.ports import Obj
+
+NAMESPACE = "sluice-system"
+ACCOUNT = "sluice-member"
+TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type, not a secret
+_ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
+_RBAC = "rbac.authorization.k8s.io"
+
+ACCOUNT_TARGET = Target(Kind.SERVICE_ACCOUNT, NAMESPACE, ACCOUNT)
+ROLE_TARGET = Target(Kind.CLUSTER_ROLE, "", ACCOUNT)
+BINDING_TARGET = Target(Kind.CLUSTER_ROLE_BINDING, "", ACCOUNT)
+
+
+def account() -> Obj:
+    """The account that the hub's operator is in the member. No pod of the member gets its token by itself."""
+    return {"automountServiceAccountToken": False}
+
+
+def role() -> Obj:
+    """What it may do."""
+    return {"rules": role_rules()}
+
+
+def binding() -> Obj:
+    """That it may."""
+    return {
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ACCOUNT},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
+    }
+
+
+def token_secret() -> Obj:
+    """A Secret that the member's token controller fills; the token is good for as long as the Secret is there."""
+    metadata = {"generateName": f"{ACCOUNT}-token-", "annotations": {_ACCOUNT_ANNOTATION: ACCOUNT}}
+    return {"metadata": metadata, "type": TOKEN_TYPE}
+
+
+def is_token_secret(secret: Mapping[str, Any]) -> bool:
+    """Whether a Secret holds a token of the account."""
+    annotations = secret["metadata"].get("annotations") or {}
+    return secret.get("type") == TOKEN_TYPE and annotations.get(_ACCOUNT_ANNOTATION) == ACCOUNT
+
+
+def token_in(secret: Mapping[str, Any]) -> str:
+    """The token in such a Secret; "" while there is none yet."""
+    return base64.b64decode(str((secret.get("data") or {}).get("token") or "")).decode()
+
+
+def secret_name(member: str) -> str:
+    """The Secret in the hub that holds a member's kubeconfig."""
+    return f"member-{member}"
+
+
+def hub_secret(member: str, kubeconfig: str) -> Obj:
+    """The Secret with the kubeconfig, with the label by which the operator finds it."""
+    data = {SECRET_KEY: base64.b64encode(kubeconfig.encode()).decode()}
+    return {"metadata": {"labels": {MEMBER_LABEL: member}}, "type": "Opaque", "data": data}
+
+
+def member_cluster(member: str, labels: Mapping[str, str]) -> Obj:
+    """The MemberCluster."""
+    return {"metadata": {"labels": dict(labels)}, "spec": {"kubeconfigSecretRef": {"name": secret_name(member)}}}
