@@ -15,7 +15,8 @@ from typing import Any
 from sluice.api.action import ActionPhase
 from sluice.api.conditions import ConditionType, Reason
 from sluice.api.killswitch import SwitchState
-from sluice.api.rollout import Confirmation, MetricPhase, Outcome, Phase
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation, MetricPhase, Phase
 from sluice.decide.members import MemberState
 
 ROOT = Path(__file__).parents[1]

@@ -36,6 +36,12 @@ SLOT_LABEL = f"{GROUP}/slot"
 REVISION_LABEL = f"{GROUP}/revision"
 ROLLOUT_UID_LABEL = f"{GROUP}/rollout-uid"
 
+# On a MemberRollout: the hub that leads it (the UID of its namespace kube-system), the Rollout there that it is part of
+# (`<namespace>/<name>/<uid>`), and what of that it was last given.
+HUB_ANNOTATION = f"{GROUP}/hub"
+LEADER_ANNOTATION = f"{GROUP}/leader"
+ORDER_ANNOTATION = f"{GROUP}/order"
+
 # On Secrets that hold the kubeconfig of a member cluster: the operator watches those that carry it, and no others.
 MEMBER_LABEL = f"{GROUP}/member-cluster"
 
@@ -51,6 +57,9 @@ class Kind(StrEnum):
     ANALYSIS_TEMPLATE = "AnalysisTemplate"
     CLUSTER_ANALYSIS_TEMPLATE = "ClusterAnalysisTemplate"
     MEMBER_CLUSTER = "MemberCluster"
+    FLEET_RUN = "FleetRun"
+    MEMBER_ROLLOUT = "MemberRollout"
+    MEMBER_ROLLOUT_RUN = "MemberRolloutRun"
     HTTP_ROUTE = "HTTPRoute"
     GRPC_ROUTE = "GRPCRoute"
     SERVICE = "Service"

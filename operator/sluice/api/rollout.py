@@ -6,12 +6,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
-from sluice.api.analysis import Analysis, BackgroundAnalysis
+from sluice.api.analysis import BackgroundAnalysis
 from sluice.api.common import Model
 from sluice.api.conditions import Condition
+from sluice.api.fleet import Fleet, FleetStatus, Pace
 from sluice.api.names import Slot
-from sluice.api.units import Duration, Share, StoredShare, Time
-from sluice.api.workload import CanarySize, Workload
+from sluice.api.outcome import Outcome
+from sluice.api.strategy import Strategy
+from sluice.api.units import Duration, StoredShare, Time
+from sluice.api.workload import Workload
 
 
 class RouteRef(Model):
@@ -40,48 +43,6 @@ class Traffic(Model):
     stable_service: str | None = None
 
 
-class Pause(Model):
-    """A wait: for a duration, or (empty) for a person."""
-
-    duration: Duration | None = None
-
-
-class Step(Model):
-    """Exactly one of the fields is set."""
-
-    set_weight: Share | None = None
-    pause: Pause | None = None
-    analysis: Analysis | None = None
-    set_canary_scale: CanarySize | None = None
-
-
-class Canary(Model):
-    """Steps in order. A last `setWeight: 100` is implied.
-
-    `canary_size` holds until a `setCanaryScale` step; `dynamic_stable` lets the stable slot shrink as weight leaves it.
-    """
-
-    steps: tuple[Step, ...]
-    canary_size: CanarySize = CanarySize()
-    dynamic_stable: bool = False
-
-
-class BlueGreen(Model):
-    """All at once, with checks before and after."""
-
-    pre_promotion: Analysis | None = None
-    auto_promote: bool = True
-    post_promotion: Analysis | None = None
-    watch: Duration | None = None
-
-
-class Strategy(Model):
-    """Exactly one of the two is set."""
-
-    canary: Canary | None = None
-    blue_green: BlueGreen | None = None
-
-
 class Readiness(StrEnum):
     """When Ready is True."""
 
@@ -96,11 +57,16 @@ class RollbackWindow(Model):
 
 
 class RolloutSpec(Model):
-    """Spec of a Rollout. The CRD refuses what CEL can tell to be wrong."""
+    """Spec of a Rollout. The CRD refuses what CEL can tell to be wrong.
+
+    `fleet` is a hub's: over which member clusters it goes. `pace` is a member's: how far the hub lets it go.
+    """
 
     workload: Workload
     traffic: Traffic
     strategy: Strategy
+    fleet: Fleet | None = None
+    pace: Pace | None = None
     analysis: BackgroundAnalysis | None = None
     paused: bool = False
     progress_deadline: Duration = timedelta(minutes=10)
@@ -120,16 +86,6 @@ class Phase(StrEnum):
     ABORTED = "Aborted"
     KILLED = "Killed"
     DEGRADED = "Degraded"
-
-
-class Outcome(StrEnum):
-    """How a run ended."""
-
-    COMPLETED = "Completed"
-    ABORTED = "Aborted"
-    KILLED = "Killed"
-    SUPERSEDED = "Superseded"
-    RETURNED = "Returned"  # the spec went back to the stable revision, or the Rollout was deleted
 
 
 class StableRevision(Model):
@@ -168,6 +124,7 @@ class StepStatus(Model):
     started_at: Time
     counted_seconds: float = 0.0
     counted_until: Time | None = None
+    done: bool = False  # and waits for the hub's word to go on
 
 
 class Waiting(Model):
@@ -321,4 +278,5 @@ class RolloutStatus(Model):
     rejected: tuple[str, ...] = ()  # revision hashes that need Retry
     conditions: tuple[Condition, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    fleet: FleetStatus | None = None
     audit: Audit = Audit()

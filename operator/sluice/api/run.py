@@ -8,7 +8,8 @@ from typing import Any, Literal
 from sluice.api.analysis import Baseline, ResolvedMetric
 from sluice.api.common import Model
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome, Traffic
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Traffic
 from sluice.api.units import Duration, StoredShare, Time
 from sluice.api.workload import CanarySize, SlotServices
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome, RolloutSpec, StableRevision
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutSpec, StableRevision
 from sluice.decide.draft import MAX_REJECTED, Draft
 from sluice.decide.model import RunView
 from sluice.decide.rendering import revision_in

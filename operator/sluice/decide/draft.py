@@ -13,7 +13,8 @@ from typing import Any, Literal
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
-from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Revision, RolloutStatus, StableRevision, StepStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation, HistoryEntry, Revision, RolloutStatus, StableRevision, StepStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus, RunStep
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import Workload

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.rollout import Outcome, RolloutSpec
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutSpec
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE
 from sluice.decide import gates

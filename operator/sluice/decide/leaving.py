@@ -13,7 +13,7 @@ from sluice.api.names import (
     Kind,
     Slot,
 )
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.api.units import NONE
 from sluice.decide import records
 from sluice.decide.draft import Draft

@@ -6,7 +6,8 @@ import math
 from datetime import datetime, timedelta
 
 from sluice.api.analysis import Baseline, ResolvedMetric
-from sluice.api.rollout import MetricStatus, Outcome
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import MetricStatus
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL
 from sluice.decide import analysis

@@ -12,7 +12,8 @@ from datetime import timedelta
 
 from sluice.api.action import Verb
 from sluice.api.conditions import Reason
-from sluice.api.rollout import Outcome, PausedBy, StepStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import PausedBy, StepStatus
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE
 from sluice.decide import analysis, audit, gates

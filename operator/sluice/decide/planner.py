@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome, RolloutStatus, Waiting
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutStatus, Waiting
 from sluice.api.units import FULL, NONE
 from sluice.decide import following, measuring, people, progress, records
 from sluice.decide.adoption import adopt

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.conditions import ConditionType, Reason, condition_of
-from sluice.api.rollout import Confirmation, Outcome, StepStatus, Waiting
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation, StepStatus, Waiting
 from sluice.api.run import RolloutRunSpec, RunStep
 from sluice.api.units import NONE, format_duration, format_share
 from sluice.decide import analysis, coverage, faults, gates

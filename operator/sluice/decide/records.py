@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.api.run import RolloutRunStatus
 from sluice.decide.draft import Draft
 from sluice.decide.model import RunView

@@ -13,7 +13,8 @@ from typing import Any
 
 from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
 from sluice.api.names import HOLD_ANNOTATION
-from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation, HistoryEntry, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
 from sluice.api.units import format_share
 from sluice.decide import analysis

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from sluice.api.conditions import Reason
 from sluice.api.names import ROLLOUT_LABEL, Slot
-from sluice.api.rollout import Outcome, SlotStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import SlotStatus
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import JSON
 from sluice.api.workload import Workload

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sluice.api.analysis import ResolvedMetric
-from sluice.api.rollout import BlueGreen, Canary, Strategy
 from sluice.api.run import RunStep
+from sluice.api.strategy import BlueGreen, Canary, Strategy
 from sluice.api.units import FULL
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from sluice.api.names import Slot
-from sluice.api.rollout import Confirmation, Outcome
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload

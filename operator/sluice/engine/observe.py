@@ -14,7 +14,8 @@ from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.names import FINALIZER, OWNER_ANNOTATION, Kind
-from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, Traffic
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutSpec, RolloutStatus, Traffic
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.api.units import FULL, format_share, parse_share
 from sluice.views.fields import UNKNOWN, Fields
 from sluice.views.moments import age

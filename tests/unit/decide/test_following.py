@@ -11,7 +11,7 @@ from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
 from sluice.api.killswitch import Effect
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.decide.model import Templates
 from sluice.decide.planner import plan
 from unit.decide.observed import (

@@ -10,7 +10,8 @@ import pytest
 from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import Outcome, RolloutStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutStatus
 from sluice.decide.model import FinalizerChange, Marked, Observed, Plan
 from sluice.decide.planner import plan
 from unit.decide import observed as plain

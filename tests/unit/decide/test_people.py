@@ -9,7 +9,7 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
 from unit.decide import cluster, workloads

@@ -8,7 +8,7 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.names import RESTARTED_ANNOTATION, Slot
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
 from unit.decide import observed as plain

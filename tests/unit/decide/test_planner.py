@@ -10,7 +10,8 @@ from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
 from sluice.api.killswitch import Effect
 from sluice.api.names import Kind
-from sluice.api.rollout import Outcome, StepStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import StepStatus
 from sluice.decide.model import Acceptance, Cause, FinalizerChange, Templates
 from sluice.decide.planner import RUN_LOST_AFTER, plan
 from unit.decide.observed import (

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sluice.api.action import Verb
 from sluice.api.killswitch import Effect
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import Drift, Outcome, RolloutStatus, Waiting
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Drift, RolloutStatus, Waiting
 from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.audit import broken_at

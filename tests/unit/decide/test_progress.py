@@ -10,7 +10,8 @@ import pytest
 from sluice.api.action import Verb
 from sluice.api.killswitch import Effect
 from sluice.api.names import Slot
-from sluice.api.rollout import Outcome, StepStatus
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import StepStatus
 from sluice.decide.model import Acceptance, Observed, Reading, ReadingKind, Templates
 from sluice.decide.planner import plan
 from sluice.decide.pods import PodFault

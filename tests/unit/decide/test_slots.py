@@ -9,7 +9,7 @@ import pytest
 from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
 from sluice.api.names import Kind, Slot
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.decide.model import Acceptance
 from sluice.decide.planner import plan
 from sluice.decide.pods import PodFault

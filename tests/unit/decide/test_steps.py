@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.api.rollout import Strategy
+from sluice.api.strategy import Strategy
 from sluice.decide.steps import compile_steps
 from unit.decide.observed import metric
 

@@ -10,7 +10,7 @@ import pytest
 from sluice.api.action import Verb
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
-from sluice.api.rollout import Outcome
+from sluice.api.outcome import Outcome
 from sluice.decide.planner import plan
 from sluice.decide.switches import covers, diverting, strictest_first
 from unit.decide.observed import (

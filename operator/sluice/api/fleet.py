@@ -1,0 +1,192 @@
+"""A fleet: over which member clusters a Rollout goes, in which batches, and how far each of them is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from sluice.api.common import LabelSelector, Model
+from sluice.api.outcome import Outcome
+from sluice.api.strategy import Pause, Step
+from sluice.api.units import Duration, Time
+
+
+class OnFailure(StrEnum):
+    """What happens once more clusters failed than may."""
+
+    ROLLBACK_CLUSTER = "RollbackCluster"  # those alone return; their batch goes on, and no other begins
+    ROLLBACK_BATCH = "RollbackBatch"  # their batch returns, and the run ends
+    ROLLBACK_FLEET = "RollbackFleet"  # every cluster returns, those of completed batches too, and the run ends
+    HOLD = "Hold"  # everything stays where it is, until somebody decides
+
+
+class FleetBatch(Model):
+    """Clusters that go together. Exactly one, or none, of `selector`, `clusters` and `size` is set; none: all the rest.
+
+    A cluster belongs to the first batch that takes it. `size` and the two maxima are a count, or a share such as "10%"
+    that never comes to nothing: of what earlier batches left, or of the batch. With `size_by` Weight, `size` counts
+    what the clusters stand for. `steps` replace the canary's. `pause` comes before the batch, `soak` after it.
+    """
+
+    name: str
+    selector: LabelSelector | None = None
+    clusters: tuple[str, ...] = ()
+    size: int | str | None = None
+    size_by: Literal["Clusters", "Weight"] = "Clusters"
+    max_concurrency: int | str | None = None
+    steps: tuple[Step, ...] = ()
+    pause: Pause | None = None
+    soak: Duration | None = None
+    max_failures: int | str | None = None
+
+
+class Fleet(Model):
+    """The clusters that `selector` matches, batch by batch. `max_failures` is for each batch that names none."""
+
+    selector: LabelSelector = LabelSelector()
+    batches: tuple[FleetBatch, ...]
+    max_failures: int | str = 0
+    on_failure: OnFailure = OnFailure.ROLLBACK_BATCH
+
+
+class Pace(Model):
+    """How far a cluster may go in the run to the revision that the same spec names.
+
+    `up_to` is the last step that it may enter; one more than there are, and it may complete.
+    """
+
+    up_to: int
+
+
+class RunBatch(Model):
+    """A batch as its run fixed it. `clusters` are in the order in which they go."""
+
+    name: str
+    clusters: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    max_concurrency: int
+    max_failures: int
+    pause: Pause | None = None
+    soak: Duration = timedelta(0)
+
+
+class FleetRunSpec(Model):
+    """Spec of a FleetRun: what a run over a fleet executes. Immutable (CEL).
+
+    `spec` is what clusters get of the Rollout's spec, `stable_spec` what they had; None where there was nothing before.
+    """
+
+    rollout: str
+    rollout_uid: str
+    revision: int
+    hash: str
+    version: str | None = None
+    stable_hash: str = ""
+    stable_version: str | None = None
+    batches: tuple[RunBatch, ...]
+    on_failure: OnFailure = OnFailure.ROLLBACK_BATCH
+    progress_deadline: Duration = timedelta(minutes=10)
+    spec: dict[str, Any]
+    stable_spec: dict[str, Any] | None = None
+    cause: Literal["First", "SpecChanged", "Retry", "Undo"] = "SpecChanged"
+    requester: str = ""
+
+
+class ClusterPhase(StrEnum):
+    """Where a cluster is in a run over a fleet."""
+
+    WAITING = "Waiting"  # its turn has not come
+    MOVING = "Moving"
+    DONE = "Done"  # all of its traffic is on the new revision, which can still be taken back at once
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    RETURNING = "Returning"
+    RETURNED = "Returned"
+    LEFT = "Left"  # it is no member any more
+
+
+class BatchRecord(Model):
+    """How a batch went. `clusters` has a letter for each cluster, in the batch's order: see `decide.fleet.record`."""
+
+    name: str
+    clusters: str
+    step: int = 0
+    started_at: Time | None = None
+    done_at: Time | None = None  # when its last cluster was done: soak counts from there
+    ended_at: Time | None = None
+
+
+class ClusterFailure(Model):
+    """A cluster that failed, and why."""
+
+    name: str
+    reason: str
+    message: str = ""
+    at: Time
+
+
+class FleetRunStatus(Model):
+    """Status of a FleetRun: where each cluster is."""
+
+    outcome: Outcome | None = None
+    reason: str = ""
+    message: str = ""
+    batches: tuple[BatchRecord, ...] = ()
+    failures: tuple[ClusterFailure, ...] = ()
+    ended_at: Time | None = None
+
+
+class FleetRevision(Model):
+    """A revision as a fleet has it."""
+
+    number: int
+    hash: str
+    version: str | None = None
+
+
+class ClusterCounts(Model):
+    """How many clusters of a batch are where."""
+
+    total: int = 0
+    waiting: int = 0
+    moving: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class BatchStatus(Model):
+    """The batch that a run is in. `soaked_seconds` is what counted of its soak, up to `counted_until`."""
+
+    name: str
+    index: int  # from 1
+    of: int
+    clusters: ClusterCounts = ClusterCounts()
+    first: int = 0  # of the clusters that move now, in the batch's order
+    started_at: Time
+    soaked_seconds: float = 0.0
+    counted_until: Time | None = None
+
+
+class ClusterStatus(Model):
+    """A cluster that moves, waits for something, or failed."""
+
+    name: str
+    phase: ClusterPhase
+    weight: str = ""
+    message: str = ""
+    since: Time | None = None
+
+
+class FleetStatus(Model):
+    """What a Rollout says of its fleet."""
+
+    total: int = 0
+    ready: int = 0
+    stable: FleetRevision | None = None
+    revision: FleetRevision | None = None
+    run: str | None = None
+    outcome: Outcome | None = None
+    batch: BatchStatus | None = None
+    clusters: tuple[ClusterStatus, ...] = ()
+    not_shown: int = 0
