@@ -63,6 +63,7 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     DISRUPTION_BUDGET = "DisruptionBudget"
     HELD_BY_HAND = "HeldByHand"
+    WAITS_FOR_FLEET = "WaitsForFleet"
     # ended early
     METRIC_FAILED = "MetricFailed"
     METRIC_ERRORS = "MetricErrors"

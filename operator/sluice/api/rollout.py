@@ -105,6 +105,7 @@ class Revision(Model):
     hash: str
     slot: Slot
     version: str | None = None
+    fleet_run: int | None = None  # the FleetRun that it was part of
     started_at: Time
     outcome: Outcome | None = None  # None while the run is under way
     reason: str = ""  # why it ended; a Reason

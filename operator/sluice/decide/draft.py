@@ -77,6 +77,17 @@ class Draft:
         return next((run for run in self.observed.runs if run.name == self.status.run), None)
 
     @property
+    def led(self) -> bool:
+        """Whether a hub says how far the run may go."""
+        return self.observed.spec is not None and self.observed.spec.pace is not None
+
+    @property
+    def fleet_run(self) -> int | None:
+        """The FleetRun that the spec is part of; None where no hub leads."""
+        spec = self.observed.spec
+        return spec.pace.run if spec is not None and spec.pace is not None else None
+
+    @property
     def under_way(self) -> bool:
         """Whether a run is under way."""
         return self.status.revision is not None and self.status.revision.outcome is None
@@ -359,7 +370,12 @@ class Draft:
         self.create_run = None if exists else spec
         self.update(
             revision=Revision(
-                number=spec.revision, hash=spec.hash, slot=spec.to_slot, version=spec.version, started_at=self.now
+                number=spec.revision,
+                hash=spec.hash,
+                slot=spec.to_slot,
+                version=spec.version,
+                fleet_run=self.fleet_run,
+                started_at=self.now,
             ),
             run=name,
             step=None,

@@ -23,8 +23,14 @@ def follow(draft: Draft, spec: RolloutSpec) -> None:
         _keep_or_leave(draft, desired)
     elif desired.slot is draft.stable.slot or _never_up(draft):
         _settle(draft, desired)
-    elif desired.hash not in draft.status.rejected:
+    elif desired.hash not in draft.status.rejected or _asked_anew(draft):
         _start(draft, spec, desired)
+
+
+def _asked_anew(draft: Draft) -> bool:
+    """Whether the hub tries a rejected revision again: by a run of the fleet that was not tried here yet."""
+    revision = draft.status.revision
+    return draft.fleet_run is not None and (revision is None or revision.fleet_run != draft.fleet_run)
 
 
 def _name_problem(draft: Draft) -> None:

@@ -177,6 +177,14 @@ def candidate_not_ready(draft: Draft) -> Hold | None:
     return None
 
 
+def beyond_pace(draft: Draft, index: int) -> Hold | None:
+    """The hub does not let this cluster enter step `index` yet; one past the last stands for the end of the run."""
+    spec = draft.observed.spec
+    if spec is None or spec.pace is None or index <= spec.pace.up_to:
+        return None
+    return Hold(Reason.WAITS_FOR_FLEET, "waits for the hub: the clusters of its batch go step by step together")
+
+
 FREEZING: Sequence[Gate] = (held_by_switch, held_by_hand, spec_unreadable, run_unseen, paused_by_spec, paused_by_person)
 GROWTH: Sequence[Gate] = (
     *FREEZING,

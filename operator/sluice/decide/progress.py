@@ -57,7 +57,26 @@ def advance(draft: Draft) -> None:
     if bad is not None:
         draft.hold(bad.reason, bad.message)
     if draft.step is not None and _done(draft, spec, draft.step, draft.status.step):
+        _go_on_in_pace(draft, spec, draft.status.step)
+    else:
+        _tell_done(draft, done=False)
+
+
+def _go_on_in_pace(draft: Draft, spec: RolloutRunSpec, at: StepStatus) -> None:
+    """Go on; where the hub has to let it first, tell it that this step is done, once it was measured as well."""
+    waits = gates.beyond_pace(draft, at.index + 1)
+    if waits is None:
         go_on(draft, spec)
+        return
+    unmeasured = gates.analysis_in_the_way(draft)
+    draft.wait_for(unmeasured or waits)
+    _tell_done(draft, done=unmeasured is None)
+
+
+def _tell_done(draft: Draft, *, done: bool) -> None:
+    at = draft.status.step
+    if at is not None and at.done != done:
+        draft.update(step=at.model_copy(update={"done": done}))
 
 
 def go_on(draft: Draft, spec: RolloutRunSpec) -> bool:
@@ -72,6 +91,10 @@ def go_on(draft: Draft, spec: RolloutRunSpec) -> bool:
 
 def enter_step(draft: Draft, spec: RolloutRunSpec, index: int) -> bool:
     """Enter step `index`, past every gate where it exposes more than now."""
+    held = gates.beyond_pace(draft, index)
+    if held is not None:
+        draft.wait_for(held)
+        return False
     step = spec.steps[index - 1]
     if step.kind == "setWeight" and (step.share or NONE) > draft.intended:
         draft.sought = max(draft.sought, step.share or NONE)
@@ -135,6 +158,8 @@ def _done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> 
             return _size_done(draft)
         case "analysis":
             return _analysis_done(draft, step, at)
+        case "pause" if step.duration is None and draft.led:
+            return True  # the hub waits for the person
         case "pause" if step.duration is None:
             name, namespace = draft.observed.ref.name, draft.observed.ref.namespace
             draft.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name} -n {namespace}")
