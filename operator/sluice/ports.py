@@ -8,7 +8,7 @@ Objects are plain dicts as the API server gives them. Every method may raise `Un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -167,8 +167,29 @@ class AuditSink(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Follows the objects of one kind."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that is there was told once."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why nothing comes; "" while all is well."""
+        ...
+
+    async def run(self) -> None:
+        """Follow until cancelled. Every failure is waited out and told in `problem`."""
+        ...
+
+
 class Member(Protocol):
     """A connection to one member cluster.
+
+    There a MemberRollout stands for a Rollout, and a MemberRolloutRun for a RolloutRun: whoever asks for the one,
+    through `cluster` or `watch`, gets the other.
 
     What is asked may raise, beside Unavailable: Forbidden (credentials, or the right to ask), BadAnswer, Rejected,
     NotFound, and InvalidSpec where its host leads to an address that no member may have. Messages hold no credential.
@@ -185,6 +206,33 @@ class Member(Protocol):
 
     async def may(self, right: Right) -> bool:
         """Whether we may do something, in all namespaces."""
+        ...
+
+    async def fetch_served(self, kinds: frozenset[Kind]) -> frozenset[Kind]:
+        """Which of the kinds it serves."""
+        ...
+
+    def cluster(self, leadership: Leadership) -> Cluster:
+        """Reads and writes; each write is sent only while this process leads."""
+        ...
+
+    def watch(
+        self,
+        kind: Kind,
+        on_event: Callable[[str, Obj], None],
+        on_list: Callable[[list[Obj], int], None],
+        keep: Callable[[Obj], Obj],
+        selectors: Mapping[str, str],
+    ) -> Watch:
+        """Follow a kind.
+
+        Args:
+            kind: of the objects.
+            on_event: called with ADDED, MODIFIED or DELETED and the object.
+            on_list: called with all objects, and the resourceVersion of the list.
+            keep: what to keep of each object that is listed.
+            selectors: such as `{"labelSelector": "a=b"}`.
+        """
         ...
 
     async def close(self) -> None:

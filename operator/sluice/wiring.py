@@ -7,6 +7,7 @@ the command line never pay for kopf.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
@@ -18,21 +19,39 @@ from sluice.engine.writes import Ports
 from sluice.ports import AuditSink, Clock, Cluster, Leadership, MetricProvider, Notifier, TrafficRouter
 
 
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where an engine tells of what it does."""
+
+    notifier: Notifier
+    audit: AuditSink
+    meter: Meter = field(default_factory=NoMeter)
+
+
 def build_engine(
     cluster: Cluster,
     *,
     metrics: MetricProvider,
-    notifier: Notifier,
-    audit: AuditSink,
+    outlets: Outlets,
     leadership: Leadership,
     clock: Clock,
-    meter: Meter | None = None,
+    mirrored: frozenset[Kind] = frozenset(),
 ) -> Engine:
-    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading."""
+    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading.
+
+    Kinds that are `mirrored` into its caches are another cluster's: read, and never written.
+    """
     store = Store()
     routers = routers_over(store, cluster)
-    ports = Ports(cluster=cluster, routers=routers, notifier=notifier, audit=audit, clock=clock)
-    return Engine(ports, store, metrics=metrics, leadership=leadership, telemetry=Telemetry(clock, meter or NoMeter()))
+    ports = Ports(cluster=cluster, routers=routers, notifier=outlets.notifier, audit=outlets.audit, clock=clock)
+    return Engine(
+        ports,
+        store,
+        metrics=metrics,
+        leadership=leadership,
+        telemetry=Telemetry(clock, outlets.meter),
+        mirrored=mirrored,
+    )
 
 
 def routers_over(store: Store, cluster: Cluster) -> Mapping[Kind, TrafficRouter]:

@@ -53,8 +53,8 @@ class Fleet(Model):
 class Pace(Model):
     """How far a cluster may go in the run to the revision that the same spec names.
 
-    `run` is the number of the FleetRun that it is part of: a revision that was rejected in an earlier one is tried again.
-    `up_to` is the last step that it may enter; one more than there are, and it may complete.
+    `run` is the number of the FleetRun that it is part of: what was rejected in an earlier one is tried again. `up_to`
+    is the last step that it may enter; one more than there are, and it may complete.
     """
 
     run: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.run import RunStep
@@ -10,7 +10,7 @@ from sluice.api.strategy import BlueGreen, Canary, Strategy
 from sluice.api.units import FULL
 
 
-def compile_steps(strategy: Strategy, inline: Sequence[tuple[ResolvedMetric, ...]]) -> tuple[RunStep, ...]:
+def compile_steps(strategy: Strategy, inline: Iterable[tuple[ResolvedMetric, ...]]) -> tuple[RunStep, ...]:
     """Compile a strategy.
 
     Args:

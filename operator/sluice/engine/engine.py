@@ -57,16 +57,27 @@ WATCHED = (
 
 
 class Engine:
-    """Runs passes while this process leads. Construct it through `wiring.build_engine`."""
+    """Runs passes while this process leads. Construct it through `wiring.build_engine`.
+
+    What is `mirrored` into its caches is another cluster's: read, and never written.
+    """
 
     def __init__(
-        self, ports: Ports, store: Store, *, metrics: MetricProvider, leadership: Leadership, telemetry: Telemetry
+        self,
+        ports: Ports,
+        store: Store,
+        *,
+        metrics: MetricProvider,
+        leadership: Leadership,
+        telemetry: Telemetry,
+        mirrored: frozenset[Kind] = frozenset(),
     ) -> None:
         self.store = store
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self._ports = ports
         self._telemetry = telemetry
         self._leadership = leadership
+        self._mirrored = mirrored
         index = Index(store)
         self._concerns = Concerns(store, index)
         self._board = SwitchBoard(store)
@@ -146,6 +157,8 @@ class Engine:
             self._add(Kind.ROLLOUT, rollout, urgent=True)
 
     def _add(self, kind: Kind, obj: Obj, *, urgent: bool = False) -> None:
+        if kind in self._mirrored:
+            return
         self.queue.add((kind, *key_of(obj)), urgent=urgent)
 
     def _wake_urgent(self, kind: Kind, namespace: str, name: str) -> None:
@@ -233,6 +246,8 @@ class Engine:
         if changed:
             self.queue.add(key)
             for kind, place in self._board.engaged:
+                if kind in self._mirrored:
+                    continue
                 self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
 
     def _persisted(self, observed: Observed) -> None:

@@ -50,6 +50,10 @@ class Store:
         """Be told of every change: kind, the object before (None: new) and after (None: gone)."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Listener) -> None:
+        """Be told no more."""
+        self._listeners.remove(listener)
+
     def get(self, kind: Kind, namespace: str, name: str) -> Obj | None:
         """One object, or None."""
         return self._objects[kind].get((namespace, name))
@@ -150,7 +154,7 @@ class Store:
                 drop(self._slices, (namespace, service), name)
 
     def _tell(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(kind, before, after)
 
 

@@ -41,7 +41,7 @@ from sluice.handlers.watcher import KopfWatcher, WatcherSettings
 from sluice.ports import Obj
 from sluice.settings import Settings
 from sluice.telemetry import PrometheusMeter, configure_logging
-from sluice.wiring import build_engine
+from sluice.wiring import Outlets, build_engine
 
 _log = logging.getLogger(__name__)
 # Without these nothing can be decided. The others may be missing: a cluster need not have a Gateway, for example.
@@ -122,11 +122,9 @@ class OperatorProcess:
         self._engine: Engine = build_engine(
             self._cluster,
             metrics=self._provider,
-            notifier=self._recorder,
-            audit=LogAudit(),
+            outlets=Outlets(self._recorder, LogAudit(), self._meter),
             leadership=self._elector,
             clock=self._clock,
-            meter=self._meter,
         )
         self._caches = Caches(transport, self._engine.store, settings.heal_seconds)
         self._lease_watch = self._watch_lease()

@@ -10,7 +10,7 @@ import orjson
 
 from sluice.adapters.kube.listing import fetch_list
 from sluice.adapters.kube.resources import RESOURCES, collection_path, describe, object_path
-from sluice.adapters.kube.transport import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, Request, Transport
+from sluice.adapters.kube.transport import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, Request, Wire
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.errors import NotFound
 from sluice.ports import Guard, Lane, Leadership, Obj
@@ -32,7 +32,7 @@ class KubeCluster:
         field_manager: by which managedFields tell who wrote.
     """
 
-    def __init__(self, transport: Transport, leadership: Leadership, *, field_manager: str = FIELD_MANAGER) -> None:
+    def __init__(self, transport: Wire, leadership: Leadership, *, field_manager: str = FIELD_MANAGER) -> None:
         self.transport = transport
         self._params = {"fieldManager": field_manager}
         self._leadership = leadership

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from sluice.adapters.kube.resources import RESOURCES, collection_path
-from sluice.adapters.kube.transport import Request, Transport
+from sluice.adapters.kube.transport import Request, Wire
 from sluice.api.names import Kind
 from sluice.errors import NotFound, Unavailable
 from sluice.ports import Obj
@@ -23,7 +23,7 @@ def whole(obj: Obj) -> Obj:
 
 
 async def fetch_list(
-    transport: Transport,
+    transport: Wire,
     kind: Kind,
     namespace: str = "",
     selectors: Mapping[str, str] | None = None,
@@ -68,7 +68,7 @@ async def fetch_list(
         params["continue"] = metadata["continue"]
 
 
-async def fetch_served(transport: Transport, kinds: frozenset[Kind]) -> frozenset[Kind]:
+async def fetch_served(transport: Wire, kinds: frozenset[Kind]) -> frozenset[Kind]:
     """Which of the kinds the API server serves: a cluster may have no GRPCRoute, for example.
 
     Raises:

@@ -7,22 +7,31 @@ its words are passed on without our token in them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import aiohttp
 import orjson
 
 from sluice.adapters.kube.breaker import Breaker
+from sluice.adapters.kube.client import KubeCluster
 from sluice.adapters.kube.identity import MemberIdentity
+from sluice.adapters.kube.led import LedCluster, there
+from sluice.adapters.kube.listing import fetch_served
 from sluice.adapters.kube.resolver import GuardedResolver
 from sluice.adapters.kube.transport import JSON, Limits, Request, Timeouts, Transport
+from sluice.adapters.kube.watch import Informer
 from sluice.api.conditions import Reason
 from sluice.api.kubeconfig import parse_kubeconfig
+from sluice.api.names import Kind
 from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
+from sluice.ports import Cluster, Leadership, Obj
 
-REPLY_BYTES = 256 * 1024
-CONNECTIONS = 4
+REPLY_BYTES = 32 * 1024 * 1024  # a page of a list; one object is never more than a few MiB
+CONNECTIONS = 8
 TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}([-+][-+.0-9A-Za-z]{1,40})?")
@@ -89,9 +98,52 @@ class KubeMember:
             raise BadAnswer(f"{what}: the answer is no access review")
         return allowed
 
+    async def fetch_served(self, kinds: frozenset[Kind]) -> frozenset[Kind]:
+        """Which of the kinds it serves."""
+        served = await fetch_served(self, frozenset(map(there, kinds)))
+        return frozenset(kind for kind in kinds if there(kind) in served)
+
+    def cluster(self, leadership: Leadership) -> Cluster:
+        """Reads and writes; each write is sent only while this process leads."""
+        return LedCluster(KubeCluster(self, leadership))
+
+    def watch(
+        self,
+        kind: Kind,
+        on_event: Callable[[str, Obj], None],
+        on_list: Callable[[list[Obj], int], None],
+        keep: Callable[[Obj], Obj],
+        selectors: Mapping[str, str],
+    ) -> Informer:
+        """Follow a kind."""
+
+        def listed(objects: list[Obj]) -> None:
+            on_list(objects, int(informer.version) if informer.version.isdecimal() else 0)
+
+        informer = Informer(self, there(kind), on_event, listed, selectors=selectors, keep=keep)
+        return informer
+
     async def close(self) -> None:
         """End every connection."""
         await self._transport.close()
+
+    async def send(self, request: Request) -> bytes:
+        """Send a request, if the member answered of late. Implements `Wire`."""
+        return await self._send(request)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, path: str, params: Mapping[str, str], what: str, *, idle_seconds: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """Open a watch. Implements `Wire`."""
+        self._breaker.check()
+        try:
+            async with self._transport.stream(path, params, what, idle_seconds=idle_seconds) as stream:
+                yield stream
+        except Unavailable as error:
+            raise Unavailable(self._identity.conceal(str(error)), error.retry_after_seconds) from None
+        except SluiceError as error:
+            raise type(error)(self._identity.conceal(str(error))) from None
 
     async def _send(self, request: Request, *, trial: bool = False) -> bytes:
         if not trial:

@@ -133,6 +133,20 @@ class Limits:
     resolver: AbstractResolver | None = None
 
 
+class Wire(Protocol):
+    """What sends requests to one API server, and opens watches there: a `Transport`, or what guards one."""
+
+    async def send(self, request: Request) -> bytes:
+        """See `Transport.send`."""
+        ...
+
+    def stream(
+        self, path: str, params: Mapping[str, str], what: str, *, idle_seconds: float
+    ) -> contextlib.AbstractAsyncContextManager[aiohttp.StreamReader]:
+        """See `Transport.stream`."""
+        ...
+
+
 class Transport:
     """Sends requests to one API server. Use it within one event loop; `close` it there, or use `async with`.
 

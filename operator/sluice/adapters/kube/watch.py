@@ -18,13 +18,15 @@ import orjson
 from sluice.adapters.kube.backoff import Backoff
 from sluice.adapters.kube.listing import fetch_list, whole
 from sluice.adapters.kube.resources import RESOURCES, collection_path
-from sluice.adapters.kube.transport import Transport
+from sluice.adapters.kube.transport import Wire
 from sluice.api.names import Kind
 from sluice.errors import NotFound, SluiceError, Unavailable
 from sluice.ports import Obj
 
 IDLE_SECONDS = 90.0  # the API server sends a bookmark about every minute; silence for longer is a dead connection
 _WATCH_SECONDS = 290  # the server ends the watch then; less than what load balancers allow for a quiet connection
+
+_EVENT_BYTES = 8 * 1024 * 1024  # etcd takes no object larger than 1.5 MiB
 
 _BRIEF_SECONDS = 1.0  # a watch that ends sooner is as good as refused
 
@@ -55,7 +57,7 @@ class Informer:
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Wire,
         kind: Kind,
         on_event: Callable[[str, Obj], None],
         on_list: Callable[[list[Obj]], None],
@@ -138,6 +140,8 @@ class Informer:
                 rest = b""
                 async for chunk in stream.iter_any():
                     *lines, rest = (rest + chunk).split(b"\n")
+                    if len(rest) > _EVENT_BYTES:
+                        raise Unavailable(f"{what}: an event is larger than any object can be")
                     for line in lines:
                         if line:
                             self._take(line)

@@ -1,0 +1,92 @@
+"""What members get of a Rollout's spec, by where they are in a run. Pure."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from itertools import repeat
+from typing import Any
+
+from sluice.api.fleet import FleetRunSpec, RunBatch
+from sluice.api.rollout import RolloutSpec
+from sluice.api.run import RunStep
+from sluice.api.strategy import Canary, Strategy
+from sluice.api.units import FULL, format_share
+from sluice.decide.metadata import mapping
+from sluice.decide.revision import desired_of, image_version, template_hash
+from sluice.decide.steps import compile_steps
+
+_NOT_MEMBERS = ("fleet", "pace", "paused")
+_STRAIGHT = {"canary": {"steps": [{"setWeight": format_share(FULL)}], "canarySize": {"full": True}}}
+
+
+def part_of(given: dict[str, Any]) -> dict[str, Any]:
+    """What a run keeps of the spec for its members: all but the fleet, and what is never a run's."""
+    return {field: copy.deepcopy(value) for field, value in given.items() if field not in _NOT_MEMBERS}
+
+
+def revision_of(spec: RolloutSpec) -> tuple[str, str | None]:
+    """Hash and version of the revision that a spec asks for. Equal hashes in the hub and in a member are one revision."""
+    template = spec.workload.template
+    if template is not None:
+        return template_hash(template), spec.workload.version or image_version(template)
+    desired = desired_of(spec)
+    return (desired.hash, desired.version) if desired is not None else ("", None)
+
+
+def steps_of(run: FleetRunSpec, batch: RunBatch) -> tuple[RunStep, ...]:
+    """The steps that clusters of a batch go through, as their own operator's passes compile them."""
+    strategy = Strategy.parse(mapping(run.spec.get("strategy")), f"FleetRun {run.revision}: strategy")
+    if batch.steps and strategy.canary is not None:
+        strategy = Strategy(canary=Canary(steps=batch.steps))
+    return compile_steps(strategy, repeat(()))
+
+
+def going(run: FleetRunSpec, batch: RunBatch, up_to: int, live: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a cluster that is in the run, and may enter steps up to `up_to`."""
+    spec = _alive(run.spec, live)
+    if batch.steps:
+        steps = [step.dump() for step in batch.steps]
+        spec["strategy"] = {"canary": {**mapping(mapping(spec.get("strategy")).get("canary")), "steps": steps}}
+    return {**spec, "pace": {"run": run.revision, "upTo": up_to}}
+
+
+def back(run: FleetRunSpec, live: dict[str, Any]) -> dict[str, Any] | None:
+    """The spec of a cluster that returns to what was stable before the run, in one step; None where nothing was."""
+    if run.stable_spec is None:
+        return None
+    spec = _alive(run.stable_spec, live)
+    spec.pop("analysis", None)
+    return {**spec, "strategy": copy.deepcopy(_STRAIGHT)}
+
+
+def resting(kept: dict[str, Any], live: dict[str, Any], *, same: bool) -> dict[str, Any]:
+    """The spec of a cluster that no run moves.
+
+    Args:
+        kept: what the run that made its revision stable kept.
+        live: the Rollout's spec now.
+        same: whether that asks for the same revision: then all of it counts.
+    """
+    return {**part_of(live), **_paused(live)} if same else _alive(kept, live)
+
+
+def digest(body: dict[str, Any]) -> str:
+    """Tells orders apart."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _alive(kept: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+    """What was kept, with what applies at once whenever it changes: the capacity, and whether all is paused."""
+    spec = copy.deepcopy(kept)
+    replicas = mapping(live.get("workload")).get("replicas")
+    workload = mapping(spec.get("workload"))
+    if replicas is not None and "services" not in workload:
+        workload["replicas"] = replicas
+    return {**spec, **_paused(live)}
+
+
+def _paused(live: dict[str, Any]) -> dict[str, Any]:
+    return {"paused": True} if live.get("paused") is True else {}
+

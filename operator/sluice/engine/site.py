@@ -1,0 +1,155 @@
+"""One member cluster at work: its caches, its engine, and the orders that are on their way to it.
+
+Its engine is the hub's own, over other caches: what holds of a Rollout in the hub holds of its part in a member. The
+hub's switches, templates and namespaces are mirrored into the caches, so that a kill reaches the member's routes by the
+same short way. Nothing here waits for another member.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sluice.api.names import ROLLOUT_LABEL, Kind
+from sluice.engine.courier import Courier
+from sluice.engine.engine import Engine
+from sluice.engine.slim import slim
+from sluice.engine.store import Obj, Store
+from sluice.errors import NotLeader, SluiceError
+from sluice.ports import Cluster, Leadership, Member, Watch
+
+_log = logging.getLogger(__name__)
+MIRRORED = frozenset(
+    {
+        Kind.KILL_SWITCH,
+        Kind.CLUSTER_KILL_SWITCH,
+        Kind.ANALYSIS_TEMPLATE,
+        Kind.CLUSTER_ANALYSIS_TEMPLATE,
+        Kind.NAMESPACE,
+    }
+)
+FOLLOWED = frozenset(
+    {
+        Kind.ROLLOUT,
+        Kind.ROLLOUT_RUN,
+        Kind.SERVICE,
+        Kind.ENDPOINT_SLICE,
+        Kind.HTTP_ROUTE,
+        Kind.GRPC_ROUTE,
+        Kind.DEPLOYMENT,
+        Kind.POD,
+        Kind.POD_DISRUPTION_BUDGET,
+    }
+)
+_SELECTORS: Mapping[Kind, Mapping[str, str]] = {Kind.POD: {"labelSelector": ROLLOUT_LABEL}}
+RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Headquarters:
+    """What all sites share.
+
+    Attributes:
+        store: the hub's caches.
+        leadership: asked before every write.
+        build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
+        changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
+    """
+
+    store: Store
+    leadership: Leadership
+    build_engine: Callable[[str, Cluster, str], Engine]
+    changed: Callable[[str, str, str], None]
+
+
+class Site:
+    """Works in one member from the moment it is connected until it is cancelled.
+
+    Args:
+        name: of the MemberCluster.
+        connection: to its API server.
+        headquarters: what it shares with others.
+        prometheus: address of the member's own; "" for none.
+
+    Attributes:
+        store: what is known of the member.
+        ready: whether its caches were filled, so that what is not in them is not there.
+    """
+
+    def __init__(self, name: str, connection: Member, headquarters: Headquarters, prometheus: str) -> None:
+        self.name = name
+        self.ready = False
+        self._connection = connection
+        self._headquarters = headquarters
+        cluster = connection.cluster(headquarters.leadership)
+        self._engine = headquarters.build_engine(name, cluster, prometheus)
+        self.store = self._engine.store
+        self.courier = Courier(name, cluster, self.store, headquarters.leadership)
+        self.store.listen(self._changed)
+        self._missing: set[Kind] = set()
+        self._filled = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled, or until this process no longer leads."""
+        while True:
+            try:
+                await self._work(await self._connection.fetch_served(FOLLOWED))
+            except NotLeader:
+                return
+            except SluiceError as error:
+                _log.warning("a member is not followed yet", extra={"member": self.name, "error": str(error)})
+            except Exception:  # noqa: BLE001 - a defect that one member brings out must not end the work in it
+                _log.exception("the work in a member failed; this is a defect of Sluice", extra={"member": self.name})
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _work(self, kinds: frozenset[Kind]) -> None:
+        self._missing = set(kinds)
+        self._filled.clear()
+        self._headquarters.store.listen(self._mirror)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for kind in sorted(kinds):
+                    group.create_task(self._follow(kind).run())
+                await self._filled.wait()
+                for kind in MIRRORED:
+                    for obj in self._headquarters.store.all(kind):
+                        self.store.apply(kind, None, obj)
+                self.ready = True
+                self._headquarters.changed(self.name, "", "")
+                group.create_task(self._engine.run())
+                group.create_task(self.courier.run())
+        except* NotLeader:
+            raise NotLeader("the Lease is no longer ours") from None
+        finally:
+            self.ready = False
+            self._headquarters.store.unlisten(self._mirror)
+
+    def _follow(self, kind: Kind) -> Watch:
+        def changed(event: str, obj: Obj) -> None:
+            self.store.apply(kind, event, obj)
+
+        def listed(objects: list[Obj], version: int) -> None:
+            # What came another way after the list was made is not in it, and is not gone.
+            known = {key: each for key, each in self.store.versions(kind).items() if each <= version}
+            self.store.replace(kind, objects, known)
+            self._missing.discard(kind)
+            if not self._missing:
+                self._filled.set()
+
+        return self._connection.watch(kind, changed, listed, partial(slim, kind), _SELECTORS.get(kind, {}))
+
+    def _mirror(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
+        if kind not in MIRRORED:
+            return
+        if after is not None:
+            self.store.apply(kind, "MODIFIED", after)
+        elif before is not None:
+            self.store.apply(kind, "DELETED", before)
+
+    def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
+        if kind is Kind.ROLLOUT:
+            metadata = (after or before or {})["metadata"]
+            self._headquarters.changed(self.name, metadata["namespace"], metadata["name"])
