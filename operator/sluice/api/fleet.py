@@ -140,11 +140,15 @@ class FleetRunStatus(Model):
 
 
 class FleetRevision(Model):
-    """A revision as a fleet has it."""
+    """A revision as a fleet has it. `number` is that of the FleetRun that brought it."""
 
     number: int
     hash: str
     version: str | None = None
+    started_at: Time | None = None
+    outcome: Outcome | None = None  # of the run; None while it is under way
+    reason: str = ""
+    message: str = ""
 
 
 class ClusterCounts(Model):
@@ -157,16 +161,26 @@ class ClusterCounts(Model):
     failed: int = 0
 
 
+class BatchStage(StrEnum):
+    """How far a batch is."""
+
+    PAUSED = "Paused"  # the pause before it
+    MOVING = "Moving"
+    SOAKING = "Soaking"
+    CLOSING = "Closing"  # its clusters let go of the revision before
+
+
 class BatchStatus(Model):
-    """The batch that a run is in. `soaked_seconds` is what counted of its soak, up to `counted_until`."""
+    """The batch that a run is in. `counted_seconds` is what counted of its pause or soak, up to `counted_until`."""
 
     name: str
     index: int  # from 1
     of: int
+    stage: BatchStage
     clusters: ClusterCounts = ClusterCounts()
     first: int = 0  # of the clusters that move now, in the batch's order
-    started_at: Time
-    soaked_seconds: float = 0.0
+    started_at: Time  # the stage
+    counted_seconds: float = 0.0
     counted_until: Time | None = None
 
 
@@ -188,7 +202,6 @@ class FleetStatus(Model):
     stable: FleetRevision | None = None
     revision: FleetRevision | None = None
     run: str | None = None
-    outcome: Outcome | None = None
     batch: BatchStatus | None = None
     clusters: tuple[ClusterStatus, ...] = ()
     not_shown: int = 0

@@ -23,7 +23,7 @@ from sluice.sim.kubelet import FakeKubelet
 from sluice.sim.metrics import FakeMetrics, constant
 from sluice.sim.operator import Build, Engine, FakeAudit, FakeLeadership, FakeNotifier, Operator
 from sluice.sim.traffic import Traffic, weights_of
-from sluice.wiring import build_engine
+from sluice.wiring import Outlets, build_engine
 
 NAMESPACE = "shop"
 
@@ -63,8 +63,7 @@ class Stage:
         return build_engine(
             cluster,
             metrics=self.metrics,
-            notifier=self.notifier,
-            audit=self.audit,
+            outlets=Outlets(self.notifier, self.audit),
             leadership=leadership,
             clock=self.clock,
         )

@@ -126,7 +126,7 @@ class Directive:
 class FleetPlan:
     """What to do, in the order of the fields, and when to look again.
 
-    `directives` are given once the status that announces them is written; members that are not in it keep what they have.
+    `directives` are given once the status that announces them is written; members without one keep what they have.
     """
 
     status: RolloutStatus

@@ -27,7 +27,7 @@ def part_of(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def revision_of(spec: RolloutSpec) -> tuple[str, str | None]:
-    """Hash and version of the revision that a spec asks for. Equal hashes in the hub and in a member are one revision."""
+    """Hash and version of the revision that a spec asks for; a member comes to the same."""
     template = spec.workload.template
     if template is not None:
         return template_hash(template), spec.workload.version or image_version(template)
@@ -89,4 +89,3 @@ def _alive(kept: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
 
 def _paused(live: dict[str, Any]) -> dict[str, Any]:
     return {"paused": True} if live.get("paused") is True else {}
-

@@ -1,0 +1,262 @@
+"""Taking a run over a fleet on: from step to step in lockstep, from wave to wave, from batch to batch. Pure.
+
+Nobody advances before all have: a step is entered by all clusters that move at the same time, once each of them told
+that the step before is done, confirmed and measured. At most one step is entered in a pass, so that what it lets happen
+is persisted first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sluice.api.conditions import Reason
+from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Waiting
+from sluice.api.units import format_duration
+from sluice.decide.fleet.course import Course, elapsed_seconds
+from sluice.decide.hold import Hold
+
+_SHOWN = 3
+# Two looks at a soak that are further apart than this did not see what was in between: the operator was away.
+_GAP_SECONDS = 60.0
+_LOOKS = timedelta(seconds=15)
+
+
+def advance(course: Course) -> None:
+    """Take the run one step further, if it may go."""
+    spec, batch = course.run_spec, course.batch
+    if spec is None or not course.under_way:
+        return
+    if course.fleet.batch is None:
+        _next_batch(course, spec, 1)
+        return
+    frozen = freeze(course)
+    if frozen is not None:
+        course.holds.insert(0, frozen)
+        _count(course, counts=False)
+        return
+    if batch is None:
+        return
+    _STAGES[course.at.stage](course, spec, batch)
+
+
+def freeze(course: Course) -> Hold | None:
+    """What holds the run where it is, whatever its clusters do."""
+    observed, spec = course.observed, course.observed.spec
+    if observed.switches:
+        switch = observed.switches[0]
+        return Hold(
+            Reason.HELD_BY_SWITCH,
+            f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}; goes on when it is released",
+        )
+    if spec is None:
+        return Hold(Reason.INVALID_SPEC, f"{observed.spec_problem}; goes on when it is mended")
+    if spec.paused:
+        return Hold(Reason.PAUSED_BY_SPEC, "spec.paused is true; goes on when it is false")
+    if course.status.paused_by is not None:
+        paused = course.status.paused_by
+        why = f": {paused.reason}" if paused.reason else ""
+        name = f"{observed.ref.name} -n {observed.ref.namespace}"
+        return Hold(Reason.PAUSED_BY_ACTION, f"paused by {paused.actor}{why}; goes on with: sluice resume {name}")
+    return None
+
+
+def promote(course: Course) -> str:
+    """Leave what waits for a person. Returns what was left; "" where nothing waits for one."""
+    spec, batch = course.run_spec, course.batch
+    if spec is None or batch is None:
+        return ""
+    if course.at.stage is BatchStage.PAUSED:
+        course.enter_stage(BatchStage.MOVING)
+        return f"left the pause before batch {batch.name}"
+    if course.at.stage is BatchStage.MOVING and _awaits_person(course) and not _laggards(course):
+        left = course.step
+        course.enter_step(left + 1)
+        return f"left step {left} (pause)"
+    return ""
+
+
+# --------------------------------------------------------------------------------------------- stages
+
+
+def _pause(course: Course, _: FleetRunSpec, batch: RunBatch) -> None:
+    wanted = batch.pause.duration if batch.pause is not None else None
+    if batch.pause is not None and wanted is None:
+        name = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
+        course.hold(Reason.AWAITS_PROMOTION, f"batch {batch.name} waits for a person: sluice promote {name}")
+        return
+    if _waited(course, wanted or timedelta(0), Reason.BATCH_PAUSE, f"pause before batch {batch.name}"):
+        course.enter_stage(BatchStage.MOVING)
+
+
+def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
+    """Let the clusters of a wave go together; then those of the next."""
+    wave = course.wave
+    for name in course.among(wave, ClusterPhase.WAITING):
+        course.phases[name] = ClusterPhase.MOVING
+    if course.step == 0:
+        course.enter_step(1)
+        return
+    if not course.among(wave, ClusterPhase.MOVING):
+        _next_wave(course, batch)
+        return
+    laggards = _laggards(course)
+    if laggards:
+        _wait(course, spec, laggards)
+        return
+    course.update(waiting=None)
+    if _awaits_person(course):
+        name = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
+        course.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name}")
+    elif course.step < len(course.steps):
+        course.enter_step(course.step + 1)
+
+
+def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
+    """Where no cluster had anything before, there is nothing to take back to, and nothing to soak for."""
+    moved = [name for name in batch.clusters if course.leg(name).fleet_run == spec.revision]
+    if not moved or _waited(course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"):
+        course.enter_stage(BatchStage.CLOSING)
+
+
+def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
+    """Its clusters let go of what they had before; then the next batch goes."""
+    open_ones = course.among(batch.clusters, ClusterPhase.DONE)
+    lost = [name for name in open_ones if _lost(course, name)]
+    if len(lost) < len(open_ones):
+        course.hold(Reason.WAITS_FOR_CLUSTERS, f"{len(open_ones)} clusters of batch {batch.name} complete their runs")
+        return
+    # Who does not answer now has all of its traffic on the new revision, and completes when it is back.
+    _next_batch(course, spec, course.at.index + 1)
+
+
+_STAGES: dict[BatchStage, Callable[[Course, FleetRunSpec, RunBatch], None]] = {
+    BatchStage.PAUSED: _pause,
+    BatchStage.MOVING: _move,
+    BatchStage.SOAKING: _soak,
+    BatchStage.CLOSING: _close,
+}
+
+
+def _next_batch(course: Course, spec: FleetRunSpec, index: int) -> None:
+    """Begin the first batch from `index` on that has a cluster; or complete the run."""
+    found = next((place for place, batch in enumerate(spec.batches, 1) if place >= index and batch.clusters), None)
+    if found is None:
+        version = f" ({spec.version})" if spec.version else ""
+        failed = len(course.failures)
+        but = f", but for {failed} cluster{'' if failed == 1 else 's'} that failed" if failed else ""
+        course.end_run(Outcome.COMPLETED, Reason.COMPLETED, f"revision {spec.revision}{version} serves{but}")
+        return
+    course.enter_batch(found)
+    batch = spec.batches[found - 1]
+    course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {len(batch.clusters)} clusters")
+    course.record("Observed", f"batch-{found}", Reason.BATCH_STARTED, f"batch {batch.name} begins")
+
+
+def _next_wave(course: Course, batch: RunBatch) -> None:
+    first = course.at.first + batch.max_concurrency
+    if first < len(batch.clusters):
+        course.update_fleet(batch=course.at.model_copy(update={"first": first}))
+        course.update(step=None, weight=None, waiting=None)
+        return
+    course.enter_stage(BatchStage.SOAKING)
+
+
+# --------------------------------------------------------------------------------------------- waiting for clusters
+
+
+def _awaits_person(course: Course) -> bool:
+    """Whether the present step is a pause without an end."""
+    if not 1 <= course.step <= len(course.steps):
+        return False
+    step = course.steps[course.step - 1]
+    return step.kind == "pause" and step.duration is None
+
+
+def _laggards(course: Course) -> tuple[str, ...]:
+    """The clusters that did not do the present step yet."""
+    spec = course.run_spec
+    if spec is None:
+        return ()
+    moving = course.among(course.wave, ClusterPhase.MOVING)
+    return tuple(name for name in moving if not _did(course, spec, name))
+
+
+def _did(course: Course, spec: FleetRunSpec, name: str) -> bool:
+    leg = course.leg(name)
+    return not _lost(course, name) and leg.runs(spec) and leg.step == course.step and leg.step_done
+
+
+def _lost(course: Course, name: str) -> bool:
+    member = course.member(name)
+    return member is None or member.lost_since is not None
+
+
+def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None:
+    """Say for whom the others wait. Who cannot be reached, or does not take its order, has until the deadline."""
+    astray = tuple(name for name in laggards if _lost(course, name) or course.leg(name).trouble)
+    names = ", ".join(_told(course, name) for name in (astray or laggards)[:_SHOWN])
+    more = len(astray or laggards) - _SHOWN
+    text = f"{names}{f' and {more} more' if more > 0 else ''}"
+    if not astray:
+        course.hold(Reason.WAITS_FOR_CLUSTERS, f"waits for {text}")
+        course.update(waiting=None)
+        return
+    waiting = course.status.waiting or Waiting(reason=Reason.CLUSTER_LOST, since=course.now)
+    course.update(waiting=waiting)
+    ends_at = waiting.since + spec.progress_deadline
+    if course.now < ends_at:
+        course.hold(Reason.CLUSTER_LOST, f"waits for {text}", counts=True, until=ends_at)
+        return
+    for name in astray:
+        course.fail(
+            name,
+            Reason.PROGRESS_DEADLINE_EXCEEDED,
+            f"no progress for {format_duration(spec.progress_deadline)}: {_told(course, name)}",
+        )
+    course.update(waiting=None)
+
+
+def _told(course: Course, name: str) -> str:
+    """A cluster, and why it does not go on."""
+    member, leg = course.member(name), course.leg(name)
+    if member is not None and member.lost_since is not None:
+        return f"{name}, which does not answer since {member.lost_since:%H:%M:%S} UTC"
+    why = leg.trouble or leg.message
+    return f"{name} ({why})" if why else name
+
+
+def _waited(course: Course, wanted: timedelta, reason: Reason, what: str) -> bool:
+    """Count time in which every cluster of the batch that is done can be reached; whether it is enough."""
+    batch = course.batch
+    lost = [name for name in course.among(batch.clusters if batch else (), ClusterPhase.DONE) if _lost(course, name)]
+    _count(course, counts=not lost)
+    left_seconds = wanted.total_seconds() - course.at.counted_seconds
+    if left_seconds <= 0:
+        return True
+    until = course.now + timedelta(seconds=left_seconds)
+    if lost:
+        course.hold(reason, f"{what} for {format_duration(wanted)}; does not count while {_told(course, lost[0])}")
+        course.update(next_transition_at=None)
+        course.wakes.append(course.now + _LOOKS)
+        return False
+    course.hold(reason, f"{what} for {format_duration(wanted)}", until=until)
+    course.update(next_transition_at=until)
+    course.wakes.append(course.now + _LOOKS)
+    return False
+
+
+def _count(course: Course, *, counts: bool) -> None:
+    """Let the time since the last look count, or not."""
+    if course.fleet.batch is None or course.at.stage not in {BatchStage.PAUSED, BatchStage.SOAKING}:
+        return
+    since = course.at.counted_until or course.at.started_at
+    passed = elapsed_seconds(course, since)
+    more = passed if counts and passed <= _GAP_SECONDS else 0.0
+    course.update_fleet(
+        batch=course.at.model_copy(
+            update={"counted_seconds": course.at.counted_seconds + more, "counted_until": course.now}
+        )
+    )

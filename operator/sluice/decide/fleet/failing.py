@@ -1,0 +1,85 @@
+"""What a run over a fleet does about clusters that failed, and about kill switches. Pure."""
+
+from __future__ import annotations
+
+from sluice.api.conditions import Reason
+from sluice.api.fleet import BatchStage, ClusterPhase, OnFailure, RunBatch
+from sluice.api.outcome import Outcome
+from sluice.decide.fleet.course import Course
+from sluice.decide.switches import diverting
+
+_FAILED = (ClusterPhase.FAILED, ClusterPhase.LEFT)
+_HALFWAY = (ClusterPhase.MOVING, ClusterPhase.DONE)
+
+
+def obey_switches(course: Course) -> None:
+    """A Divert ends the run. Each cluster's own engine took the weight away already: it sees the same switch."""
+    spec = course.run_spec
+    switch = diverting(course.observed.switches)
+    if switch is None or spec is None or not course.under_way:
+        return
+    halfway = course.among(tuple(course.phases), *_HALFWAY)
+    if not halfway:
+        return
+    completed = course.among(tuple(course.phases), ClusterPhase.COMPLETED)
+    message = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}"
+    if completed:
+        message += f"; {len(completed)} clusters had completed before and keep it"
+    send_back(course, tuple(halfway))
+    course.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
+
+
+def judge(course: Course) -> None:
+    """Act once more clusters of the batch failed than may."""
+    spec, batch = course.run_spec, course.batch
+    if spec is None or batch is None or not course.under_way:
+        return
+    failed = course.among(batch.clusters, *_FAILED)
+    if len(failed) <= batch.max_failures:
+        return
+    message = (
+        f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed, {batch.max_failures} may: "
+        + _why(course, failed)
+    )
+    match spec.on_failure:
+        case OnFailure.ROLLBACK_FLEET:
+            goes = (*_HALFWAY, ClusterPhase.COMPLETED)
+            send_back(course, course.among(tuple(course.phases), *goes))
+            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the whole fleet returns")
+        case OnFailure.ROLLBACK_BATCH:
+            send_back(course, course.among(batch.clusters, *_HALFWAY))
+            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the batch returns")
+        case OnFailure.HOLD:
+            course.stall(Reason.TOO_MANY_FAILED, f"{message}; all waits: {_ways_on(course)}")
+        case OnFailure.ROLLBACK_CLUSTER:
+            _end_after(course, batch, message)
+
+
+def _end_after(course: Course, batch: RunBatch, message: str) -> None:
+    """Those that failed return alone. The others of the batch go on to its end, and then nobody else begins."""
+    over = course.at.stage is BatchStage.CLOSING and not course.among(batch.clusters, ClusterPhase.DONE)
+    if not over:
+        course.hold(Reason.TOO_MANY_FAILED, f"{message}; the others of the batch go on, no other batch begins")
+        return
+    course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; no other batch begins")
+
+
+def send_back(course: Course, names: tuple[str, ...]) -> None:
+    """These clusters return to what was stable before the run."""
+    for name in names:
+        course.phases[name] = ClusterPhase.RETURNING
+
+
+def halted(course: Course) -> bool:
+    """Whether the run stays where it is, because of what failed, until somebody decides."""
+    return course.stalled is not None and course.stalled.reason is Reason.TOO_MANY_FAILED
+
+
+def _why(course: Course, failed: tuple[str, ...]) -> str:
+    told = [f"{each.name}: {each.message}" for each in course.failures if each.name in failed]
+    return "; ".join(told[:2]) + (f" and {len(told) - 2} more" if len(told) > 2 else "")
+
+
+def _ways_on(course: Course) -> str:
+    ref = course.observed.ref
+    return f"sluice abort {ref.name} -n {ref.namespace}"

@@ -1,0 +1,149 @@
+"""Following the spec of a fleet: when a run over it starts, is superseded, or goes back. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sluice.api.conditions import Reason
+from sluice.api.fleet import ClusterPhase, FleetRunSpec
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutSpec
+from sluice.decide.fleet import parts
+from sluice.decide.fleet.advance import freeze
+from sluice.decide.fleet.batches import Assignment, Candidate, assign
+from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.failing import send_back
+from sluice.decide.fleet.model import FleetRunView
+from sluice.decide.revision import run_name
+
+_SHOWN = 5
+Cause = Literal["First", "SpecChanged", "Retry", "Undo"]
+
+
+def follow(course: Course, spec: RolloutSpec) -> None:
+    """Compare what the spec asks for with what the fleet has, and with what is under way."""
+    wanted, version = parts.revision_of(spec)
+    fleet = course.fleet
+    if course.under_way:
+        _keep_or_leave(course, wanted, version)
+        if course.under_way:
+            return
+    if fleet.stable is not None and wanted == fleet.stable.hash:
+        if fleet.stable.version != version:
+            course.update_fleet(stable=fleet.stable.model_copy(update={"version": version}))
+        return
+    if wanted not in course.status.rejected:
+        start(course, spec, "First" if fleet.stable is None else "SpecChanged")
+
+
+def _keep_or_leave(course: Course, wanted: str, version: str | None) -> None:
+    fleet = course.fleet
+    if fleet.revision is None or wanted == fleet.revision.hash:
+        return
+    send_back(course, course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE))
+    if fleet.stable is not None and wanted == fleet.stable.hash:
+        course.end_run(Outcome.RETURNED, Reason.RETURNED_TO_STABLE, "the spec asks for what is stable again")
+        return
+    course.end_run(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"superseded by {version or wanted}")
+
+
+def start(course: Course, spec: RolloutSpec, cause: Cause) -> bool:
+    """Begin a run to what the spec asks for. Returns whether it did; otherwise a hold, or what is wrong, says why."""
+    frozen = freeze(course)
+    wanted, version = parts.revision_of(spec)
+    if frozen is not None:
+        course.hold(frozen.reason, f"revision {version or wanted} waits: {frozen.message}")
+        return False
+    assignment = _assigned(course, spec)
+    if assignment is None:
+        return False
+    run = _run(course, spec, assignment, cause)
+    begun = _begun(course, run)
+    run = begun.spec if begun is not None else run
+    course.start_run(run, run_name(course.observed.ref.name, run.revision), exists=begun is not None)
+    clusters = sum(len(batch.clusters) for batch in run.batches)
+    message = f"revision {run.revision}{f' ({run.version})' if run.version else ''} begins: {clusters} clusters in "
+    message += f"{len(run.batches)} batch{'' if len(run.batches) == 1 else 'es'}"
+    course.note(Reason.RUN_STARTED, message)
+    course.record("Observed", "start", Reason.RUN_STARTED, message, actor=run.requester)
+    return True
+
+
+def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
+    """Who goes when; None, and what is wrong is told, where that is not clear."""
+    if spec.fleet is None:
+        return None
+    members = [Candidate(each.name, each.labels, each.weight) for each in course.observed.members.values()]
+    found = assign(spec.fleet, members)
+    if found.unknown:
+        names = _some(found.unknown)
+        course.stall(
+            Reason.CLUSTER_UNKNOWN,
+            f"spec.fleet.batches names {names}, which the fleet does not have: register it (sluice clusters add), or "
+            "correct the name, or spec.fleet.selector",
+        )
+        return None
+    if found.unassigned:
+        names = _some(found.unassigned)
+        course.stall(
+            Reason.CLUSTER_UNASSIGNED,
+            f"no batch takes {names}: add a last batch without selector, clusters and size, which takes the rest",
+        )
+        return None
+    if not any(batch.clusters for batch in found.batches):
+        course.stall(
+            Reason.NO_CLUSTERS,
+            "spec.fleet.selector matches no MemberCluster: register one (sluice clusters add), or correct the selector",
+        )
+        return None
+    return found
+
+
+def _run(course: Course, spec: RolloutSpec, assignment: Assignment, cause: Cause) -> FleetRunSpec:
+    wanted, version = parts.revision_of(spec)
+    stable, fleet = course.fleet.stable, spec.fleet
+    before = next((run for run in course.observed.runs if stable and run.spec.revision == stable.number), None)
+    if fleet is None:
+        raise AssertionError("asked for a run over no fleet")
+    return FleetRunSpec(
+        rollout=course.observed.ref.name,
+        rollout_uid=course.observed.ref.uid,
+        revision=_next_number(course),
+        hash=wanted,
+        version=version,
+        stable_hash=stable.hash if stable is not None else "",
+        stable_version=stable.version if stable is not None else None,
+        batches=assignment.batches,
+        on_failure=fleet.on_failure,
+        progress_deadline=spec.progress_deadline,
+        spec=parts.part_of(course.observed.given),
+        stable_spec=before.spec.spec if before is not None else None,
+        cause=cause,
+        requester=course.observed.requester,
+    )
+
+
+def _next_number(course: Course) -> int:
+    known = [run.spec.revision for run in course.observed.runs]
+    fleet = course.fleet
+    known += [each.number for each in (fleet.stable, fleet.revision) if each is not None]
+    return max(known, default=0) + 1
+
+
+def _begun(course: Course, run: FleetRunSpec) -> FleetRunView | None:
+    """A FleetRun created just before a crash, which no status speaks of yet."""
+    last = course.observed.runs[-1] if course.observed.runs else None
+    revision = course.fleet.revision
+    if (
+        last is None
+        or last.status.outcome is not None
+        or last.spec.rollout_uid != course.observed.ref.uid
+        or (last.spec.hash, last.spec.cause) != (run.hash, run.cause)
+        or last.spec.revision <= (revision.number if revision is not None else 0)
+    ):
+        return None
+    return last
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,150 @@
+"""What people tell a run over a fleet to do (RolloutAction). Pure.
+
+As in `decide.people`, an action is done at most once: the audit entry that tells of it is known by the action's uid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sluice.api.action import Verb
+from sluice.api.conditions import Reason
+from sluice.api.fleet import ClusterPhase
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import PausedBy
+from sluice.decide import audit
+from sluice.decide.fleet.advance import freeze, promote
+from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.failing import send_back
+from sluice.decide.fleet.following import start
+from sluice.decide.model import GROWING_VERBS, ActionView, Answer
+from sluice.decide.people import MAX_AGE, UNATTRIBUTED
+from sluice.decide.texts import REASON_BYTES, clip
+
+
+class _Refused(Exception):
+    """Why an action is rejected."""
+
+
+def obey(course: Course) -> None:
+    """Answer every action that has no answer yet, oldest first."""
+    for action in course.observed.actions:
+        verb = action.spec.action
+        identity = audit.entry_id(course.observed.ref.uid, action.spec.revision or 0, action.uid, verb.value)
+        told = [each for each in course.status.audit.entries if each.action == verb.value and each.id == identity]
+        if told:
+            course.answers.append(Answer(action.name, done=True, message=told[-1].message))
+            continue
+        try:
+            _check(course, action)
+            message = _do(course, action)
+        except _Refused as refusal:
+            course.answers.append(Answer(action.name, done=False, message=str(refusal)))
+            course.note(Reason.ACTION_REJECTED, f"{verb} by {_actor(action)}: {refusal}", warning=True)
+            continue
+        _tell(course, action, message, identity)
+
+
+def refuse_all(course: Course, why: str) -> None:
+    """Answer people where nothing can be done for the fleet as it is: with what is wrong."""
+    for action in course.observed.actions:
+        course.answers.append(Answer(action.name, done=False, message=why))
+
+
+def _do(course: Course, action: ActionView) -> str:
+    known = _VERBS.get(action.spec.action)
+    if known is None:
+        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done")
+    return known(course, action)
+
+
+def _tell(course: Course, action: ActionView, message: str, identity: str) -> None:
+    reason = f" ({action.spec.reason})" if action.spec.reason else ""
+    verb = action.spec.action.value
+    telling = audit.Telling(identity, "Observed", verb, _actor(action), Reason.ACTION_DONE, f"{message}{reason}")
+    course.update(audit=audit.append(course.status.audit, telling, course.now))
+    course.answers.append(Answer(action.name, done=True, message=message))
+    course.note(Reason.ACTION_DONE, f"{action.spec.action} by {_actor(action)}: {message}{reason}")
+
+
+def _actor(action: ActionView) -> str:
+    return clip(action.spec.actor, REASON_BYTES) or UNATTRIBUTED
+
+
+def _check(course: Course, action: ActionView) -> None:
+    number = course.fleet.revision.number if course.fleet.revision is not None else 0
+    if course.now - action.created_at > MAX_AGE:
+        raise _Refused("older than 10 minutes, so it may speak of another situation; create a new one")
+    asked = action.spec.revision
+    if asked is None and action.spec.action in GROWING_VERBS:
+        raise _Refused(f"{action.spec.action} needs spec.revision; the current revision is {number}")
+    if asked is not None and asked != number:
+        raise _Refused(f"it is for revision {asked}, but the current one is {number}; look again, then decide anew")
+
+
+def _needs_run(course: Course, doing: str) -> None:
+    if not course.under_way:
+        raise _Refused(f"no run is under way to {doing}")
+
+
+def _promote(course: Course, _: ActionView) -> str:
+    _needs_run(course, "promote")
+    frozen = freeze(course)
+    if frozen is not None:
+        raise _Refused(frozen.message)
+    left = promote(course)
+    if not left:
+        raise _Refused("nothing waits for a person now; nothing was skipped")
+    return left
+
+
+def _pause(course: Course, action: ActionView) -> str:
+    _needs_run(course, "pause")
+    if course.status.paused_by is not None:
+        raise _Refused(f"already paused by {course.status.paused_by.actor}")
+    by = PausedBy(actor=_actor(action), reason=clip(action.spec.reason, REASON_BYTES), at=course.now)
+    course.update(paused_by=by)
+    return "paused: clusters that are in a step finish it, and no other step begins"
+
+
+def _resume(course: Course, _: ActionView) -> str:
+    if course.status.paused_by is None:
+        raise _Refused("nobody paused it")
+    course.update(paused_by=None)
+    return "resumed"
+
+
+def _abort(course: Course, action: ActionView) -> str:
+    _needs_run(course, "abort")
+    halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
+    completed = course.among(tuple(course.phases), ClusterPhase.COMPLETED)
+    keep = f"; {len(completed)} clusters had completed before and keep it" if completed else ""
+    message = f"{len(halfway)} clusters return{keep}"
+    send_back(course, halfway)
+    why = f": {action.spec.reason}" if action.spec.reason else ""
+    course.end_run(
+        Outcome.ABORTED, Reason.ABORTED_BY_ACTION, f"aborted by {_actor(action)}{why}; {message}", actor=_actor(action)
+    )
+    return f"aborted: {message}"
+
+
+def _retry(course: Course, _: ActionView) -> str:
+    if course.under_way:
+        raise _Refused("a run is under way; nothing to retry")
+    spec, revision = course.observed.spec, course.fleet.revision
+    if spec is None or revision is None or revision.hash not in course.status.rejected:
+        raise _Refused("the last run did not come to nothing; nothing to retry")
+    waits = len(course.holds)
+    if not start(course, spec, "Retry"):
+        why = course.holds[waits].message if len(course.holds) > waits else ""
+        raise _Refused(why or (course.stalled.message if course.stalled is not None else "it cannot begin now"))
+    return "tries again"
+
+
+_VERBS: dict[Verb, Callable[[Course, ActionView], str]] = {
+    Verb.PROMOTE: _promote,
+    Verb.PAUSE: _pause,
+    Verb.RESUME: _resume,
+    Verb.ABORT: _abort,
+    Verb.RETRY: _retry,
+}

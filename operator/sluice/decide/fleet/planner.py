@@ -1,0 +1,106 @@
+"""From what is observed of a fleet to a plan: the stages in their order. Pure.
+
+As in `decide.planner`, the order is the policy: what stops first, then what goes on. Whatever lets a cluster go further is
+in the status before the cluster is told.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sluice.api.conditions import Reason
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import Waiting
+from sluice.decide.fleet import failing, people
+from sluice.decide.fleet.advance import advance
+from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.directing import direct
+from sluice.decide.fleet.following import follow
+from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan
+from sluice.decide.fleet.report import report
+from sluice.decide.fleet.stock import take_stock
+from sluice.decide.model import FinalizerChange
+
+RUN_LOST_AFTER = timedelta(seconds=10)
+
+
+def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
+    """Decide what to do about one Rollout over a fleet.
+
+    Args:
+        observed: everything the decision depends on.
+        now: the time, aware.
+
+    Returns:
+        The next status, and what each member is to have once that is written.
+    """
+    course = Course(observed=observed, now=now, status=observed.status)
+    if observed.deleting:
+        return _let_go(course)
+    if not observed.has_finalizer:
+        course.finalizer = FinalizerChange.ADD
+    spec = observed.spec
+    if spec is None:
+        course.stall(Reason.INVALID_SPEC, observed.spec_problem)
+    if not _record_is_there(course):
+        people.refuse_all(course, course.holds[0].message if course.holds else "its record is gone")
+        report(course)
+        return course.finish()
+    failing.obey_switches(course)
+    take_stock(course)
+    people.obey(course)
+    failing.judge(course)
+    if spec is not None:
+        follow(course, spec)
+    if not failing.halted(course):
+        advance(course)
+    direct(course)
+    report(course)
+    return course.finish(_surplus(course))
+
+
+def _record_is_there(course: Course) -> bool:
+    """Without its FleetRun nobody knows what the run would do next. A cache that is behind gets a moment."""
+    if not course.under_way or course.run_spec is not None:
+        return True
+    waiting = course.status.waiting
+    if waiting is None or waiting.reason != Reason.RUN_LOST:
+        waiting = Waiting(reason=Reason.RUN_LOST, since=course.now)
+        course.update(waiting=waiting)
+    name = f"FleetRun {course.observed.ref.namespace}/{course.fleet.run}"
+    if course.now - waiting.since < RUN_LOST_AFTER:
+        course.hold(Reason.RUN_LOST, f"waits for {name}, which is not there", until=waiting.since + RUN_LOST_AFTER)
+        return False
+    course.end_run(Outcome.ABORTED, Reason.RUN_LOST, f"{name} is gone; clusters stay where they are; retry starts anew")
+    return True
+
+
+def _let_go(course: Course) -> FleetPlan:
+    """Take every part back; each returns its traffic to stable first. Then the Rollout may go."""
+    people.refuse_all(course, "the Rollout is being deleted; its traffic returns to stable by that")
+    left = sorted(course.observed.legs)
+    course.directives = {name: Directive(None) for name in left if course.member(name) is not None}
+    unseen = sorted(name for name, member in course.observed.members.items() if not member.known)
+    if not left and not unseen:
+        course.finalizer = FinalizerChange.REMOVE if course.observed.has_finalizer else FinalizerChange.NONE
+        return course.finish()
+    waits = [*left, *(name for name in unseen if name not in left)]
+    shown = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
+    course.hold(Reason.DELETED, f"is being deleted; waits for {shown}")
+    report(course)
+    return course.finish()
+
+
+def _surplus(course: Course) -> tuple[str, ...]:
+    """Finished FleetRuns beyond the limit; never the current one, nor one whose revision some cluster still has."""
+    spec, fleet = course.observed.spec, course.fleet
+    if spec is None:
+        return ()
+    needed = {leg.stable_hash for leg in course.observed.legs.values()}
+    needed |= {each.hash for each in (fleet.stable, fleet.revision) if each is not None}
+    finished = [
+        run
+        for run in course.observed.runs
+        if run.status.outcome is not None and run.name != fleet.run and run.spec.hash not in needed
+    ]
+    return tuple(run.name for run in finished[: max(0, len(finished) - spec.revision_history_limit)])

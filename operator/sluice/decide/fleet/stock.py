@@ -1,0 +1,52 @@
+"""Where each cluster is, by what it tells. Pure."""
+
+from __future__ import annotations
+
+from sluice.api.conditions import Reason
+from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec
+from sluice.api.outcome import Outcome
+from sluice.decide.fleet import parts
+from sluice.decide.fleet.course import Course
+
+_GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE})
+
+
+def take_stock(course: Course) -> None:
+    """Take in what the members tell of the current or last run."""
+    spec = course.run_spec
+    if spec is None:
+        return
+    for batch in spec.batches:
+        last = len(parts.steps_of(spec, batch))
+        for name in batch.clusters:
+            if course.member(name) is None:
+                _leave(course, name)
+            else:
+                _look(course, spec, name, last)
+
+
+def _leave(course: Course, name: str) -> None:
+    """It is no member any more: it will not have the revision by this run, and is not waited for."""
+    if course.phases[name] in _GOES and course.under_way:
+        course.fail(name, Reason.CLUSTER_LEFT, "is no member any more")
+        course.phases[name] = ClusterPhase.LEFT
+    elif course.phases[name] is ClusterPhase.RETURNING:
+        course.phases[name] = ClusterPhase.LEFT
+
+
+def _look(course: Course, spec: FleetRunSpec, name: str, last: int) -> None:
+    leg, phase = course.leg(name), course.phases[name]
+    if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and course.under_way:
+        if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):
+            course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.message)
+        elif leg.rests_on(spec.hash) and leg.serves:
+            closing = course.fleet.batch is not None and course.at.stage is BatchStage.CLOSING
+            course.phases[name] = ClusterPhase.COMPLETED if closing else ClusterPhase.DONE
+        elif phase is ClusterPhase.MOVING and leg.runs(spec) and leg.step == last and leg.step_done:
+            course.phases[name] = ClusterPhase.DONE
+    elif phase is ClusterPhase.RETURNING and leg.rests_on(spec.stable_hash) and leg.confirmed:
+        course.phases[name] = ClusterPhase.RETURNED
+
+
+def _came_to_nothing(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome is not Outcome.COMPLETED
