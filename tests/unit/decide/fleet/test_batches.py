@@ -46,6 +46,7 @@ LETTERS = tuple(member(name) for name in "abcdefghij")
         ([{"clusters": ["j", "c"]}, {"size": 2}], ["jc", "ab"], "defghi"),
         ([{"clusters": ["c", "c"]}], ["c"], "abdefghij"),
         ([{"size": 2}, {"clusters": ["d", "b", "c"]}], ["ab", "dc"], "efghij"),
+        ([{"size": 0}, {"size": "0%"}], ["a", "b"], "cdefghij"),
         ([{"selector": {}}, {}], ["abcdefghij", ""], ""),
         ([{"selector": PILOT}, {"size": 1}], ["", "a"], "bcdefghij"),
     ],
@@ -126,7 +127,15 @@ def test_what_else_a_batch_says_goes_along() -> None:
 
 @pytest.mark.parametrize(
     "value, of, count, tolerance",
-    [(3, 2, 3, 3), ("10%", 5, 1, 0), ("10%", 10, 1, 1), ("10%", 11, 2, 1), ("100%", 7, 7, 7), ("50%", 0, 0, 0)],
+    [
+        (3, 2, 3, 3),
+        ("10%", 5, 1, 0),
+        ("10%", 10, 1, 1),
+        ("10%", 11, 2, 1),
+        ("100%", 7, 7, 7),
+        ("50%", 0, 0, 0),
+        ("0%", 9, 1, 0),
+    ],
 )
 def test_counts_and_shares(value: int | str, of: int, count: int, tolerance: int) -> None:
     """Shares of clusters are rounded up, shares of failures down; counts stay."""
