@@ -24,9 +24,10 @@ class OnFailure(StrEnum):
 class FleetBatch(Model):
     """Clusters that go together. Exactly one, or none, of `selector`, `clusters` and `size` is set; none: all the rest.
 
-    A cluster belongs to the first batch that takes it. `size` and the two maxima are a count, or a share such as "10%"
-    that never comes to nothing: of what earlier batches left, or of the batch. With `size_by` Weight, `size` counts
-    what the clusters stand for. `steps` replace the canary's. `pause` comes before the batch, `soak` after it.
+    A cluster belongs to the first batch that takes it. `size` and `max_concurrency` are a count, or a share such as
+    "10%" that never comes to nothing: of what earlier batches left, or of the batch. A share of `max_failures` is
+    rounded down, and may. With `size_by` Weight, `size` counts what the clusters stand for. `steps` replace the
+    canary's. `pause` comes before the batch, `soak` after it.
     """
 
     name: str

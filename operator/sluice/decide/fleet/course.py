@@ -53,6 +53,7 @@ class Course:
     wakes: list[datetime] = field(default_factory=list)
     create_run: FleetRunSpec | None = None
     finalizer: FinalizerChange = FinalizerChange.NONE
+    compiled: dict[tuple[int, str], tuple[RunStep, ...]] = field(default_factory=dict)
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,8 +107,17 @@ class Course:
     @property
     def steps(self) -> tuple[RunStep, ...]:
         """The steps of the batch that the run is in."""
-        spec, batch = self.run_spec, self.batch
-        return parts.steps_of(spec, batch) if spec is not None and batch is not None else ()
+        return self.steps_of(self.batch) if self.batch is not None else ()
+
+    def steps_of(self, batch: RunBatch) -> tuple[RunStep, ...]:
+        """The steps of a batch of the run."""
+        spec = self.run_spec
+        if spec is None:
+            return ()
+        key = (spec.revision, batch.name)
+        if key not in self.compiled:
+            self.compiled[key] = parts.steps_of(spec, batch)
+        return self.compiled[key]
 
     @property
     def at(self) -> BatchStatus:

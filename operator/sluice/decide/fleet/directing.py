@@ -14,32 +14,60 @@ _OF_THE_RUN = frozenset({ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.CO
 
 def direct(course: Course) -> None:
     """Say for every cluster of the fleet what it is to have; one for which nothing is clear keeps what it has."""
-    spec = course.run_spec
+    spec, given = course.run_spec, _Given(course)
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
         if spec is not None and name in placed and course.under_way and phase in _OF_THE_RUN:
-            up_to = _up_to(course, spec, placed[name], name)
-            given = parts.going(spec, placed[name], up_to, course.observed.given)
-            course.directives[name] = Directive(given, grows=True)
+            told = given.going(spec, placed[name], _up_to(course, placed[name], name))
         elif spec is not None and _goes_back(course, phase):
-            _send(course, name, parts.back(spec, course.observed.given))
+            told = given.back(spec)
         elif name in placed or _belongs(course, name):
-            _send(course, name, _at_rest(course, name))
+            told = given.at_rest(_serving(course, name))
+        else:
+            continue
+        if told is not None:
+            course.directives[name] = told
 
 
-def _send(course: Course, name: str, spec: dict[str, Any] | None) -> None:
-    if spec is not None:
-        course.directives[name] = Directive(spec)
+class _Given:
+    """What was made already in this pass: most clusters are to have the same."""
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._made: dict[tuple[str, str, int], Directive | None] = {}
+
+    def going(self, run: FleetRunSpec, batch: RunBatch, up_to: int) -> Directive | None:
+        """To be in the run, up to a step."""
+        key = ("going", batch.name, up_to)
+        if key not in self._made:
+            self._made[key] = Directive(parts.going(run, batch, up_to, self._course.observed.given), grows=True)
+        return self._made[key]
+
+    def back(self, run: FleetRunSpec) -> Directive | None:
+        """To return; nothing where there is nothing to return to."""
+        key = ("back", "", 0)
+        if key not in self._made:
+            spec = parts.back(run, self._course.observed.given)
+            self._made[key] = Directive(spec) if spec is not None else None
+        return self._made[key]
+
+    def at_rest(self, revision_hash: str) -> Directive | None:
+        """To stay with a revision; nothing where nobody knows it."""
+        key = ("rest", revision_hash, 0)
+        if key not in self._made:
+            spec = _at_rest(self._course, revision_hash)
+            self._made[key] = Directive(spec) if spec is not None else None
+        return self._made[key]
 
 
 def _goes_back(course: Course, phase: ClusterPhase | None) -> bool:
     return phase is ClusterPhase.RETURNING or (phase is ClusterPhase.FAILED and course.under_way)
 
 
-def _up_to(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str) -> int:
+def _up_to(course: Course, batch: RunBatch, name: str) -> int:
     """The last step that a cluster of the run may enter; one past the last where it may complete."""
-    last = len(parts.steps_of(spec, batch))
+    last = len(course.steps_of(batch))
     at = course.fleet.batch
     if at is None or at.name != batch.name or at.stage is BatchStage.CLOSING:
         return last + 1
@@ -51,18 +79,17 @@ def _up_to(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str) -> in
 def _belongs(course: Course, name: str) -> bool:
     """Whether a cluster that came after the run began is one of the fleet."""
     spec, member = course.observed.spec, course.member(name)
-    return (
-        spec is not None
-        and spec.fleet is not None
-        and member is not None
-        and spec.fleet.selector.matches(member.labels)
-    )
+    fleet = spec.fleet if spec is not None else None
+    return fleet is not None and member is not None and fleet.selector.matches(member.labels)
 
 
-def _at_rest(course: Course, name: str) -> dict[str, Any] | None:
-    """What serves there goes on to serve: by the run that brought it. A cluster without any gets what is stable."""
+def _serving(course: Course, name: str) -> str:
+    """What serves there goes on to serve; a cluster without anything gets what is stable."""
     stable = course.fleet.stable
-    serving = course.leg(name).stable_hash or (stable.hash if stable is not None else "")
+    return course.leg(name).stable_hash or (stable.hash if stable is not None else "")
+
+
+def _at_rest(course: Course, serving: str) -> dict[str, Any] | None:
     kept = _kept(course, serving)
     if kept is None:
         return None

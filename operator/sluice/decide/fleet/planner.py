@@ -1,7 +1,7 @@
 """From what is observed of a fleet to a plan: the stages in their order. Pure.
 
-As in `decide.planner`, the order is the policy: what stops first, then what goes on. Whatever lets a cluster go further is
-in the status before the cluster is told.
+As in `decide.planner`, the order is the policy: what stops first, then what goes on. Whatever lets a cluster go further
+is in the status before the cluster is told.
 """
 
 from __future__ import annotations

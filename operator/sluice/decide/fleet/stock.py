@@ -5,7 +5,6 @@ from __future__ import annotations
 from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec
 from sluice.api.outcome import Outcome
-from sluice.decide.fleet import parts
 from sluice.decide.fleet.course import Course
 
 _GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE})
@@ -17,7 +16,7 @@ def take_stock(course: Course) -> None:
     if spec is None:
         return
     for batch in spec.batches:
-        last = len(parts.steps_of(spec, batch))
+        last = len(course.steps_of(batch))
         for name in batch.clusters:
             if course.member(name) is None:
                 _leave(course, name)
