@@ -29,7 +29,7 @@ class Concerns:
         """
         obj = after or before or {}
         namespace, name = key_of(obj)
-        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION}:
+        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.FLEET_RUN}:
             return [(namespace, parent_of(obj))]
         if kind is Kind.ENDPOINT_SLICE:
             return self._index.concerned(Kind.SERVICE, namespace, service_of(obj))

@@ -17,12 +17,14 @@ from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.switches import diverting
 from sluice.engine.concerns import Concerns
+from sluice.engine.director import Director
 from sluice.engine.execute import Executor
-from sluice.engine.index import Index
+from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, Subject
 from sluice.engine.observe import Observer
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
+from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard
 from sluice.engine.switches import SwitchReporter
@@ -37,6 +39,7 @@ WORKERS = 16
 REFUSED_RETRY_SECONDS = 30.0
 KILL_RETRY_SECONDS = 2.0
 SWITCH_DEBOUNCE_SECONDS = 0.2
+FLEET_DEBOUNCE_SECONDS = 0.05
 WATCHED = (
     Kind.NAMESPACE,
     Kind.KILL_SWITCH,
@@ -51,6 +54,7 @@ WATCHED = (
     Kind.POD,
     Kind.POD_DISRUPTION_BUDGET,
     Kind.ROLLOUT_RUN,
+    Kind.FLEET_RUN,
     Kind.ROLLOUT_ACTION,
     Kind.ROLLOUT,
 )
@@ -80,6 +84,8 @@ class Engine:
         self._mirrored = mirrored
         index = Index(store)
         self._concerns = Concerns(store, index)
+        self._index = index
+        self._director: Director | None = None
         self._board = SwitchBoard(store)
         self._inbox = Inbox()
         self._observer = Observer(store, index, self._board, ports.routers, self._inbox)
@@ -98,6 +104,24 @@ class Engine:
         self._refused: dict[WorkKey, tuple[str, str]] = {}
         self._leading = False
         store.listen(self._changed)
+
+    def lead(self, sites: Sites) -> None:
+        """Lead Rollouts over fleets, too."""
+        self._director = Director(
+            self._ports, self.store, self._index, board=self._board, observer=self._observer, sites=sites
+        )
+
+    def look_at_fleets(self, namespace: str, name: str) -> None:
+        """Something of a Rollout changed in a member, or ("", "") something of a member."""
+        if not self._leading:
+            return
+        if name:
+            rollout = self.store.get(Kind.ROLLOUT, namespace, name)
+            fleets = [rollout] if rollout is not None and is_fleet(rollout) else []
+        else:
+            fleets = [rollout for rollout in self.store.all(Kind.ROLLOUT) if is_fleet(rollout)]
+        for rollout in fleets:
+            self.queue.add_after((Kind.ROLLOUT, *key_of(rollout)), FLEET_DEBOUNCE_SECONDS)
 
     async def run(self) -> None:
         """Lead: pass over everything once, then over what changes, until cancelled or no longer leader.
@@ -235,6 +259,9 @@ class Engine:
             self._refused.pop(key, None)
             return
         self.queue.forget_timer(key)
+        if is_fleet(rollout):
+            await self._reconcile_fleet(key, rollout)
+            return
         observed = replace(self._observer.observe(rollout), write_problem=self._refused.get(key))
         made = plan(observed, self._ports.clock.now())
         self._telemetry.decided(made.status)
@@ -249,6 +276,16 @@ class Engine:
                 if kind in self._mirrored:
                     continue
                 self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
+
+    async def _reconcile_fleet(self, key: WorkKey, rollout: Obj) -> None:
+        if self._director is None:
+            return
+        changed, wake_at = await self._director.pursue(rollout, self._telemetry.decided)
+        self._refused.pop(key, None)
+        if wake_at is not None:
+            self.queue.add_after(key, (wake_at - self._ports.clock.now()).total_seconds())
+        if changed:
+            self.queue.add(key)
 
     def _persisted(self, observed: Observed) -> None:
         self._inbox.drop(observed.ref.uid, observed.status.run, observed.measurements)

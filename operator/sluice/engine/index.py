@@ -54,6 +54,10 @@ class Index:
         """The RolloutRuns of a Rollout's name."""
         return self._children_of(Kind.ROLLOUT_RUN, namespace, rollout)
 
+    def fleet_runs(self, namespace: str, rollout: str) -> Iterator[Obj]:
+        """The FleetRuns of a Rollout's name."""
+        return self._children_of(Kind.FLEET_RUN, namespace, rollout)
+
     def actions(self, namespace: str, rollout: str) -> Iterator[Obj]:
         """The RolloutActions for a Rollout's name."""
         return self._children_of(Kind.ROLLOUT_ACTION, namespace, rollout)
@@ -88,7 +92,7 @@ class Index:
         key = key_of(after or before or {})
         if kind in STAMPED:
             self._stamp((kind, *key), stamp_of(before), stamp_of(after))
-        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.POD}:
+        if kind in {Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.POD, Kind.FLEET_RUN}:
             self._adopt_child(kind, before, after)
         elif kind is Kind.ROLLOUT:
             self._place(key, after)
@@ -175,14 +179,23 @@ def rollout_of(pod: Obj) -> str:
     return str(labels_of(pod).get(ROLLOUT_LABEL) or "")
 
 
+def is_fleet(rollout: Obj) -> bool:
+    """Whether a Rollout goes over member clusters, and has nothing of its own in this one."""
+    return bool(mapping(mapping(rollout.get("spec")).get("fleet")))
+
+
 def is_managed(spec: dict[str, Any]) -> bool:
-    """Whether Sluice runs the pods of a Rollout with that spec."""
+    """Whether Sluice runs the pods of a Rollout with that spec, here."""
+    if spec.get("fleet"):
+        return False
     workload = mapping(spec.get("workload"))
     return bool(mapping(workload.get("template")) or mapping(workload.get("workloadRef")))
 
 
 def places_of(rollout: Obj) -> tuple[set[Place], set[Place]]:
     """What a Rollout moves, and what else it reads; tolerant of any content."""
+    if is_fleet(rollout):
+        return set(), set()
     namespace, name = key_of(rollout)
     spec = mapping(rollout.get("spec"))
     workload = mapping(spec.get("workload"))

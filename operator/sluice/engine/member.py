@@ -20,6 +20,7 @@ from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import MEMBER_LABEL, Kind
 from sluice.decide.members import Findings, Problem, assess, write_due
 from sluice.engine.probe import cut, problem_of, review
+from sluice.engine.site import Site
 from sluice.errors import Conflict, InvalidSpec, NotFound, NotLeader, SluiceError, Unavailable
 from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
 
@@ -43,6 +44,7 @@ class Surroundings:
         secrets_problem: why Secrets are not known; "" where they are.
         take: given each MemberCluster that was written.
         interval_seconds: between two probes of a member that answers.
+        open_site: prepares the work in a member: by its name, its connection, and the address of its Prometheus.
         probes: counts them by how they ended.
     """
 
@@ -55,6 +57,7 @@ class Surroundings:
     secrets_problem: Callable[[], str]
     take: Callable[[Obj], None]
     interval_seconds: float
+    open_site: Callable[[str, Member, str], Site] | None = None
     probes: Counter[str] = field(default_factory=Counter)
 
 
@@ -73,6 +76,8 @@ class MemberTask:
         self._delay_seconds = delay_seconds
         self._wake = asyncio.Event()
         self._connection: Member | None = None
+        self.site: Site | None = None
+        self._work: asyncio.Task[None] | None = None
         self._connected_by: object = None
         self._findings = Findings()
         self._until_review = 0
@@ -109,6 +114,7 @@ class MemberTask:
             await self._connect(member)
             if self._connection is not None:
                 await self._probe(self._connection)
+            self._begin_work(member)
             await self._tell(member)
         except (Conflict, NotFound, NotLeader):
             # It was changed or deleted meanwhile, and the watch tells how; or this process is not sure to lead now:
@@ -177,7 +183,23 @@ class MemberTask:
                 Reason.KUBECONFIG_REFUSED, f"{where}, key {key}: it is no text: put a kubeconfig there"
             ) from None
 
+    def _begin_work(self, member: Obj) -> None:
+        """Work there as soon as it lets us; what it lets us do less later on, each write tells."""
+        found, around = self._findings, self._around
+        if self._connection is None or self.site is not None or around.open_site is None or found.missing != ():
+            return
+        prometheus = ((member.get("spec") or {}).get("prometheus") or {}).get("address") or ""
+        self.site = around.open_site(self._name, self._connection, str(prometheus))
+        self._work = asyncio.create_task(self.site.run(), name=f"site {self._name}")
+
+    async def _end_work(self) -> None:
+        work, self._work, self.site = self._work, None, None
+        if work is not None:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
     async def _disconnect(self) -> None:
+        await self._end_work()
         connection, self._connection, self._connected_by = self._connection, None, None
         if connection is not None:
             await connection.close()

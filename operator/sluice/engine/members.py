@@ -9,12 +9,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from sluice.api.conditions import ConditionType, condition_of
 from sluice.api.member import MemberClusterStatus
+from sluice.decide.fleet.model import MemberView
 from sluice.decide.members import MemberState, state_of
+from sluice.decide.metadata import labels_of
 from sluice.engine.member import MemberTask, Surroundings
+from sluice.engine.site import Site
 from sluice.errors import InvalidSpec
-from sluice.ports import Clock, Cluster, MemberConnector, Obj
+from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
 
 _log = logging.getLogger(__name__)
 PROBE_SECONDS = 30.0
@@ -31,6 +36,8 @@ class Members:
         namespace: the operator's, where the Secrets are.
         secrets_problem: asked why Secrets are not known yet; "" where they are.
         interval_seconds: between two probes of a member that answers.
+        open_site: prepares the work in a member; see `Surroundings`.
+        changed: told when a member comes, goes, or is found to be otherwise than before.
 
     Attributes:
         probes: how many there were, by how they ended: answered, failed, defect.
@@ -45,6 +52,8 @@ class Members:
         namespace: str,
         secrets_problem: Callable[[], str],
         interval_seconds: float = PROBE_SECONDS,
+        open_site: Callable[[str, Member, str], Site] | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.probes: Counter[str] = Counter()
         self._members: dict[str, Obj] = {}
@@ -52,6 +61,7 @@ class Members:
         self._tasks: dict[str, MemberTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._tell_changed = changed
         self._around = Surroundings(
             cluster=cluster,
             connect=connect,
@@ -62,6 +72,7 @@ class Members:
             secrets_problem=secrets_problem,
             take=self._take_written,
             interval_seconds=interval_seconds,
+            open_site=open_site,
             probes=self.probes,
         )
 
@@ -73,11 +84,13 @@ class Members:
         if event == "DELETED":
             self._members.pop(name, None)
             self._changed.set()
+            self._tell_changed()
             return
         before = self._members.get(name)
         if before is not None and _is_older(obj, before):
             return  # what was written meanwhile is known already
         self._members[name] = obj
+        self._tell_changed()
         if before is None:
             self._changed.set()
         elif _identity_of(before) != _identity_of(obj):  # its own status comes back this way too, and wakes nobody
@@ -107,6 +120,24 @@ class Members:
         self._secrets.update({obj["metadata"]["name"]: obj.get("data") or {} for obj in objects})
         for name in self._members:
             self._wake(name)
+
+    def views(self) -> dict[str, MemberView]:
+        """Every member as a fleet's decisions see it."""
+        return {name: self._view(name, member) for name, member in self._members.items()}
+
+    def workplaces(self) -> dict[str, Site]:
+        """The members that are connected."""
+        return {name: task.site for name, task in self._tasks.items() if task.site is not None}
+
+    def _view(self, name: str, member: Obj) -> MemberView:
+        task, weight = self._tasks.get(name), (member.get("spec") or {}).get("weight")
+        return MemberView(
+            name=name,
+            labels=labels_of(member),
+            weight=weight if isinstance(weight, int) and weight > 0 else 1,
+            known=task is not None and task.site is not None and task.site.ready,
+            lost_since=_lost_since(member),
+        )
 
     def states(self) -> Iterator[MemberState]:
         """The state of each member, by its status."""
@@ -148,6 +179,7 @@ class Members:
         name = obj["metadata"]["name"]
         if name in self._members:
             self._members[name] = obj
+            self._tell_changed()
 
     def _wake(self, name: str) -> None:
         if name in self._tasks:
@@ -158,6 +190,18 @@ class Members:
             reference = (member.get("spec") or {}).get("kubeconfigSecretRef") or {}
             if reference.get("name") == secret:
                 self._wake(name)
+
+
+def _lost_since(member: Obj) -> datetime | None:
+    """Since when a member does not answer, as its status tells; None where it does, or nobody looked yet."""
+    try:
+        status = MemberClusterStatus.parse(member.get("status") or {}, "status")
+    except InvalidSpec:
+        return None
+    found = condition_of(status.conditions, ConditionType.REACHABLE)
+    if found is None or found.status != "False":
+        return None
+    return status.last_seen_at or found.last_transition_time
 
 
 def _is_older(obj: Obj, known: Obj) -> bool:

@@ -26,7 +26,7 @@ from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
 from sluice.decide.switches import owner_id
-from sluice.engine.index import Index, places_in, places_of
+from sluice.engine.index import Index, is_fleet, places_in, places_of
 from sluice.engine.measure import Inbox
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
@@ -171,6 +171,8 @@ class Observer:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         spec, _, status = self.parse(rollout)
+        if is_fleet(rollout):
+            return Moves(status, None, (), NONE)  # the engines of its members divert its traffic
         runs = self._records.runs(ref)
         services, traffic = self.moves(ref, spec, status, runs)
         targets = self.targets(ref.namespace, services, traffic)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sluice.api.names import ROLLOUT_LABEL, Kind
-from sluice.engine.courier import Courier
+from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
 from sluice.engine.slim import slim
 from sluice.engine.store import Obj, Store
@@ -87,7 +87,7 @@ class Site:
         cluster = connection.cluster(headquarters.leadership)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
-        self.courier = Courier(name, cluster, self.store, headquarters.leadership)
+        self._courier = Courier(name, cluster, self.store, headquarters.leadership)
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()
         self._filled = asyncio.Event()
@@ -120,12 +120,24 @@ class Site:
                 self.ready = True
                 self._headquarters.changed(self.name, "", "")
                 group.create_task(self._engine.run())
-                group.create_task(self.courier.run())
+                group.create_task(self._courier.run())
         except* NotLeader:
             raise NotLeader("the Lease is no longer ours") from None
         finally:
             self.ready = False
             self._headquarters.store.unlisten(self._mirror)
+
+    def part(self, namespace: str, name: str) -> Obj | None:
+        """A Rollout's part there, or None."""
+        return self.store.get(Kind.ROLLOUT, namespace, name)
+
+    def trouble(self, namespace: str, name: str) -> str:
+        """Why the newest order for it is not carried out; "" where nothing is in its way."""
+        return self._courier.problem(namespace, name)
+
+    def give(self, namespace: str, name: str, order: Order) -> None:
+        """Order something."""
+        self._courier.give(namespace, name, order)
 
     def _follow(self, kind: Kind) -> Watch:
         def changed(event: str, obj: Obj) -> None:

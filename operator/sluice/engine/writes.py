@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from sluice.api.action import ActionPhase, RolloutActionStatus
+from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.names import API_VERSION, FINALIZER, ROLLOUT_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.api.rollout import RolloutStatus
@@ -43,6 +45,20 @@ class Ports:
     clock: Clock
 
 
+class About(Protocol):
+    """What was observed of the Rollout that a write is about."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Who it is."""
+        ...
+
+    @property
+    def status(self) -> RolloutStatus:
+        """As it was read."""
+        ...
+
+
 class Writer:
     """Sends writes, each about one Rollout.
 
@@ -71,7 +87,7 @@ class Writer:
         }
         self._take(Kind.ROLLOUT_RUN, await self._ports.cluster.create(Kind.ROLLOUT_RUN, observed.ref.namespace, body))
 
-    async def change_finalizer(self, rollout: Obj, observed: Observed, version: str, *, present: bool) -> str:
+    async def change_finalizer(self, rollout: Obj, observed: About, version: str, *, present: bool) -> str:
         """Add or remove the finalizer, guarded by the version just read. Returns the new version."""
         current = self._store.get(Kind.ROLLOUT, observed.ref.namespace, observed.ref.name) if not version else rollout
         if current is None:
@@ -89,7 +105,7 @@ class Writer:
         self._take(Kind.ROLLOUT, stored)
         return str(stored["metadata"]["resourceVersion"])
 
-    async def write_status(self, rollout: Obj, observed: Observed, status: RolloutStatus, version: str) -> bool:
+    async def write_status(self, rollout: Obj, observed: About, status: RolloutStatus, version: str) -> bool:
         """Write the status if it says anything new. What only counts time is not worth a write."""
         if _telling(status) == _telling(observed.status):
             return False
@@ -121,7 +137,7 @@ class Writer:
         if run is not None:
             await self._ports.cluster.delete(Kind.ROLLOUT_RUN, observed.ref.namespace, name, uid=run["metadata"]["uid"])
 
-    async def answer(self, observed: Observed, answer: Answer) -> None:
+    async def answer(self, observed: About, answer: Answer) -> None:
         """Answer a RolloutAction."""
         status = RolloutActionStatus(
             phase=ActionPhase.DONE if answer.done else ActionPhase.REJECTED,

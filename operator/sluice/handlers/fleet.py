@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from sluice.adapters.audit.log import LogAudit
 from sluice.adapters.kube.member import connect_member
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
+from sluice.adapters.metrics.at import AtAddress
+from sluice.adapters.silent import SilentNotifier
 from sluice.api.names import MEMBER_LABEL, Kind
+from sluice.engine.engine import Engine
 from sluice.engine.members import Members
-from sluice.ports import Clock, Cluster
+from sluice.engine.site import MIRRORED, Headquarters, Site
+from sluice.ports import Clock, Cluster, Leadership, Member, MetricProvider
+from sluice.wiring import Outlets, build_engine
 
 
 class Fleet:
@@ -16,14 +22,46 @@ class Fleet:
     A hub without the MemberCluster CRD, or an operator without the right to these Secrets, is as good as before without
     members: the watches try again, and say why in `problem`.
 
+    Args:
+        transport: to the hub.
+        cluster: the hub.
+        clock: the time.
+        namespace: the operator's.
+        probe_seconds: between two probes of a member that answers.
+        engine: the hub's, which leads Rollouts over fleets.
+        metrics: answers queries, where a member has no Prometheus of its own.
+        leadership: whether this process may write, in the hub and in members.
+
     Attributes:
         members: runs while this process leads.
         informers: run all the time, so that a new leader knows every member.
     """
 
     def __init__(
-        self, transport: Transport, cluster: Cluster, clock: Clock, namespace: str, probe_seconds: float
+        self,
+        transport: Transport,
+        cluster: Cluster,
+        clock: Clock,
+        namespace: str,
+        *,
+        probe_seconds: float,
+        engine: Engine,
+        metrics: MetricProvider,
+        leadership: Leadership,
     ) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._leadership = leadership
+        headquarters = Headquarters(
+            store=engine.store,
+            leadership=leadership,
+            build_engine=self._build_engine,
+            changed=lambda _, place, name: engine.look_at_fleets(place, name),
+        )
+
+        def open_site(name: str, connection: Member, prometheus: str) -> Site:
+            return Site(name, connection, headquarters, prometheus)
+
         self.members = Members(
             cluster,
             connect_member,
@@ -31,7 +69,10 @@ class Fleet:
             namespace=namespace,
             secrets_problem=self._secrets_problem,
             interval_seconds=probe_seconds,
+            open_site=open_site,
+            changed=lambda: engine.look_at_fleets("", ""),
         )
+        engine.lead(self.members)
         self._clusters = Informer(
             transport, Kind.MEMBER_CLUSTER, self.members.take_member, self.members.replace_members
         )
@@ -44,6 +85,16 @@ class Fleet:
             selectors={"labelSelector": MEMBER_LABEL},
         )
         self.informers = (self._clusters, self._secrets)
+
+    def _build_engine(self, _: str, cluster: Cluster, prometheus: str) -> Engine:
+        return build_engine(
+            cluster,
+            metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
+            outlets=Outlets(SilentNotifier(), LogAudit()),
+            leadership=self._leadership,
+            clock=self._clock,
+            mirrored=MIRRORED,
+        )
 
     def _secrets_problem(self) -> str:
         if self._secrets.synced:

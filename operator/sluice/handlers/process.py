@@ -128,7 +128,16 @@ class OperatorProcess:
         )
         self._caches = Caches(transport, self._engine.store, settings.heal_seconds)
         self._lease_watch = self._watch_lease()
-        self._fleet = Fleet(transport, self._cluster, self._clock, settings.namespace, settings.member_probe_seconds)
+        self._fleet = Fleet(
+            transport,
+            self._cluster,
+            self._clock,
+            settings.namespace,
+            probe_seconds=settings.member_probe_seconds,
+            engine=self._engine,
+            metrics=self._provider,
+            leadership=self._elector,
+        )
         self._watcher: KopfWatcher | None = None
         self._scrape = Scrape(self._meter, self._engine, transport, self._elector, self._fleet.members)
         self._http = HttpServer(self._unhealthy, self._unready, self._meter, self._scrape.refresh)

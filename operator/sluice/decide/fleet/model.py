@@ -43,7 +43,8 @@ class LegView:
         step_done: whether the step is done, confirmed and measured, and waits for the hub.
         weight: of the candidate.
         confirmed: whether that weight is accepted by every controller.
-        serves: whether it is Ready.
+        up_to_date: whether it has looked at its present spec.
+        serves: whether it was Ready when it last looked.
         message: its own.
         trouble: why the newest order is not carried out; "" where nothing is in its way.
     """
@@ -59,6 +60,7 @@ class LegView:
     step_done: bool = False
     weight: BasisPoints = NONE
     confirmed: bool = False
+    up_to_date: bool = False
     serves: bool = False
     message: str = ""
     trouble: str = ""

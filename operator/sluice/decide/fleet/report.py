@@ -174,6 +174,7 @@ def _down(course: Course) -> tuple[str, ...]:
         and member.known
         and leg.stable_hash
         and not leg.serves
+        and course.phases.get(name) is not ClusterPhase.MOVING
     )
 
 

@@ -38,7 +38,7 @@ def _look(course: Course, spec: FleetRunSpec, name: str, last: int) -> None:
     if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and course.under_way:
         if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):
             course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.message)
-        elif leg.rests_on(spec.hash) and leg.serves:
+        elif leg.rests_on(spec.hash) and leg.up_to_date and leg.serves:
             closing = course.fleet.batch is not None and course.at.stage is BatchStage.CLOSING
             course.phases[name] = ClusterPhase.COMPLETED if closing else ClusterPhase.DONE
         elif phase is ClusterPhase.MOVING and leg.runs(spec) and leg.step == last and leg.step_done:

@@ -1,0 +1,241 @@
+"""Leads Rollouts over fleets: from what members tell to a plan, and from the plan to their orders.
+
+The status that lets members go further is written before they are told; what they are told follows from it alone, so a
+restart loses nothing and repeats nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from sluice.api.common import ObjectRef
+from sluice.api.fleet import FleetRunSpec, FleetRunStatus
+from sluice.api.names import (
+    API_VERSION,
+    FINALIZER,
+    HUB_ANNOTATION,
+    LEADER_ANNOTATION,
+    ORDER_ANNOTATION,
+    ROLLOUT_LABEL,
+    ROLLOUT_UID_LABEL,
+    Kind,
+)
+from sluice.api.rollout import RolloutStatus
+from sluice.api.units import JSON
+from sluice.decide.fleet import parts
+from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan, FleetRunView, LegView
+from sluice.decide.fleet.planner import plan_fleet
+from sluice.decide.metadata import labels_of, mapping, requester_of
+from sluice.decide.model import FinalizerChange
+from sluice.decide.revision import run_name
+from sluice.decide.switches import owner_id
+from sluice.engine.courier import Order
+from sluice.engine.index import Index
+from sluice.engine.legs import leg_of
+from sluice.engine.observe import Observer
+from sluice.engine.records import Records
+from sluice.engine.sites import Sites
+from sluice.engine.store import Obj, Store
+from sluice.engine.switchboard import SwitchBoard
+from sluice.engine.writes import Ports, Writer
+from sluice.errors import InvalidSpec, NotFound, Unavailable
+
+_log = logging.getLogger(__name__)
+_HOME_OF_THE_CLUSTER = "kube-system"
+
+
+class Director:
+    """Pursues Rollouts over fleets, one pass at a time each.
+
+    Args:
+        ports: the hub.
+        store: the hub's caches.
+        index: over them.
+        board: the kill switches that are engaged.
+        observer: parses Rollouts.
+        sites: the members.
+    """
+
+    def __init__(
+        self, ports: Ports, store: Store, index: Index, *, board: SwitchBoard, observer: Observer, sites: Sites
+    ) -> None:
+        self._ports = ports
+        self._store = store
+        self._index = index
+        self._board = board
+        self._observer = observer
+        self._sites = sites
+        self._records = Records(store, index)
+        self._writer = Writer(ports, store)
+        self._runs: dict[str, tuple[str, FleetRunView]] = {}
+
+    async def pursue(self, rollout: Obj, decided: Callable[[RolloutStatus], None]) -> tuple[bool, datetime | None]:
+        """One pass.
+
+        Returns:
+            Whether the status changed, so that it is worth another look at once; and when to look again.
+
+        Raises:
+            SluiceError: what announces was not written, so nobody was told anything.
+        """
+        hub = self._hub()
+        observed = self._observe(rollout, hub)
+        plan = plan_fleet(observed, self._ports.clock.now())
+        decided(plan.status)
+        version = observed.resource_version
+        if plan.create_run is not None:
+            await self._create_run(observed, plan.create_run)
+        if plan.finalizer is FinalizerChange.ADD:
+            version = await self._writer.change_finalizer(rollout, observed, version, present=True)
+        changed = await self._writer.write_status(rollout, observed, plan.status, version)
+        self._tell(rollout, observed, plan)
+        self._direct(observed, plan.directives)
+        writes = itertools.chain(
+            (self._write_run(observed, name, status) for name, status in plan.run_statuses),
+            (self._writer.answer(observed, answer) for answer in plan.answers),
+            (self._delete_run(observed, name) for name in plan.delete_runs),
+        )
+        failures = [each for each in await asyncio.gather(*writes, return_exceptions=True) if each is not None]
+        if failures:
+            raise failures[0]
+        if plan.finalizer is FinalizerChange.REMOVE:
+            await self._writer.change_finalizer(rollout, observed, "", present=False)
+        return changed, plan.wake_at
+
+    # ------------------------------------------------------------------ observing
+
+    def _hub(self) -> str:
+        """Who we are to members: the cluster, by the one object that each has, and none loses."""
+        home = self._store.get(Kind.NAMESPACE, "", _HOME_OF_THE_CLUSTER)
+        if home is None:
+            raise Unavailable(f"Namespace {_HOME_OF_THE_CLUSTER} is not known yet, by whose UID members know their hub")
+        return str(home["metadata"]["uid"])
+
+    def _observe(self, rollout: Obj, hub: str) -> FleetObserved:
+        metadata = rollout["metadata"]
+        ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+        spec, problem, status = self._observer.parse(rollout)
+        members, legs = self._sites.views(), {}
+        for name, place in self._sites.workplaces().items():
+            part, trouble = place.part(ref.namespace, ref.name), place.trouble(ref.namespace, ref.name)
+            if part is not None:
+                legs[name] = leg_of(part, trouble)
+            elif trouble:
+                legs[name] = LegView(trouble=trouble)
+        return FleetObserved(
+            ref=ref,
+            generation=metadata.get("generation", 0),
+            resource_version=metadata.get("resourceVersion", ""),
+            deleting="deletionTimestamp" in metadata,
+            has_finalizer=FINALIZER in metadata.get("finalizers", ()),
+            labels=labels_of(rollout),
+            requester=requester_of(rollout),
+            hub=hub,
+            given=mapping(rollout.get("spec")),
+            spec=spec,
+            spec_problem=problem,
+            status=status,
+            runs=self._fleet_runs(ref),
+            members=members,
+            legs=legs,
+            switches=self._board.covering(ref.namespace, labels_of(rollout)),
+            actions=self._records.actions(ref),
+        )
+
+    def _fleet_runs(self, ref: ObjectRef) -> tuple[FleetRunView, ...]:
+        found = [self._fleet_run(run) for run in self._index.fleet_runs(ref.namespace, ref.name)]
+        return tuple(sorted((run for run in found if run is not None), key=lambda run: run.spec.revision))
+
+    def _fleet_run(self, run: Obj) -> FleetRunView | None:
+        metadata = run["metadata"]
+        known = self._runs.get(metadata["uid"])
+        if known is not None and known[0] == metadata["resourceVersion"]:
+            return known[1]
+        where = f"FleetRun {metadata['namespace']}/{metadata['name']}"
+        try:
+            spec = FleetRunSpec.parse(run.get("spec") or {}, f"{where}: spec")
+            status = FleetRunStatus.parse(run.get("status") or {}, f"{where}: status")
+        except InvalidSpec as problem:
+            _log.error("a FleetRun cannot be read", extra={"run": where, "problem": str(problem)})
+            return None
+        view = FleetRunView(metadata["name"], metadata["uid"], spec, status)
+        self._runs[metadata["uid"]] = (metadata["resourceVersion"], view)
+        return view
+
+    # ------------------------------------------------------------------ telling members
+
+    def _direct(self, observed: FleetObserved, directives: dict[str, Directive]) -> None:
+        places, made = self._sites.workplaces(), dict[int, Order]()
+        for name, directive in directives.items():
+            place = places.get(name)
+            if place is None or not place.ready:
+                continue
+            order = made.get(id(directive))
+            if order is None:
+                order = made[id(directive)] = self._order(observed, directive)
+            place.give(observed.ref.namespace, observed.ref.name, order)
+
+    def _order(self, observed: FleetObserved, directive: Directive) -> Order:
+        if directive.spec is None:
+            return Order("", None, observed.hub)
+        labels = dict(observed.labels)
+        digest = parts.digest({"labels": labels, "spec": directive.spec})
+        annotations = {
+            HUB_ANNOTATION: observed.hub,
+            LEADER_ANNOTATION: owner_id(observed.ref),
+            ORDER_ANNOTATION: digest,
+        }
+        body = {"metadata": {"labels": labels, "annotations": annotations}, "spec": directive.spec}
+
+        def uncovered() -> bool:
+            return not self._board.covering(observed.ref.namespace, labels)
+
+        return Order(digest, body, observed.hub, uncovered if directive.grows else _always)
+
+    # ------------------------------------------------------------------ writing in the hub
+
+    async def _create_run(self, observed: FleetObserved, spec: FleetRunSpec) -> None:
+        name, namespace = run_name(observed.ref.name, spec.revision), observed.ref.namespace
+        body: JSON = {
+            "apiVersion": API_VERSION,
+            "kind": Kind.FLEET_RUN.value,
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {ROLLOUT_LABEL: observed.ref.name, ROLLOUT_UID_LABEL: observed.ref.uid},
+            },
+            "spec": spec.dump(),
+        }
+        stored = await self._ports.cluster.create(Kind.FLEET_RUN, namespace, body)
+        self._store.apply(Kind.FLEET_RUN, "MODIFIED", stored)
+
+    async def _write_run(self, observed: FleetObserved, name: str, status: FleetRunStatus) -> None:
+        body = {"status": status.dump()}
+        try:
+            stored = await self._ports.cluster.patch_merge(
+                Kind.FLEET_RUN, observed.ref.namespace, name, body, subresource="status"
+            )
+        except NotFound:
+            return  # the next pass says that it is gone
+        self._store.apply(Kind.FLEET_RUN, "MODIFIED", stored)
+
+    async def _delete_run(self, observed: FleetObserved, name: str) -> None:
+        run = next((run for run in observed.runs if run.name == name), None)
+        if run is not None:
+            await self._ports.cluster.delete(Kind.FLEET_RUN, observed.ref.namespace, name, uid=run.uid)
+            self._runs.pop(run.uid, None)
+
+    def _tell(self, rollout: Obj, observed: FleetObserved, plan: FleetPlan) -> None:
+        for note in plan.notes:
+            self._ports.notifier.note(rollout, note)
+        for entry in plan.status.audit.entries:
+            if entry.seq > observed.status.audit.seq:
+                self._ports.audit.record(observed.ref, entry)
+
+
+def _always() -> bool:
+    return True
