@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
+from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.rollout import RolloutSpec, RolloutStatus
@@ -38,6 +39,9 @@ SPECS: dict[str, type[Model]] = {
     "AnalysisTemplate": AnalysisTemplateSpec,
     "ClusterAnalysisTemplate": AnalysisTemplateSpec,
     "MemberCluster": MemberClusterSpec,
+    "FleetRun": FleetRunSpec,
+    "MemberRollout": RolloutSpec,
+    "MemberRolloutRun": RolloutRunSpec,
 }
 STATUSES: dict[str, type[Model]] = {
     "Rollout": RolloutStatus,
@@ -46,7 +50,12 @@ STATUSES: dict[str, type[Model]] = {
     "KillSwitch": KillSwitchStatus,
     "ClusterKillSwitch": KillSwitchStatus,
     "MemberCluster": MemberClusterStatus,
+    "FleetRun": FleetRunStatus,
+    "MemberRollout": RolloutStatus,
+    "MemberRolloutRun": RolloutRunStatus,
 }
+# Of a model that two kinds share, what one of them has not.
+NOT_ITS_OWN: dict[str, frozenset[str]] = {"MemberRollout": frozenset({"fleet"})}
 UNITS: list[tuple[object, object]] = [
     (Share, "12.5%"),
     (StoredShare, "12.5%"),
@@ -120,6 +129,11 @@ def full(model: type[BaseModel]) -> Any:
     """An instance with every field set, at any depth: what a writer of the model could at most send."""
     hints = typing.get_type_hints(model, include_extras=True)
     return model(**{name: _value(hints[name], name) for name in model.model_fields})
+
+
+def full_status(kind: str) -> Any:
+    """An instance of a kind's status with every field set that the kind has."""
+    return full(STATUSES[kind]).model_copy(update=dict.fromkeys(NOT_ITS_OWN.get(kind, ())))
 
 
 def _value(annotation: Any, name: str) -> Any:
