@@ -64,9 +64,8 @@ MEMBERS = (
         plural="memberrollouts",
         short="smr",
         texts={
-            "": "A MemberRollout is what one member cluster has of a Rollout over a fleet. The hub's operator writes it "
-            "and sees to it as to a Rollout; nothing of Sluice runs in the member. To change it, change "
-            f"{_HUB}.",
+            "": "A MemberRollout is what a member cluster has of a Rollout over a fleet. The hub's operator writes it "
+            f"and sees to it as to a Rollout; nothing of Sluice runs in the member. To change it, change {_HUB}.",
             "spec": "What shall serve here, and how to get there: from the Rollout on the hub.",
         },
         sentences={
