@@ -8,7 +8,7 @@ from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
-from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
+from sluice.api.names import API_VERSION, EXTENSIONS_API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 
@@ -38,6 +38,7 @@ API_VERSIONS = {
     Kind.SERVICE_ACCOUNT: "v1",
     Kind.CLUSTER_ROLE: RBAC_API_VERSION,
     Kind.CLUSTER_ROLE_BINDING: RBAC_API_VERSION,
+    Kind.CUSTOM_RESOURCE_DEFINITION: EXTENSIONS_API_VERSION,
 }
 CLUSTER_SCOPED = frozenset(
     {
@@ -47,6 +48,7 @@ CLUSTER_SCOPED = frozenset(
         Kind.NAMESPACE,
         Kind.CLUSTER_ROLE,
         Kind.CLUSTER_ROLE_BINDING,
+        Kind.CUSTOM_RESOURCE_DEFINITION,
     }
 )
 WITH_STATUS = frozenset(
@@ -67,6 +69,7 @@ WITH_STATUS = frozenset(
         Kind.POD,
         Kind.POD_DISRUPTION_BUDGET,
         Kind.NAMESPACE,
+        Kind.CUSTOM_RESOURCE_DEFINITION,
     }
 )
 WITHOUT_GENERATION = frozenset(
