@@ -38,7 +38,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: check lint format-check types imports crds api-docs-write cli-docs cli-docs-write reasons-docs reasons-docs-write
+.PHONY: check lint format-check types imports crds member-crds-write api-docs-write cli-docs cli-docs-write reasons-docs reasons-docs-write
 check: lint format-check types imports crds cli-docs reasons-docs ## Lint, formatting, types, direction of imports, generated pages
 
 lint: $(STAMP) ## Ruff's rules
@@ -53,9 +53,13 @@ types: $(STAMP) ## mypy, strict
 imports: $(STAMP) ## Do imports point one way? (import-linter)
 	.venv/bin/lint-imports
 
-crds: $(STAMP) ## Do CRDs and models agree, and does docs/reference/api.md say the same?
+crds: $(STAMP) ## Do CRDs and models agree, are members' CRDs and docs/reference/api.md up to date?
+	$(PY) tools/gen_member_crds.py --check
 	$(PY) tools/check_crds.py
 	$(PY) tools/gen_api_docs.py --check
+
+member-crds-write: $(STAMP) ## Write the CRDs of member clusters from those of Rollout and RolloutRun
+	$(PY) tools/gen_member_crds.py
 
 api-docs-write: $(STAMP) ## Write docs/reference/api.md from the CRDs
 	$(PY) tools/gen_api_docs.py

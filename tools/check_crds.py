@@ -26,6 +26,7 @@ import yaml
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
+from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import GROUP, VERSION, Kind
@@ -56,6 +57,9 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None),
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None, namespaced=False),
     Kind.MEMBER_CLUSTER: Resource(MemberClusterSpec, MemberClusterStatus, namespaced=False),
+    Kind.FLEET_RUN: Resource(FleetRunSpec, FleetRunStatus),
+    Kind.MEMBER_ROLLOUT: Resource(RolloutSpec, RolloutStatus),
+    Kind.MEMBER_ROLLOUT_RUN: Resource(RolloutRunSpec, RolloutRunStatus),
 }
 
 UNITS: tuple[tuple[object, Schema], ...] = (
@@ -71,12 +75,16 @@ UNITS: tuple[tuple[object, Schema], ...] = (
 # What differs on purpose, by kind and path, with the reason.
 NOT_IN_CRD = {
     ("KillSwitch", "spec.scope.namespaceSelector"): "a namespaced switch covers its own namespace only",
+    ("Rollout", "spec.pace"): "the hub sets the pace, of MemberRollouts only",
+    ("MemberRollout", "spec.fleet"): "a fleet is the hub's",
+    ("MemberRollout", "status.fleet"): "a fleet is the hub's",
 }
 NO_DEFAULT_IN_CRD = {
     ("KillSwitch", "spec.engaged"): "stays out of Git, so that no sync releases it",
     ("ClusterKillSwitch", "spec.engaged"): "stays out of Git, so that no sync releases it",
     **{
-        ("Rollout", f"spec.workload.{name}"): "a default would be there with workload.services too, which refuses it"
+        (kind, f"spec.workload.{name}"): "a default would be there with workload.services too, which refuses it"
+        for kind in ("Rollout", "MemberRollout")
         for name in ("replicas", "minReadySeconds", "scaleDownDelay", "drain")
     },
 }

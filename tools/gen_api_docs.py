@@ -25,7 +25,10 @@ ORDER = (
     "clusteranalysistemplates",
     "memberclusters",
     "rolloutruns",
+    "fleetruns",
 )
+# Made from those of Rollout and RolloutRun: told in a sentence, and by what they have besides.
+MADE = ("memberrollouts", "memberrolloutruns")
 HEAD = """# API reference: `sluice.dev/v1alpha1`
 
 <!-- Generated from crds/ by tools/gen_api_docs.py: change it there, then run `make api-docs-write`. -->
@@ -48,21 +51,24 @@ SHARED = {"prometheus": "Metric", "lastTransitionTime": "Condition"}
 
 def page(folder: Path = ROOT / "crds") -> str:
     """The whole page."""
-    crds = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in ORDER]
-    kinds = "".join(f"- [{crd['spec']['names']['kind']}](#{crd['spec']['names']['kind'].lower()})\n" for crd in crds)
+    crds, made = ([_read(folder, name) for name in names] for names in (ORDER, MADE))
+    kinds = "".join(
+        f"- [{crd['spec']['names']['kind']}](#{crd['spec']['names']['kind'].lower()})\n" for crd in (*crds, *made)
+    )
     shared = "- [Metric](#metric)\n- [Condition](#condition)\n"
-    return HEAD + kinds + shared + "".join(_kind(crd) for crd in crds) + _shared(crds[0])
+    sections = [*(_kind(crd) for crd in crds), *(_made(crd, crds) for crd in made)]
+    return HEAD + kinds + shared + "".join(sections) + _shared(crds[0])
+
+
+def _read(folder: Path, name: str) -> Schema:
+    crd: Schema = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    return crd
 
 
 def _kind(crd: Schema) -> str:
     names = crd["spec"]["names"]
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    place = "In a namespace" if crd["spec"]["scope"] == "Namespaced" else "In the cluster as a whole"
-    lines = [
-        f"\n## {names['kind']}\n",
-        f"{schema['description']}\n",
-        f"{place}; `kubectl get {names['plural']}.{crd['spec']['group']}`, in short `{names['shortNames'][0]}`.\n",
-    ]
+    schema = _schema(crd)
+    lines = _opening(crd)
     lines += [f"- {_plain(rule['message'])}" for rule in schema.get("x-kubernetes-validations", [])]
     for part in ("spec", "status"):
         if part in schema["properties"]:
@@ -70,6 +76,34 @@ def _kind(crd: Schema) -> str:
             lines += _rules(schema["properties"][part])
             lines += _table(schema["properties"][part], part)
     return "\n".join(lines) + "\n"
+
+
+def _made(crd: Schema, others: list[Schema]) -> str:
+    """A kind that is another one but for some fields of its spec."""
+    kind = crd["spec"]["names"]["kind"].removeprefix("Member")
+    [other] = [each for each in others if each["spec"]["names"]["kind"] == kind]
+    ours, theirs = (_schema(each)["properties"]["spec"] for each in (crd, other))
+    lacks = [f"`spec.{name}`" for name in theirs["properties"] if name not in ours["properties"]]
+    has = {name: field for name, field in ours["properties"].items() if name not in theirs["properties"]}
+    but = f" but for {', '.join(lacks)}, which it has not" if lacks else ""
+    lines = [*_opening(crd), f"It has what a [{kind}](#{kind.lower()}) has{but}{', and besides:' if has else '.'}\n"]
+    lines += _table({"properties": has}, "spec") if has else []
+    return "\n".join(lines) + "\n"
+
+
+def _opening(crd: Schema) -> list[str]:
+    names = crd["spec"]["names"]
+    place = "In a namespace" if crd["spec"]["scope"] == "Namespaced" else "In the cluster as a whole"
+    return [
+        f"\n## {names['kind']}\n",
+        f"{_schema(crd)['description']}\n",
+        f"{place}; `kubectl get {names['plural']}.{crd['spec']['group']}`, in short `{names['shortNames'][0]}`.\n",
+    ]
+
+
+def _schema(crd: Schema) -> Schema:
+    schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
 
 
 def _shared(rollout: Schema) -> str:
@@ -114,7 +148,8 @@ def _section(schema: Schema) -> str:
 
 def _type(field: Schema) -> str:
     if field.get("x-kubernetes-int-or-string"):
-        return "share" if "share" in field["description"] else "number or name"
+        told = field["description"]
+        return "share" if "share" in told else "count or percentage" if "count" in told else "number or name"
     if field["type"] == "array":
         keys = field.get("x-kubernetes-list-map-keys")
         section = _section(field["items"])
@@ -123,7 +158,7 @@ def _type(field: Schema) -> str:
     if "additionalProperties" in field:
         return f"map of {_type(field['additionalProperties'])}"
     if field.get("x-kubernetes-preserve-unknown-fields") and "properties" not in field:
-        return "object, as in a Deployment"
+        return "object, as in a Deployment" if "pod template" in field["description"] else "object"
     if "enum" in field:
         return " \\| ".join(f"`{_value(choice)}`" for choice in field["enum"])
     return "time" if field.get("format") == "date-time" else str(field["type"])

@@ -359,8 +359,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "`sluice clusters add NAME --rotate-token`, or put a new kubeconfig into the Secret.",
         ),
         Reason.RIGHTS_MISSING: (
-            "It lacks rights that Sluice needs.",
-            "`sluice clusters add` once more gives them; `sluice clusters check` shows which.",
+            "It lacks rights that Sluice needs, or does not serve MemberRollouts and MemberRolloutRuns: what is not "
+            "served gives no rights.",
+            "`sluice clusters add` once more gives them, and installs the kinds; `sluice clusters check` shows which.",
         ),
         Reason.SECRET_MISSING: (
             "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key.",

@@ -40,11 +40,12 @@ def ready(two: Fleet) -> Fleet:
 def test_both_are_ready_and_told_at_a_glance(ready: Fleet) -> None:
     """`kubectl get mc` and `sluice clusters list` show them; no credential is in a status or a log."""
     shown = [line.split() for line in ready.hub.kubectl("get", "mc").splitlines()]
-    assert shown[0] == ["NAME", "READY", "REASON", "VERSION", "SERVER", "SINCE", "AGE"]
+    assert shown[0] == ["NAME", "READY", "REASON", "VERSION", "WEIGHT", "SERVER", "SINCE", "AGE"]
     for member, line in zip(ready.members, shown[1:], strict=True):
         assert line[:3] == [member.name, "True", "MemberReady"]
         assert line[3].startswith("v1.")
-        assert line[4] == member.server.removeprefix("https://")
+        assert line[4] == "1"
+        assert line[5] == member.server.removeprefix("https://")
         token = yaml.safe_load(ready.secret(member.name))["users"][0]["user"]["token"]
         assert token not in json.dumps(ready.get(member.name))
         assert all(token not in operator.log for operator in ready.world.operators)

@@ -17,10 +17,24 @@ class KubeconfigSecretRef(Model):
     key: str = SECRET_KEY
 
 
+class MemberPrometheus(Model):
+    """The Prometheus that measures what runs in the member. `address` is its base URL, as the hub reaches it."""
+
+    address: str
+
+
 class MemberClusterSpec(Model):
-    """Spec. Labels, which selectors will go by, are the object's own."""
+    """Spec. Labels, which selectors go by, are the object's own.
+
+    Attributes:
+        kubeconfig_secret_ref: how to reach it.
+        weight: how many of its kind it stands for, where batches are sized by weight: tenants, users, machines.
+        prometheus: what metrics without an address of their own ask there; None: the operator's own.
+    """
 
     kubeconfig_secret_ref: KubeconfigSecretRef
+    weight: int = 1
+    prometheus: MemberPrometheus | None = None
 
 
 class MemberClusterStatus(Model):

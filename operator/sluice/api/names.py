@@ -9,6 +9,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 GATEWAY_API_VERSION = "gateway.networking.k8s.io/v1"
 RBAC_API_VERSION = "rbac.authorization.k8s.io/v1"
+EXTENSIONS_API_VERSION = "apiextensions.k8s.io/v1"
 
 FINALIZER = f"{GROUP}/return-to-stable"
 FIELD_MANAGER = "sluice"
@@ -74,6 +75,7 @@ class Kind(StrEnum):
     SERVICE_ACCOUNT = "ServiceAccount"
     CLUSTER_ROLE = "ClusterRole"
     CLUSTER_ROLE_BINDING = "ClusterRoleBinding"
+    CUSTOM_RESOURCE_DEFINITION = "CustomResourceDefinition"
 
 
 class Slot(StrEnum):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_ADDRESS = re.compile(r"https?://[^/@?#{}\s]+(/[^@?#{}\s]*)?")
+_ADDRESS_CHARACTERS = 253
 _LABEL = re.compile(r"(?P<key>[A-Za-z0-9]([-A-Za-z0-9_./]{0,315}[A-Za-z0-9])?)=(?P<value>[-A-Za-z0-9_.]{0,63})")
 
 
@@ -83,6 +85,14 @@ def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[
     return found
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not (_ADDRESS.fullmatch(value) and len(value) <= _ADDRESS_CHARACTERS):
+        raise click.BadParameter(
+            f"{value!r} is no address: http:// or https://, a host and perhaps a path, without credentials or a query"
+        )
+    return value
+
+
 @command.command("list", cls=Command)
 @click.option("-l", "--selector", metavar="LABELS", help="Only those with these labels, such as env=prod,tier!=test.")
 @format_option("wide", "json", "yaml", "name")
@@ -90,8 +100,8 @@ def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[
 def list_command(selector: str | None, output: str | None, kubeconfig: str | None, context: str | None) -> None:
     """List the member clusters.
 
-    One line each: whether it is ready, and why not; its version and host; since when it has been so. -o wide adds
-    labels and the operator's words.
+    One line each: whether it is ready, and why not; its version, weight and host; since when it has been so. -o wide
+    adds labels and the operator's words.
 
     Examples:
       sluice clusters list
@@ -128,6 +138,10 @@ def check_command(name: str, output: str | None, kubeconfig: str | None, context
 @click.argument("name", callback=_member_name)
 @click.option("--kubeconfig", metavar="FILE", required=True, help="Of the member, as its administrator.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels, help="May be repeated.")
+@click.option(
+    "--weight", type=click.IntRange(1, 1_000_000_000), metavar="N", help="How many of its kind it stands for."
+)
+@click.option("--prometheus", metavar="URL", callback=_address, help="Measures what runs there; as the hub reaches it.")
 @click.option("--server", metavar="URL", help="Where the operator finds the member, if not where the kubeconfig says.")
 @click.option("--rotate-token", is_flag=True, help="Make a new token, and delete those before it.")
 @click.option(
@@ -138,26 +152,28 @@ def check_command(name: str, output: str | None, kubeconfig: str | None, context
 def add_command(name: str, *, dry_run: bool, patience_seconds: float, **options: Any) -> None:
     """Register a member cluster.
 
-    Makes in the member: the namespace sluice-system, a ServiceAccount, a ClusterRole with the rights that Sluice needs
-    and no others, its binding, and a Secret with a token. In the hub: a Secret with a kubeconfig of that token, and the
-    MemberCluster. Says each thing that it did; done again it changes nothing, or mends what is missing. Labels that
-    the MemberCluster has besides stay.
+    Makes in the member: the kinds MemberRollout and MemberRolloutRun, as the hub has them, the namespace sluice-system,
+    a ServiceAccount, a ClusterRole with the rights that Sluice needs and no others, its binding, and a Secret with a
+    token. In the hub: a Secret with a kubeconfig of that token, and the MemberCluster. Says each thing that it did;
+    done again it changes nothing, or mends what is missing. What is not given stays: labels, weight, Prometheus. Do it
+    again after an upgrade of the hub.
 
     Examples:
       sluice clusters add pilot --kubeconfig pilot.yaml --label env=prod --label tier=pilot
       sluice clusters add eu-1 --kubeconfig fleet.yaml --context eu-1 --hub-context hub
+      sluice clusters add eu-1 --kubeconfig eu-1.yaml --weight 20000 --prometheus https://prometheus.eu-1.example
       sluice clusters add pilot --kubeconfig pilot.yaml --dry-run
       sluice clusters add pilot --kubeconfig pilot.yaml --rotate-token
     """
 
     async def work(hub: Session, member: Session | None) -> Outcome | None:
         from sluice.cli.members import print_plan
-        from sluice.ops.register import register
+        from sluice.ops.register import fetch_definitions, register
 
         assert member is not None  # noqa: S101 - --kubeconfig is required
         order = _order(name, member, options)
         if dry_run:
-            print_plan(order)
+            print_plan(order, await fetch_definitions(_hand(hub, "hub")))
             return None
         return await register(_hand(hub, "hub"), _hand(member, "member"), order, patience_seconds)
 
@@ -176,7 +192,7 @@ def remove_command(name: str, *, keep_member_objects: bool, **options: Any) -> N
 
     Deletes in the hub the MemberCluster and its Secret; in the member the tokens, the ServiceAccount, its ClusterRole
     and binding. Says each thing that it did, and what it leaves: the namespace in the member, for something else may
-    be in it. What Sluice made there by rollouts is not touched.
+    be in it, and the kinds that were installed. What Sluice made there by rollouts is not touched.
 
     Examples:
       sluice clusters remove pilot --kubeconfig pilot.yaml
@@ -206,6 +222,8 @@ def _order(name: str, member: Session, options: dict[str, Any]) -> Registration:
         server=options["server"] or member.server,
         authorities=member.authorities,
         labels=options["labels"],
+        weight=options["weight"],
+        prometheus=options["prometheus"],
         rotate=options["rotate_token"],
         namespace=options["operator_namespace"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from sluice.views.members import MemberDetail, member_detail, member_row
 
 if TYPE_CHECKING:
     from sluice.ops.register import Registration
+    from sluice.ports import Obj
 
 _STYLES = {"True": "green", "yes": "green", "False": "red", "no": "red", "Unknown": "yellow", "?": "yellow"}
 
@@ -46,8 +48,10 @@ async def show_list(session: Session, selector: str | None, output: str | None) 
     else:
         rows = [member_row(obj, session.clock.now()) for obj in objects]
         columns = [Column("NAME"), Column("READY", _coloured)]
-        columns += [Column(title) for title in ("REASON", "VERSION", "SERVER", "SINCE", "AGE")]
-        cells = [[row.name, row.ready, row.reason, row.version, row.server, row.since, row.age] for row in rows]
+        columns += [Column(title) for title in ("REASON", "VERSION", "WEIGHT", "SERVER", "SINCE", "AGE")]
+        cells = [
+            [row.name, row.ready, row.reason, row.version, row.weight, row.server, row.since, row.age] for row in rows
+        ]
         if output == "wide":
             columns += [Column("LABELS"), Column("MESSAGE")]
             cells = [[*line, row.labels, row.message] for line, row in zip(cells, rows, strict=True)]
@@ -76,6 +80,8 @@ def _page(detail: MemberDetail) -> str:
         ("Version", row.version),
         ("Secret", detail.secret),
         ("Labels", row.labels),
+        ("Weight", row.weight),
+        ("Prometheus", detail.prometheus),
         ("Last seen", f"{detail.last_seen} ago" if detail.last_seen else ""),
     )
     conditions = render(
@@ -84,16 +90,16 @@ def _page(detail: MemberDetail) -> str:
     )
     lines = [(right.resource, verb, told) for right in detail.rights for verb, told in right.verbs]
     rights = render([Column("RESOURCE"), Column("VERB"), Column("ALLOWED", _coloured)], [list(line) for line in lines])
-    told = "\n".join(f"{title + ':':<11}{text}" for title, text in head if text)
+    told = "\n".join(f"{title + ':':<12}{text}" for title, text in head if text)
     return "\n\n".join(part for part in (f"{bold(row.name)}\n{told}".rstrip(), conditions, rights) if part)
 
 
-def print_plan(order: Registration) -> None:
+def print_plan(order: Registration, definitions: Sequence[tuple[Target, Obj]]) -> None:
     """Print every object that would be made, as manifests."""
     from sluice.adapters.kube.resources import RESOURCES
     from sluice.ops.register import planned
 
-    for where, target, body in planned(order):
+    for where, target, body in planned(order, definitions):
         own = body.get("metadata") or {}
         place = {"namespace": target.namespace} if target.namespace else {}
         named = {} if "generateName" in own else {"name": target.name}

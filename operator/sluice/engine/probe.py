@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sluice.api.conditions import Reason
+from sluice.api.names import GROUP
 from sluice.decide.members import Problem
 from sluice.decide.rights import RIGHTS, Right
 from sluice.errors import Forbidden, InvalidSpec, SluiceError, Unavailable
@@ -16,10 +17,16 @@ _MESSAGE_CHARACTERS = 500
 
 
 async def review(connection: Member) -> tuple[Right, ...]:
-    """The rights that are missing, in order. The first failure ends the asking."""
+    """The rights that are missing, in order. The first failure ends the asking.
+
+    A kind of ours that the member does not serve gives no rights: whatever a role says, nothing can be done with it.
+    """
     turns = asyncio.Semaphore(REVIEWS_AT_ONCE)
+    served = await connection.fetch_kinds()
 
     async def ask(right: Right) -> bool:
+        if right.group == GROUP and right.resource not in served:
+            return False
         async with turns:
             return await connection.may(right)
 

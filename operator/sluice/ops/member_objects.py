@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.api.member import SECRET_KEY
-from sluice.api.names import MEMBER_LABEL, Kind
+from sluice.api.names import GROUP, MEMBER_LABEL, Kind
 from sluice.decide.rights import role_rules
 from sluice.ops.outcome import Target
 from sluice.ports import Obj
@@ -21,6 +21,10 @@ _RBAC = "rbac.authorization.k8s.io"
 ACCOUNT_TARGET = Target(Kind.SERVICE_ACCOUNT, NAMESPACE, ACCOUNT)
 ROLE_TARGET = Target(Kind.CLUSTER_ROLE, "", ACCOUNT)
 BINDING_TARGET = Target(Kind.CLUSTER_ROLE_BINDING, "", ACCOUNT)
+DEFINITION_TARGETS = tuple(
+    Target(Kind.CUSTOM_RESOURCE_DEFINITION, "", f"{plural}.{GROUP}")
+    for plural in ("memberrollouts", "memberrolloutruns")
+)
 
 
 def account() -> Obj:
@@ -39,6 +43,18 @@ def binding() -> Obj:
         "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ACCOUNT},
         "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
     }
+
+
+def definition(stored: Mapping[str, Any]) -> Obj:
+    """A kind's definition as another cluster is to have it: without what is this one's own."""
+    labels = stored["metadata"].get("labels")
+    return {**({"metadata": {"labels": dict(labels)}} if labels else {}), "spec": stored["spec"]}
+
+
+def is_established(stored: Mapping[str, Any]) -> bool:
+    """Whether its kind is served."""
+    conditions = (stored.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
 
 
 def token_secret() -> Obj:
@@ -69,6 +85,13 @@ def hub_secret(member: str, kubeconfig: str) -> Obj:
     return {"metadata": {"labels": {MEMBER_LABEL: member}}, "type": "Opaque", "data": data}
 
 
-def member_cluster(member: str, labels: Mapping[str, str]) -> Obj:
-    """The MemberCluster."""
-    return {"metadata": {"labels": dict(labels)}, "spec": {"kubeconfigSecretRef": {"name": secret_name(member)}}}
+def member_cluster(
+    member: str, labels: Mapping[str, str], weight: int | None = None, prometheus: str | None = None
+) -> Obj:
+    """The MemberCluster. What is None is left to who set it, or to the default."""
+    spec: Obj = {"kubeconfigSecretRef": {"name": secret_name(member)}}
+    if weight is not None:
+        spec["weight"] = weight
+    if prometheus is not None:
+        spec["prometheus"] = {"address": prometheus}
+    return {"metadata": {"labels": dict(labels)}, "spec": spec}

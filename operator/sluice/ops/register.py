@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sluice.api.kubeconfig import Kubeconfig, parse_kubeconfig, render_kubeconfig
 from sluice.api.names import MEMBER_LABEL, Kind
-from sluice.errors import Rejected, Unavailable
+from sluice.errors import NotFound, Rejected, Unavailable
 from sluice.ops import member_objects as objects
 from sluice.ops.explain import explaining, resource
 from sluice.ops.kill import seen
@@ -29,6 +29,8 @@ class Registration:
         server: where the operator finds the member's API server.
         authorities: PEM of who vouches for it; "" for the system's.
         labels: to set on the MemberCluster; others that it has stay.
+        weight: how many of its kind it stands for; None leaves what is set, 1 at first.
+        prometheus: base URL of the one that measures what runs there; None leaves what is set, none at first.
         rotate: make a new token, and delete the ones before.
         namespace: the operator's, in the hub.
     """
@@ -37,6 +39,8 @@ class Registration:
     server: str
     authorities: str
     labels: Mapping[str, str]
+    weight: int | None = None
+    prometheus: str | None = None
     rotate: bool = False
     namespace: str = objects.NAMESPACE
 
@@ -50,6 +54,10 @@ class Registration:
         """The Secret in the hub."""
         return Target(Kind.SECRET, self.namespace, objects.secret_name(self.name))
 
+    def member(self) -> Obj:
+        """The MemberCluster."""
+        return objects.member_cluster(self.name, self.labels, self.weight, self.prometheus)
+
     def kubeconfig(self, token: str = _PLACEHOLDER) -> str:
         """The kubeconfig that the operator is to use.
 
@@ -61,21 +69,45 @@ class Registration:
         return text
 
 
-def planned(order: Registration) -> list[tuple[str, Target, Obj]]:
+async def fetch_definitions(hub: Hand) -> list[tuple[Target, Obj]]:
+    """The definitions of the kinds that the operator writes in members, as the hub has them: of the operator's version.
+
+    Raises:
+        NotFound: the hub has none: its Sluice is older than this program, or there is none.
+        Forbidden, Unavailable: with a sentence for the person.
+    """
+    found = []
+    for target in objects.DEFINITION_TARGETS:
+        stored = await hub.find(target)
+        if stored is None:
+            raise NotFound(
+                f"The hub has no {target}, which the member is to have too: nothing was written. "
+                "Install this version of Sluice there first: kubectl apply --server-side -k manifests/base"
+            )
+        found.append((target, objects.definition(stored)))
+    return found
+
+
+def planned(order: Registration, definitions: Sequence[tuple[Target, Obj]]) -> list[tuple[str, Target, Obj]]:
     """Every object that `register` would make, with where; the token is a placeholder. Pure.
+
+    Args:
+        order: what to register.
+        definitions: as `fetch_definitions` gives them.
 
     Raises:
         InvalidSpec: the operator would refuse the kubeconfig.
     """
     tokens = Target(Kind.SECRET, objects.NAMESPACE, f"{objects.ACCOUNT}-token-...")
     return [
+        *(("member", target, body) for target, body in definitions),
         ("member", Target(Kind.NAMESPACE, "", objects.NAMESPACE), {}),
         ("member", objects.ACCOUNT_TARGET, objects.account()),
         ("member", objects.ROLE_TARGET, objects.role()),
         ("member", objects.BINDING_TARGET, objects.binding()),
         ("member", tokens, objects.token_secret()),
         ("hub", order.secret, objects.hub_secret(order.name, order.kubeconfig())),
-        ("hub", order.target, objects.member_cluster(order.name, order.labels)),
+        ("hub", order.target, order.member()),
     ]
 
 
@@ -86,15 +118,17 @@ async def register(hub: Hand, member: Hand, order: Registration, patience_second
         hub: as somebody who may write MemberClusters, and Secrets of the operator's namespace.
         member: as its administrator.
         order: what to register.
-        patience_seconds: how long to wait for the token, and for the operator's word that it is ready; 0: for the
-            token only.
+        patience_seconds: how long to wait for the kinds to be served and for the token, and for the operator's word
+            that it is ready; 0: not for the latter.
 
     Raises:
         InvalidSpec: the operator would refuse the kubeconfig; nothing was written.
+        NotFound: the hub lacks a kind that the member is to have; nothing was written.
         Forbidden, Rejected, Unavailable: with a sentence for the person. What was told is done.
     """
     order.kubeconfig()
     await _refuse_a_foreign_secret(hub, order)
+    await _install(member, await fetch_definitions(hub), max(patience_seconds, PATIENCE_SECONDS))
     await member.ensure(Target(Kind.NAMESPACE, "", objects.NAMESPACE), {})
     await member.apply(objects.ACCOUNT_TARGET, objects.account())
     await member.apply(objects.ROLE_TARGET, objects.role())
@@ -120,6 +154,28 @@ async def _refuse_a_foreign_secret(hub: Hand, order: Registration) -> None:
             f"{order.secret} exists and has no label {MEMBER_LABEL}: it is left alone. Delete it, or register the "
             "member under another name."
         )
+
+
+async def _install(member: Hand, definitions: Sequence[tuple[Target, Obj]], seconds: float) -> None:
+    """Give the member the kinds. One that is there as it shall be is not written: it may be the hub's own."""
+    for target, body in definitions:
+        there = await member.find(target)
+        if there is not None and there["spec"] == body["spec"]:
+            member.tell(Step(member.where, target, Change.UNCHANGED))
+        else:
+            await member.apply(target, body)
+    for target, _ in definitions:
+
+        async def probe(target: Target = target) -> bool | None:
+            return objects.is_established(await member.cluster.get(target.kind, "", target.name)) or None
+
+        with explaining("read", target, "get on customresourcedefinitions in the member"):
+            served = await until(probe, seconds)
+        if not served:
+            raise Unavailable(
+                f"{target} in the member is not served after {seconds:.0f} s: see its conditions there, by "
+                f"`kubectl get crd {target.name} -o yaml`, and try again."
+            )
 
 
 async def _token_secrets(member: Hand, *, rotate: bool) -> tuple[Target, list[Target]]:
@@ -156,7 +212,7 @@ async def _token(cluster: Cluster, secret: Target, seconds: float) -> str:
 
 async def _ensure_member(hub: Hand, order: Registration) -> None:
     """Create the MemberCluster, or set what differs: labels that were set by others stay."""
-    target, wanted = order.target, objects.member_cluster(order.name, order.labels)
+    target, wanted = order.target, order.member()
     before = await hub.find(target)
     if before is None:
         await hub.ensure(target, wanted)

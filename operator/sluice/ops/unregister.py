@@ -12,6 +12,8 @@ from sluice.ops.steps import Change, Hand, Step
 async def unregister(hub: Hand, member: Hand | None, name: str, namespace: str = objects.NAMESPACE) -> Outcome:
     """Undo `register`. Deletes: the MemberCluster and its Secret; in the member the account, its role and its tokens.
 
+    The kinds that `register` installed in the member stay: deleting them would delete every object of theirs.
+
     Args:
         hub: as for `register`.
         member: as its administrator; None leaves what is there.
@@ -35,6 +37,9 @@ async def unregister(hub: Hand, member: Hand | None, name: str, namespace: str =
         if objects.is_token_secret(secret):
             await member.delete(Target(Kind.SECRET, objects.NAMESPACE, secret["metadata"]["name"]))
     await member.delete(objects.ACCOUNT_TARGET)
+    for each in objects.DEFINITION_TARGETS:
+        if await member.find(each) is not None:
+            member.tell(Step(member.where, each, Change.LEFT, "with it would go what rollouts left there"))
     home = Target(Kind.NAMESPACE, "", objects.NAMESPACE)
     if await member.find(home) is not None:
         member.tell(Step(member.where, home, Change.LEFT, "something else may be in it"))

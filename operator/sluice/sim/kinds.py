@@ -5,9 +5,10 @@ from __future__ import annotations
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
+from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
-from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
+from sluice.api.names import API_VERSION, EXTENSIONS_API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 
@@ -20,6 +21,9 @@ API_VERSIONS = {
     Kind.ANALYSIS_TEMPLATE: API_VERSION,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: API_VERSION,
     Kind.MEMBER_CLUSTER: API_VERSION,
+    Kind.FLEET_RUN: API_VERSION,
+    Kind.MEMBER_ROLLOUT: API_VERSION,
+    Kind.MEMBER_ROLLOUT_RUN: API_VERSION,
     Kind.HTTP_ROUTE: GATEWAY_API_VERSION,
     Kind.GRPC_ROUTE: GATEWAY_API_VERSION,
     Kind.SERVICE: "v1",
@@ -34,6 +38,7 @@ API_VERSIONS = {
     Kind.SERVICE_ACCOUNT: "v1",
     Kind.CLUSTER_ROLE: RBAC_API_VERSION,
     Kind.CLUSTER_ROLE_BINDING: RBAC_API_VERSION,
+    Kind.CUSTOM_RESOURCE_DEFINITION: EXTENSIONS_API_VERSION,
 }
 CLUSTER_SCOPED = frozenset(
     {
@@ -43,6 +48,7 @@ CLUSTER_SCOPED = frozenset(
         Kind.NAMESPACE,
         Kind.CLUSTER_ROLE,
         Kind.CLUSTER_ROLE_BINDING,
+        Kind.CUSTOM_RESOURCE_DEFINITION,
     }
 )
 WITH_STATUS = frozenset(
@@ -53,6 +59,9 @@ WITH_STATUS = frozenset(
         Kind.KILL_SWITCH,
         Kind.CLUSTER_KILL_SWITCH,
         Kind.MEMBER_CLUSTER,
+        Kind.FLEET_RUN,
+        Kind.MEMBER_ROLLOUT,
+        Kind.MEMBER_ROLLOUT_RUN,
         Kind.HTTP_ROUTE,
         Kind.GRPC_ROUTE,
         Kind.SERVICE,
@@ -60,6 +69,7 @@ WITH_STATUS = frozenset(
         Kind.POD,
         Kind.POD_DISRUPTION_BUDGET,
         Kind.NAMESPACE,
+        Kind.CUSTOM_RESOURCE_DEFINITION,
     }
 )
 WITHOUT_GENERATION = frozenset(
@@ -74,7 +84,7 @@ WITHOUT_GENERATION = frozenset(
         Kind.CLUSTER_ROLE_BINDING,
     }
 )
-IMMUTABLE_SPECS = frozenset({Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION})
+IMMUTABLE_SPECS = frozenset({Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.FLEET_RUN, Kind.MEMBER_ROLLOUT_RUN})
 SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT: RolloutSpec,
     Kind.ROLLOUT_RUN: RolloutRunSpec,
@@ -84,6 +94,9 @@ SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
     Kind.MEMBER_CLUSTER: MemberClusterSpec,
+    Kind.FLEET_RUN: FleetRunSpec,
+    Kind.MEMBER_ROLLOUT: RolloutSpec,
+    Kind.MEMBER_ROLLOUT_RUN: RolloutRunSpec,
 }
 STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT: RolloutStatus,
@@ -92,9 +105,13 @@ STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.KILL_SWITCH: KillSwitchStatus,
     Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
     Kind.MEMBER_CLUSTER: MemberClusterStatus,
+    Kind.FLEET_RUN: FleetRunStatus,
+    Kind.MEMBER_ROLLOUT: RolloutStatus,
+    Kind.MEMBER_ROLLOUT_RUN: RolloutRunStatus,
 }
 SCALED: dict[Kind, tuple[str, ...]] = {  # where the scale subresource finds replicas
     Kind.ROLLOUT: ("spec", "workload", "replicas"),
+    Kind.MEMBER_ROLLOUT: ("spec", "workload", "replicas"),
     Kind.DEPLOYMENT: ("spec", "replicas"),
 }
 SERVER_OWNED = (

@@ -20,6 +20,7 @@ class MemberRow:
     ready: str
     reason: str
     version: str
+    weight: str
     server: str
     since: str  # for how long Ready has been what it is
     labels: str  # "env=prod,tier=pilot"
@@ -48,10 +49,11 @@ class RightRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberDetail:
-    """One member. `last_seen` is how long ago it last answered; "" while it does."""
+    """One member. `last_seen` is how long ago it last answered; "" while it does. `prometheus` is a URL, or ""."""
 
     row: MemberRow
     secret: str
+    prometheus: str
     last_seen: str
     conditions: tuple[ConditionRow, ...]
     rights: tuple[RightRow, ...]
@@ -66,6 +68,7 @@ def member_row(member: Mapping[str, Any], now: datetime) -> MemberRow:
         ready=ready.text("status") or "Unknown",
         reason=ready.text("reason"),
         version=fields.text("status", "version"),
+        weight=str(fields.whole("spec", "weight") or 1),
         server=fields.text("status", "server"),
         since=age(ready.moment("lastTransitionTime"), now),
         labels=",".join(f"{key}={value}" for key, value in sorted(fields.labels().items())),
@@ -80,6 +83,7 @@ def member_detail(member: Mapping[str, Any], now: datetime) -> MemberDetail:
     return MemberDetail(
         row=member_row(member, now),
         secret=fields.text("spec", "kubeconfigSecretRef", "name"),
+        prometheus=fields.text("spec", "prometheus", "address"),
         last_seen=age(fields.moment("status", "lastSeenAt"), now),
         conditions=tuple(
             ConditionRow(

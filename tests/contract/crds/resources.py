@@ -1,5 +1,6 @@
 """What the tests of this folder share: samples, paths of the API, and instances of models that have every field set."""
 
+import itertools
 import types
 import typing
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.common import Model
+from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.rollout import RolloutSpec, RolloutStatus
@@ -38,6 +40,9 @@ SPECS: dict[str, type[Model]] = {
     "AnalysisTemplate": AnalysisTemplateSpec,
     "ClusterAnalysisTemplate": AnalysisTemplateSpec,
     "MemberCluster": MemberClusterSpec,
+    "FleetRun": FleetRunSpec,
+    "MemberRollout": RolloutSpec,
+    "MemberRolloutRun": RolloutRunSpec,
 }
 STATUSES: dict[str, type[Model]] = {
     "Rollout": RolloutStatus,
@@ -46,7 +51,12 @@ STATUSES: dict[str, type[Model]] = {
     "KillSwitch": KillSwitchStatus,
     "ClusterKillSwitch": KillSwitchStatus,
     "MemberCluster": MemberClusterStatus,
+    "FleetRun": FleetRunStatus,
+    "MemberRollout": RolloutStatus,
+    "MemberRolloutRun": RolloutRunStatus,
 }
+# Of a model that two kinds share, what one of them has not.
+NOT_ITS_OWN: dict[str, frozenset[str]] = {"MemberRollout": frozenset({"fleet"})}
 UNITS: list[tuple[object, object]] = [
     (Share, "12.5%"),
     (StoredShare, "12.5%"),
@@ -93,6 +103,9 @@ def without_empty(value: Any) -> Any:
 
 def as_people_write(written: Any, given: Any) -> Any:
     """What a model dumped, without those of its own defaults that `given`, the same spec of a person's, leaves out."""
+    if isinstance(written, list):
+        items = given if isinstance(given, list) else []
+        return [as_people_write(*pair) for pair in itertools.zip_longest(written, items[: len(written)])]
     if not isinstance(written, dict):
         return written
     said = given if isinstance(given, dict) else {}
@@ -101,7 +114,9 @@ def as_people_write(written: Any, given: Any) -> Any:
         if isinstance(kept.get(part), dict):
             unsaid = alone - set(said.get(part) or {})
             kept[part] = {key: inner for key, inner in kept[part].items() if key not in unsaid}
-    return kept
+    # A list of no clusters would be refused, so that nobody's empty template becomes "all the rest".
+    unsaid = frozenset({"clusters", "steps"}) - set(said) if "sizeBy" in kept else frozenset()
+    return {key: inner for key, inner in kept.items() if key not in unsaid}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
@@ -120,6 +135,11 @@ def full(model: type[BaseModel]) -> Any:
     """An instance with every field set, at any depth: what a writer of the model could at most send."""
     hints = typing.get_type_hints(model, include_extras=True)
     return model(**{name: _value(hints[name], name) for name in model.model_fields})
+
+
+def full_status(kind: str) -> Any:
+    """An instance of a kind's status with every field set that the kind has."""
+    return full(STATUSES[kind]).model_copy(update=dict.fromkeys(NOT_ITS_OWN.get(kind, ())))
 
 
 def _value(annotation: Any, name: str) -> Any:

@@ -160,6 +160,7 @@ METRIC = {
     "threshold": {"max": 1},
 }
 ANALYSIS = {"metrics": [METRIC]}
+CANARY = {"strategy": {"canary": {"steps": [{"setWeight": 10}]}}}
 
 
 @pytest.mark.parametrize(
@@ -167,10 +168,11 @@ ANALYSIS = {"metrics": [METRIC]}
     [
         {"analysis": ANALYSIS},
         {"strategy": {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}, {"analysis": ANALYSIS}]}}},
+        {"fleet": {"batches": [{"name": "pilots", "steps": [{"setWeight": 10}, {"analysis": ANALYSIS}]}]}, **CANARY},
         {"strategy": {"blueGreen": {"prePromotion": ANALYSIS}}},
         {"strategy": {"blueGreen": {"postPromotion": ANALYSIS}}},
     ],
-    ids=["background", "step", "prePromotion", "postPromotion"],
+    ids=["background", "step", "batch", "prePromotion", "postPromotion"],
 )
 def test_a_secret_takes_the_right_to_read_it(
     user: Callable[..., As], installed: Cluster, namespace: str, changes: dict[str, object]

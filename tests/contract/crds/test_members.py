@@ -57,10 +57,10 @@ def test_only_who_may_read_the_secret_names_it(installed: Cluster, registrar: st
     assert installed.request("PATCH", f"{MEMBERS}/one", relabel, MERGE, token=registrar)[0] == 200
 
 
-def test_the_default_key(installed: Cluster) -> None:
-    """Where none is named it is `kubeconfig`, as `sluice clusters add` and kubectl's habits have it."""
+def test_what_is_not_said(installed: Cluster) -> None:
+    """The key is `kubeconfig`, as `sluice clusters add` and kubectl's habits have it; it stands for one of its kind."""
     kept = installed.client.checked("POST", f"{MEMBERS}?dryRun=All", member("one", "member-one"))
-    assert kept["spec"] == {"kubeconfigSecretRef": {"name": "member-one", "key": "kubeconfig"}}
+    assert kept["spec"] == {"kubeconfigSecretRef": {"name": "member-one", "key": "kubeconfig"}, "weight": 1}
 
 
 def test_the_role_of_a_member_is_a_valid_one(installed: Cluster) -> None:
@@ -73,8 +73,7 @@ def test_the_role_of_a_member_is_a_valid_one(installed: Cluster) -> None:
     try:
         await_right(installed, "erin", "get", "pods")
         for right in RIGHTS:
-            resource = f"{right.resource}.{right.group}" if right.group else right.resource
-            await_right(installed, "erin", right.verb, resource)
+            await_right(installed, "erin", right.verb, str(right).partition(" ")[2])
     finally:
         installed.kubectl("delete", "clusterrolebinding", name)
         installed.kubectl("delete", "clusterrole", name)

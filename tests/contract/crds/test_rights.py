@@ -30,6 +30,12 @@ NEEDED = {
     "clusteranalysistemplates.sluice.dev": "list watch",
     "memberclusters.sluice.dev": "list watch",
     "memberclusters.sluice.dev/status": "patch",
+    "fleetruns.sluice.dev": "list watch create delete",
+    "fleetruns.sluice.dev/status": "patch",
+    "memberrollouts.sluice.dev": "list watch create patch delete",
+    "memberrollouts.sluice.dev/status": "patch",
+    "memberrolloutruns.sluice.dev": "list watch create delete",
+    "memberrolloutruns.sluice.dev/status": "patch",
     "httproutes.gateway.networking.k8s.io": "list watch patch",
     "grpcroutes.gateway.networking.k8s.io": "list watch patch",
     "services": "list watch create patch delete",
@@ -56,6 +62,9 @@ NEVER = {
     "httproutes.gateway.networking.k8s.io": "create update delete",
     "rollouts.sluice.dev": "create update delete promote abort",
     "rolloutruns.sluice.dev": "patch update",
+    "fleetruns.sluice.dev": "patch update",
+    "memberrollouts.sluice.dev": "update deletecollection",
+    "memberrolloutruns.sluice.dev": "patch update",
     "killswitches.sluice.dev": "create update patch delete release",
     "clusterkillswitches.sluice.dev": "patch delete release",
     "memberclusters.sluice.dev": "create update patch delete",
@@ -140,6 +149,9 @@ def test_built_in_roles_include_ours(installed: Cluster, namespace: str) -> None
     assert not can("editor", "promote", "rollouts.sluice.dev")
     assert not can("editor", "release", "killswitches.sluice.dev")
     assert not can("editor", "patch", "rolloutruns.sluice.dev")
+    for kind in ("memberrollouts", "memberrolloutruns", "fleetruns"):
+        assert not can("editor", "create", f"{kind}.sluice.dev")
+        assert not can("editor", "delete", f"{kind}.sluice.dev")
     for kind in ("rollouts", "rolloutruns", "rolloutactions", "killswitches"):
         assert not can("editor", "patch", f"{kind}.sluice.dev/status")
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from contract.crds.resources import SPECS, STATUSES, collection, full, samples
+from contract.crds.resources import SPECS, STATUSES, collection, full, full_status, samples
 from testbed import Cluster
 
 pytestmark = pytest.mark.cluster
 
 MERGE = "application/merge-patch+json"
+RUNS = ("FleetRun", "MemberRolloutRun", "RolloutRun")
 
 
 def create(cluster: Cluster, kind: str, namespace: str, spec: dict[str, Any], name: str = "full") -> str:
@@ -21,12 +22,14 @@ def create(cluster: Cluster, kind: str, namespace: str, spec: dict[str, Any], na
 
 
 def spec_of(kind: str) -> dict[str, Any]:
-    """A valid spec of the kind; of a RolloutRun, one with every field."""
-    if kind == "RolloutRun":
+    """A valid spec of the kind; of a run, one with every field."""
+    if kind in RUNS:
         dumped: dict[str, Any] = full(SPECS[kind]).dump()
         return dumped
     spec: dict[str, Any] = next(
-        sample.body["spec"] for sample in samples("minimal", "complete") if sample.body["kind"] == kind
+        sample.body["spec"]
+        for sample in samples("minimal", "complete")
+        if sample.body["kind"] == ("Rollout" if kind == "MemberRollout" else kind)
     )
     return {key: value for key, value in spec.items() if key != "engaged"}
 
@@ -35,7 +38,7 @@ def spec_of(kind: str) -> dict[str, Any]:
 def test_a_full_status_is_kept(installed: Cluster, namespace: str, kind: str) -> None:
     """A status with every field set is accepted and read back equal."""
     path = create(installed, kind, namespace, spec_of(kind), f"full-{namespace}")
-    status = full(STATUSES[kind])
+    status = full_status(kind)
     body = {"status": status.dump()}
     kept = installed.client.checked("PATCH", f"{path}/status?fieldValidation=Strict", body, MERGE)["status"]
     assert kept == status.dump()
@@ -46,26 +49,47 @@ def test_a_full_status_is_kept(installed: Cluster, namespace: str, kind: str) ->
 def test_a_status_is_written_by_its_subresource_only(installed: Cluster, namespace: str, kind: str) -> None:
     """A write to the object itself changes no status: who may edit a Rollout cannot tell lies in its name."""
     path = create(installed, kind, namespace, spec_of(kind), f"lies-{namespace}")
-    installed.client.checked("PATCH", path, {"status": full(STATUSES[kind]).dump()}, MERGE)
+    installed.client.checked("PATCH", path, {"status": full_status(kind).dump()}, MERGE)
     assert "status" not in installed.get(path)
 
 
-def test_a_full_run_is_kept(installed: Cluster, namespace: str) -> None:
-    """A RolloutRun with every field set is accepted and read back equal."""
-    spec = full(SPECS["RolloutRun"])
-    kept = installed.get(create(installed, "RolloutRun", namespace, spec.dump()))["spec"]
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_full_run_is_kept(installed: Cluster, namespace: str, kind: str) -> None:
+    """A run with every field set is accepted and read back equal."""
+    spec = full(SPECS[kind])
+    kept = installed.get(create(installed, kind, namespace, spec.dump()))["spec"]
     assert kept == spec.dump()
-    assert SPECS["RolloutRun"].parse(kept, "stored") == spec
+    assert SPECS[kind].parse(kept, "stored") == spec
 
 
-def test_a_run_is_immutable(installed: Cluster, namespace: str) -> None:
-    """No gate of a run can be edited away while it runs."""
-    path = create(installed, "RolloutRun", namespace, spec_of("RolloutRun"))
-    status, answer = installed.request(
-        "PATCH", path, {"spec": {"steps": [{"kind": "setWeight", "share": "100%"}]}}, MERGE
-    )
+@pytest.mark.parametrize(
+    "kind, change, sentence",
+    [
+        (
+            "RolloutRun",
+            {"steps": [{"kind": "setWeight", "share": "100%"}]},
+            "a RolloutRun's spec is immutable: change the Rollout, and the next run takes it",
+        ),
+        (
+            "MemberRolloutRun",
+            {"steps": [{"kind": "setWeight", "share": "100%"}]},
+            "a MemberRolloutRun's spec is immutable: change the Rollout on the hub, and the next run takes it",
+        ),
+        (
+            "FleetRun",
+            {"batches": []},
+            "a FleetRun's spec is immutable: change the Rollout, and the next run takes it",
+        ),
+    ],
+)
+def test_a_run_is_immutable(
+    installed: Cluster, namespace: str, *, kind: str, change: dict[str, Any], sentence: str
+) -> None:
+    """No gate of a run can be edited away while it runs, and no cluster moved from batch to batch."""
+    path = create(installed, kind, namespace, spec_of(kind))
+    status, answer = installed.request("PATCH", path, {"spec": change}, MERGE)
     assert status == 422
-    assert "a RolloutRun's spec is immutable: change the Rollout, and the next run takes it" in answer["message"]
+    assert sentence in answer["message"]
 
 
 def test_an_action_is_immutable(installed: Cluster, namespace: str) -> None:

@@ -127,6 +127,21 @@ def turned(cluster: Cluster, namespace: str, given: dict[str, Any], then: dict[s
     return cluster.request("PATCH", path, {"spec": {"workload": {**dict.fromkeys(given), **then}}}, MERGE)
 
 
+@pytest.mark.parametrize(
+    "before, after", [(None, {"batches": [{"name": "all"}]}), ({"batches": [{"name": "all"}]}, None)]
+)
+def test_a_fleet_is_for_life(installed: Cluster, namespace: str, before: object, after: object) -> None:
+    """What serves in one cluster is not what serves in many: a Rollout has its fleet from the start, or never."""
+    body = rollout("shop")
+    if before:
+        body["spec"]["fleet"] = before
+    path = collection("Rollout", namespace)
+    installed.client.checked("POST", path + STRICT, body)
+    status, answer = installed.request("PATCH", f"{path}/shop", {"spec": {"fleet": after}}, MERGE)
+    assert status == 422
+    assert "a Rollout keeps to its fleet, or to its own cluster" in answer["message"]
+
+
 @pytest.mark.parametrize("given, then", [(THEIRS, TEMPLATE), (THEIRS, SOURCE), (TEMPLATE, THEIRS), (SOURCE, THEIRS)])
 def test_whose_pods_they_are_does_not_change(
     installed: Cluster, namespace: str, given: dict[str, Any], then: dict[str, Any]

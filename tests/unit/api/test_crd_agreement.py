@@ -59,7 +59,7 @@ def changed(crds: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     "path, value, complaint",
     [
         ("properties/paused", GONE, "Rollout: spec.paused: is in RolloutSpec, not in the CRD"),
-        ("properties/fleet", {"type": "object"}, "Rollout: spec.fleet: is in the CRD, not in RolloutSpec"),
+        ("properties/pace", {"type": "object"}, "Rollout: spec.pace: is in the CRD, not in RolloutSpec"),
         ("required", ["workload"], "Rollout: spec: required is"),
         ("properties/readiness/enum", ["Serving"], "Rollout: spec.readiness: enum is"),
         ("properties/progressDeadline/default", "5m", "Rollout: spec.progressDeadline: the default is '10m' in"),

@@ -18,12 +18,17 @@ from sluice.sim.store import Change
 from unit.cli.conftest import FakeSession, Shell, stamp
 
 TOKEN = "token-of-the-member"
+KINDS = ("memberrollouts.sluice.dev", "memberrolloutruns.sluice.dev")
 ADD = "clusters add pilot --kubeconfig pilot.yaml"
+
+
+SPEC = {"group": "sluice.dev", "scope": "Namespaced", "versions": [{"name": "v1alpha1"}]}
+ESTABLISHED = {"type": "Established", "status": "True"}
 
 
 @pytest.fixture
 def member(shell: Shell) -> FakeCluster:
-    """A second cluster, whose token controller works; the hub has the operator's namespace."""
+    """A second cluster that serves new kinds and fills tokens; the hub has Sluice's kinds and namespace."""
     clock = VirtualClock()
     cluster = FakeCluster(clock)
 
@@ -32,10 +37,17 @@ def member(shell: Shell) -> FakeCluster:
             name = change.after["metadata"]["name"]
             data = {"token": base64.b64encode(f"{TOKEN}-{name[-5:]}".encode()).decode()}
             cluster.store.merge(Kind.SECRET, "sluice-system", name, {"data": data}, subresource="", manager="kcm")
+        if change.kind is Kind.CUSTOM_RESOURCE_DEFINITION and change.type == "ADDED":
+            name, served = change.after["metadata"]["name"], {"status": {"conditions": [ESTABLISHED]}}
+            cluster.store.merge(change.kind, "", name, served, subresource="status", manager="apiserver")
 
     cluster.on_change.append(fill)
     shell.others["pilot.yaml"] = FakeSession(cluster, clock, server="https://pilot.example:6443")
     shell.add(Kind.NAMESPACE, {"metadata": {"name": "sluice-system"}})
+    for name in KINDS:
+        metadata = {"name": name, "labels": {"app.kubernetes.io/part-of": "sluice"}, "annotations": {"long": "story"}}
+        body = {"metadata": metadata, "spec": SPEC, "status": {"conditions": [ESTABLISHED], "storedVersions": ["v1"]}}
+        shell.add(Kind.CUSTOM_RESOURCE_DEFINITION, body)
     return cluster
 
 
@@ -62,6 +74,8 @@ def test_add(shell: Shell, member: FakeCluster) -> None:
     done = shell(f"{ADD} --label env=prod --label tier=pilot --no-wait")
     assert done.exit_code == 0, done.output
     told = done.stdout.splitlines()
+    assert told[:2] == [f"member: CustomResourceDefinition {name} created" for name in KINDS]
+    told = told[2:]
     assert told[0] == "member: Namespace sluice-system created"
     assert told[1:4] == [
         "member: ServiceAccount sluice-system/sluice-member created",
@@ -119,11 +133,70 @@ def test_dry_run_writes_nothing(shell: Shell, member: FakeCluster) -> None:
     assert done.exit_code == 0, done.output
     printed = list(yaml.safe_load_all(done.stdout))
     assert [each["kind"] for each in printed] == [
-        *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Secret", "Secret", "MemberCluster")
+        *("CustomResourceDefinition", "CustomResourceDefinition"),
+        *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Secret", "Secret", "MemberCluster"),
     ]
     assert printed[-1]["metadata"] == {"name": "pilot", "labels": {"env": "prod"}}
+    assert printed[0]["metadata"] == {"name": KINDS[0], "labels": {"app.kubernetes.io/part-of": "sluice"}}
+    assert printed[0]["spec"] == SPEC
     assert not list(shell.cluster.store.all(Kind.MEMBER_CLUSTER))
+    assert not list(member.store.all(Kind.CUSTOM_RESOURCE_DEFINITION))
     assert not tokens(member)
+
+
+def test_add_brings_kinds_up_to_the_hubs(shell: Shell, member: FakeCluster) -> None:
+    """After an upgrade of the hub: what differs is updated, and nothing of the hub's own comes along."""
+    shell(f"{ADD} --no-wait")
+    newer = {"spec": {"versions": [{"name": "v1alpha1"}, {"name": "v1"}]}}
+    shell.cluster.store.merge(
+        Kind.CUSTOM_RESOURCE_DEFINITION, "", KINDS[0], newer, subresource="", manager="kubectl-apply"
+    )
+    done = shell(f"{ADD} --no-wait")
+    assert done.stdout.splitlines()[:2] == [
+        f"member: CustomResourceDefinition {KINDS[0]} updated",
+        f"member: CustomResourceDefinition {KINDS[1]} unchanged",
+    ]
+    there = member.store.get(Kind.CUSTOM_RESOURCE_DEFINITION, "", KINDS[0])
+    assert there["spec"] == {**SPEC, **newer["spec"]}
+    assert "annotations" not in there["metadata"]
+
+
+def test_add_from_a_hub_without_the_kinds(shell: Shell, member: FakeCluster) -> None:
+    """A hub whose Sluice is older than this program: nothing is written, and what to do is said."""
+    shell.cluster.store.delete(Kind.CUSTOM_RESOURCE_DEFINITION, "", KINDS[1], uid=None, manager="kubectl")
+    done = shell(ADD)
+    assert done.exit_code == 3
+    assert f"The hub has no CustomResourceDefinition {KINDS[1]}" in done.stderr
+    assert "manifests/base" in done.stderr
+    assert not list(member.store.all(Kind.CUSTOM_RESOURCE_DEFINITION))
+
+
+def test_add_where_a_kind_is_not_served(shell: Shell, member: FakeCluster) -> None:
+    """An API server that does not take a kind up: said, with where to look, before there is any account."""
+    member.on_change.clear()
+    done = shell(f"{ADD} --no-wait")
+    assert done.exit_code != 0
+    assert f"CustomResourceDefinition {KINDS[0]} in the member is not served after" in done.stderr
+    assert f"kubectl get crd {KINDS[0]} -o yaml" in done.stderr
+    assert not list(member.store.all(Kind.SERVICE_ACCOUNT))
+
+
+def test_weight_and_prometheus(shell: Shell, member: FakeCluster) -> None:
+    """Set where they are given, left as they are where they are not."""
+
+    def spec() -> Obj:
+        found: Obj = shell.cluster.store.get(Kind.MEMBER_CLUSTER, "", "pilot")["spec"]
+        return found
+
+    shell(f"{ADD} --no-wait")
+    assert spec() == {"kubeconfigSecretRef": {"name": "member-pilot"}}
+    shell(f"{ADD} --weight 20000 --prometheus https://prometheus.pilot.example/eu --no-wait")
+    wanted = {"weight": 20000, "prometheus": {"address": "https://prometheus.pilot.example/eu"}}
+    assert spec() == {"kubeconfigSecretRef": {"name": "member-pilot"}, **wanted}
+    shell(f"{ADD} --no-wait")
+    assert spec() == {"kubeconfigSecretRef": {"name": "member-pilot"}, **wanted}
+    page = shell("clusters check pilot").stdout
+    assert "Weight:     20000\nPrometheus: https://prometheus.pilot.example/eu\n" in page
 
 
 @pytest.mark.parametrize(
@@ -162,6 +235,8 @@ def test_add_waits_for_the_operators_word(shell: Shell, member: FakeCluster) -> 
     [
         ("clusters add a.b --kubeconfig f", "is no name for a member"),
         (f"{ADD} --label nonsense", "is no label"),
+        (f"{ADD} --weight 0", "not in the range"),
+        (f"{ADD} --prometheus https://user:secret@prometheus.example", "is no address"),
         ("clusters add pilot", "--kubeconfig"),
         ("clusters remove pilot", "--keep-member-objects"),
         ("clusters remove pilot --kubeconfig f --keep-member-objects", "--keep-member-objects"),
@@ -176,11 +251,14 @@ def test_wrong_usage(shell: Shell, line: str, told: str) -> None:
 
 
 def test_remove(shell: Shell, member: FakeCluster) -> None:
-    """Everything that add made is gone but the member's namespace, which is said; a second time nothing is there."""
+    """All that add made is gone but the member's namespace and kinds, which is said; a second time nothing is there."""
     shell(f"{ADD} --no-wait")
     done = shell("clusters remove pilot --kubeconfig pilot.yaml")
     assert done.exit_code == 0, done.output
     assert "member: Namespace sluice-system left as it is (something else may be in it)" in done.stdout
+    for name in KINDS:
+        left = "left as it is (with it would go what rollouts left there)"
+        assert f"member: CustomResourceDefinition {name} {left}" in done.stdout
     assert not tokens(member)
     for kind in (Kind.SERVICE_ACCOUNT, Kind.CLUSTER_ROLE, Kind.CLUSTER_ROLE_BINDING):
         assert not list(member.store.all(kind))
@@ -225,8 +303,8 @@ def test_list(shell: Shell) -> None:
     seed(shell, "two", status_of("False", "False", "RightsMissing"), env="test")
     seed(shell, "one", status_of("True", "True", "MemberReady"), env="prod")
     lines = [line.split() for line in shell("clusters list").stdout.splitlines()]
-    assert lines[0] == ["NAME", "READY", "REASON", "VERSION", "SERVER", "SINCE", "AGE"]
-    assert lines[1][:6] == ["one", "True", "MemberReady", "v1.36.3", "pilot.example:6443", "1m30s"]
+    assert lines[0] == ["NAME", "READY", "REASON", "VERSION", "WEIGHT", "SERVER", "SINCE", "AGE"]
+    assert lines[1][:7] == ["one", "True", "MemberReady", "v1.36.3", "1", "pilot.example:6443", "1m30s"]
     assert [line[0] for line in lines[1:]] == ["one", "two"]
     assert "env=prod" in shell("clusters list -l env=prod -o wide").stdout
     assert shell("clusters list -l env=prod -o name").stdout == "membercluster.sluice.dev/one\n"
@@ -258,7 +336,7 @@ def test_check_where_nothing_could_be_asked(shell: Shell) -> None:
     seed(shell, "one", status_of("False", "Unknown", "NoAnswer", lastSeenAt=stamp(-300)))
     done = shell("clusters check one")
     assert ["pods", "patch", "?"] in [line.split() for line in done.stdout.splitlines()]
-    assert "Last seen: 5m ago" in done.stdout
+    assert "Last seen:  5m ago" in done.stdout
 
 
 def test_check_of_no_member(shell: Shell) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sluice.api.names import Kind
+from sluice.api.names import GROUP, Kind
 from sluice.decide.members import MemberState
 from sluice.decide.rights import RIGHTS, Right
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
@@ -30,6 +30,7 @@ class FakeMember:
         fails: raised by every question.
         hangs: never answers.
         denied: rights that it does not give.
+        kinds: of ours that it serves.
     """
 
     def __init__(self, host: str) -> None:
@@ -37,6 +38,7 @@ class FakeMember:
         self.fails: Exception | None = None
         self.hangs = False
         self.denied: set[str] = set()
+        self.kinds = frozenset(right.resource for right in RIGHTS if right.group == GROUP)
         self.version = "v1.36.3"
         self.probes = self.reviews = self.closed = 0
 
@@ -48,6 +50,10 @@ class FakeMember:
         if self.fails is not None:
             raise self.fails
         return self.version
+
+    async def fetch_kinds(self) -> frozenset[str]:
+        """Those."""
+        return self.kinds
 
     async def may(self, right: Right) -> bool:
         """All but what is denied."""
@@ -174,6 +180,23 @@ def test_a_quiet_fleet_writes_nothing() -> None:
         assert 200 < one.probes < 300
         assert one.reviews <= len(RIGHTS) * (one.probes // PROBES_PER_REVIEW + 1)
         assert stage.members.probes == {"answered": one.probes}
+
+    play(story)
+
+
+def test_a_kind_that_is_not_served_gives_no_rights() -> None:
+    """A member without our kinds cannot be worked in, whatever its role says; once it serves them it can."""
+
+    async def story(stage: Stage) -> None:
+        one = stage.add("one")
+        one.kinds -= {"memberrolloutruns", "memberrolloutruns/status"}
+        await stage.until(lambda: stage.told("one").get("Authorized") == "False RightsMissing", 5)
+        assert stage.status("one")["missingRights"] == [
+            *(f"{verb} memberrolloutruns.sluice.dev" for verb in ("get", "list", "watch", "create", "delete")),
+            "patch memberrolloutruns.sluice.dev/status",
+        ]
+        one.kinds |= {"memberrolloutruns", "memberrolloutruns/status"}
+        await stage.until_ready("one", seconds=2 * INTERVAL_SECONDS)
 
     play(story)
 

@@ -25,7 +25,7 @@ from sluice.adapters.kube.transport import JSON, Limits, Request, Timeouts, Tran
 from sluice.adapters.kube.watch import Informer
 from sluice.api.conditions import Reason
 from sluice.api.kubeconfig import parse_kubeconfig
-from sluice.api.names import Kind
+from sluice.api.names import API_VERSION, Kind
 from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
 from sluice.ports import Cluster, Leadership, Obj
@@ -82,9 +82,22 @@ class KubeMember:
             )
         return version
 
+    async def fetch_kinds(self) -> frozenset[str]:
+        """Ask which of our kinds it serves; none where it does not know our group."""
+        request = Request("GET", f"/apis/{API_VERSION}", "read which kinds it serves", "APIResourceList")
+        try:
+            listed = _decode(await self._send(request)).get("resources")
+        except NotFound:
+            return frozenset()
+        names = (each.get("name") for each in listed if isinstance(each, dict)) if isinstance(listed, list) else ()
+        return frozenset(name for name in names if isinstance(name, str))
+
     async def may(self, right: Right) -> bool:
         """Ask whether we may do something, in all namespaces."""
-        asked = {"group": right.group, "resource": right.resource, "verb": right.verb}
+        plural, _, part = right.resource.partition("/")
+        asked = {"group": right.group, "resource": plural, "verb": right.verb}
+        if part:
+            asked["subresource"] = part
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sluice.api.names import API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
+from sluice.api.names import API_VERSION, EXTENSIONS_API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.SERVICE_ACCOUNT: Resource("v1", "serviceaccounts"),
     Kind.CLUSTER_ROLE: Resource(RBAC_API_VERSION, "clusterroles", namespaced=False),
     Kind.CLUSTER_ROLE_BINDING: Resource(RBAC_API_VERSION, "clusterrolebindings", namespaced=False),
+    Kind.CUSTOM_RESOURCE_DEFINITION: Resource(EXTENSIONS_API_VERSION, "customresourcedefinitions", namespaced=False),
 }
 
 

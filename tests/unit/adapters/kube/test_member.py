@@ -88,6 +88,37 @@ async def test_what_is_asked(api: Api, member: KubeMember) -> None:
     assert member.host == f"127.0.0.1:{api.port}"
 
 
+async def test_a_right_on_a_subresource(api: Api, member: KubeMember) -> None:
+    """Asked as RBAC has it, apart from the resource."""
+    assert await member.may(Right("sluice.dev", "memberrollouts/status", "patch"))
+    wanted = {"group": "sluice.dev", "resource": "memberrollouts", "subresource": "status", "verb": "patch"}
+    assert api.reviews == [wanted]
+
+
+@pytest.mark.parametrize(
+    "answer, kinds",
+    [
+        (
+            {"resources": [{"name": "memberrollouts"}, {"name": "memberrollouts/status"}]},
+            {"memberrollouts", "memberrollouts/status"},
+        ),
+        (None, set()),
+        ({"resources": "all of them"}, set()),
+        ({"resources": [7, {"name": ["memberrollouts"]}]}, set()),
+    ],
+    ids=["some", "unknown-group", "no-list", "rubbish"],
+)
+async def test_which_kinds_are_served(api: Api, member: KubeMember, answer: object, kinds: set[str]) -> None:
+    """By discovery; a group that it does not know, or an answer that is no list, is none."""
+
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(answer or {"message": "not found"}, status=200 if answer else 404)
+
+    api.handler = handler
+    assert await member.fetch_kinds() == kinds
+    assert api.asked == [f"GET /apis/sluice.dev/v1alpha1 Bearer {TOKEN}"]
+
+
 def test_a_client_certificate_is_loaded_without_a_file() -> None:
     """Certificate and key reach TLS from memory, checked against each other; no header is sent beside them.
 
