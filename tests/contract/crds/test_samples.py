@@ -125,8 +125,12 @@ def test_the_largest_fleet_is_within_the_servers_budget(installed: Cluster, name
     steps = [{"setWeight": "0.01%"}, *(step(3) for _ in range(14)), {"setWeight": 100}]
     batch = {"maxConcurrency": "33.33%", "pause": {"duration": "1h30m10s"}, "soak": "24h", "maxFailures": "0.5%"}
     batches = [{"name": f"{number:02}" + "b" * 61, "size": "10.25%", "steps": steps, **batch} for number in range(31)]
-    by_name = {"name": "named", "clusters": [f"{number:04}" + "c" * 59 for number in range(5000)], "steps": steps}
-    spec = {
+    by_name: dict[str, Any] = {
+        "name": "named",
+        "clusters": [f"{number:04}" + "c" * 59 for number in range(5000)],
+        "steps": steps,
+    }
+    spec: dict[str, Any] = {
         "workload": LARGEST["services"],
         "traffic": {"service": {"active": "a", "preview": "p"}},
         "strategy": {"canary": {"steps": [{"setWeight": 100}]}},
