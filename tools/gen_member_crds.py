@@ -74,6 +74,7 @@ MEMBERS = (
             "": "A MemberRollout is what a member cluster has of a Rollout over a fleet. The hub's operator writes it "
             f"and sees to it as to a Rollout; nothing of Sluice runs in the member. To change it, change {_HUB}.",
             "spec": "What shall serve here, and how to get there: from the Rollout on the hub.",
+            "status.pausedBy": "Who paused the run by a RolloutAction on the hub.",
         },
         sentences={
             "a Rollout keeps to workload.services": "a MemberRollout keeps to workload.services, or to "

@@ -255,6 +255,19 @@ def test_a_new_leader_goes_on(ready: Fleet) -> None:
         leader.start()
 
 
+def test_a_kind_that_is_gone_is_told_and_mended(ready: Fleet) -> None:
+    """Without MemberRolloutRuns nothing can be run there: `RightsMissing` on all of it, until `add` installs it again."""
+    member = ready.members[1]
+    member.kubectl("delete", "crd", "memberrolloutruns.sluice.dev")
+    ready.wait(member.name, "Authorized", "False RightsMissing")
+    missing = ready.get(member.name)["status"]["missingRights"]
+    assert {right.split()[1].partition("/")[0] for right in missing} == {"memberrolloutruns.sluice.dev"}
+    done = ready.add(member, "--weight", 20000)
+    assert "member: CustomResourceDefinition memberrollouts.sluice.dev unchanged" in done.out
+    assert "member: CustomResourceDefinition memberrolloutruns.sluice.dev created" in done.out
+    assert ready.get(member.name)["spec"]["weight"] == 20000
+
+
 def test_who_may_not_read_the_secret_registers_nothing(ready: Fleet) -> None:
     """One more MemberCluster by another's Secret would lend its credentials: refused to who cannot read it."""
     ready.hub.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-cluster-registrar", "--user=mallory")
@@ -296,13 +309,14 @@ def test_two_roles_are_enough_to_register(ready: Fleet) -> None:
         hub.kubectl("-n", "sluice-system", "delete", "rolebinding", "m")
 
 
-def test_removed_it_leaves_nothing_but_a_namespace(ready: Fleet) -> None:
+def test_removed_it_leaves_nothing_but_a_namespace_and_kinds(ready: Fleet) -> None:
     """`remove` says each thing; the token is dead, nothing is asked of the member any more; `add` brings it back."""
     member = ready.members[1]
     token = yaml.safe_load(ready.secret(member.name))["users"][0]["user"]["token"]
     done = ready.clusters("remove", member.name, "--kubeconfig", member.kubeconfig)
     assert done.code == 0, done
     assert "member: Namespace sluice-system left as it is" in done.out
+    assert "member: CustomResourceDefinition memberrollouts.sluice.dev left as it is" in done.out
     assert ready.hub.request("GET", f"{PATH}/{member.name}")[0] == 404
     assert ready.hub.request("GET", f"/api/v1/namespaces/sluice-system/secrets/member-{member.name}")[0] == 404
     assert member.request("GET", ROLE)[0] == 404

@@ -9,7 +9,7 @@ import pytest
 
 from contract.crds.people import refused
 from contract.crds.resources import collection
-from contract.crds.rights import await_right
+from contract.crds.rights import await_right, may
 from sluice.decide.rights import RIGHTS, role_rules
 from testbed import Cluster
 
@@ -55,6 +55,16 @@ def test_only_who_may_read_the_secret_names_it(installed: Cluster, registrar: st
     relabel = {"metadata": {"labels": {"env": "prod"}}}
     refused(installed.request("PATCH", f"{MEMBERS}/two", relabel, MERGE, token=registrar), 403, told)
     assert installed.request("PATCH", f"{MEMBERS}/one", relabel, MERGE, token=registrar)[0] == 200
+
+
+@pytest.mark.usefixtures("registrar")
+def test_a_registrar_reads_the_kinds_that_members_get(installed: Cluster) -> None:
+    """Those two definitions and no other, to install them there as they are here; none is written."""
+    definitions = "customresourcedefinitions.apiextensions.k8s.io"
+    for name in ("memberrollouts.sluice.dev", "memberrolloutruns.sluice.dev"):
+        assert may(installed, "frank", "get", definitions, name=name)
+        assert not may(installed, "frank", "patch", definitions, name=name)
+    assert not may(installed, "frank", "get", definitions, name="rollouts.sluice.dev")
 
 
 def test_what_is_not_said(installed: Cluster) -> None:

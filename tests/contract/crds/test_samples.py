@@ -112,6 +112,60 @@ LARGEST: dict[str, dict[str, Any]] = {
 }
 
 
+def step(metrics: int) -> dict[str, Any]:
+    """A step that measures so much."""
+    bounds = {"max": 2, "min": 1, "maxRatio": 2, "minRatio": 1}
+    metric = {"prometheus": {"query": "q", "address": "http://prometheus:9090"}, "threshold": bounds}
+    return {"analysis": {"metrics": [{"name": f"m{number}", **metric} for number in range(metrics)]}}
+
+
+def test_the_largest_fleet_is_within_the_servers_budget(installed: Cluster, namespace: str) -> None:
+    """32 batches of 16 steps, one of them of 5,000 clusters by name: judged when created and when changed."""
+    # An object may have 1.5 MB, so that not every step can have 16 metrics.
+    steps = [{"setWeight": "0.01%"}, *(step(3) for _ in range(14)), {"setWeight": 100}]
+    batch = {"maxConcurrency": "33.33%", "pause": {"duration": "1h30m10s"}, "soak": "24h", "maxFailures": "0.5%"}
+    batches = [{"name": f"{number:02}" + "b" * 61, "size": "10.25%", "steps": steps, **batch} for number in range(31)]
+    by_name: dict[str, Any] = {
+        "name": "named",
+        "clusters": [f"{number:04}" + "c" * 59 for number in range(5000)],
+        "steps": steps,
+    }
+    spec: dict[str, Any] = {
+        "workload": LARGEST["services"],
+        "traffic": {"service": {"active": "a", "preview": "p"}},
+        "strategy": {"canary": {"steps": [{"setWeight": 100}]}},
+    }
+    # With a Service every step's weight is judged once more: all or nothing.
+    whole = [{"setWeight": "100.00%"} for _ in range(16)]
+    for name, given in (
+        ("routes", {**spec, "traffic": {"routes": [{"name": "r"}]}, "fleet": {"batches": [*batches, by_name]}}),
+        ("service", {**spec, "fleet": {"batches": [{**each, "steps": whole} for each in (*batches, by_name)]}}),
+    ):
+        body = {"apiVersion": "sluice.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name}, "spec": given}
+        path = collection("Rollout", namespace)
+        kept = installed.client.checked("POST", f"{path}?fieldValidation=Strict", body)["spec"]
+        assert len(kept["fleet"]["batches"][31]["clusters"]) == 5000
+        change, how = {"spec": {"revisionHistoryLimit": 11}}, "application/merge-patch+json"
+        changed = installed.client.checked("PATCH", f"{path}/{name}", change, how)
+        assert changed["spec"] == {**kept, "revisionHistoryLimit": 11}
+
+
+def test_the_largest_run_over_a_fleet_is_kept(installed: Cluster, namespace: str) -> None:
+    """5,000 clusters with names of 63 characters, and a letter and a failure for each."""
+    names = [f"{number:04}" + "c" * 59 for number in range(5000)]
+    batch = {"name": "all", "clusters": names, "maxConcurrency": 5000, "maxFailures": 5000}
+    spec = {"rollout": "r", "rolloutUid": "u", "revision": 1, "hash": "h", "batches": [batch], "spec": {"paused": True}}
+    body = {"apiVersion": "sluice.dev/v1alpha1", "kind": "FleetRun", "metadata": {"name": "r-1"}, "spec": spec}
+    path = collection("FleetRun", namespace)
+    installed.client.checked("POST", f"{path}?fieldValidation=Strict", body)
+    at = "2026-01-31T12:00:00Z"
+    failures = [{"name": name, "reason": "DeadlinePassed", "message": "m" * 60, "at": at} for name in names]
+    status = {"batches": [{"name": "all", "clusters": "f" * 5000, "startedAt": at}], "failures": failures}
+    kept = installed.client.checked("PATCH", f"{path}/r-1/status", {"status": status}, "application/merge-patch+json")
+    assert kept["status"] == status
+    assert kept["spec"]["batches"][0]["clusters"] == names
+
+
 @pytest.mark.parametrize("kind", sorted(LARGEST))
 def test_the_largest_rollout_is_within_the_servers_budget(installed: Cluster, namespace: str, kind: str) -> None:
     """As much of everything as the bounds allow is still judged, created or changed, not refused for the cost of it."""
