@@ -256,7 +256,7 @@ def test_a_new_leader_goes_on(ready: Fleet) -> None:
 
 
 def test_a_kind_that_is_gone_is_told_and_mended(ready: Fleet) -> None:
-    """Without MemberRolloutRuns nothing can be run there: `RightsMissing` on all of it, until `add` installs it again."""
+    """Without MemberRolloutRuns nothing can be run there: `RightsMissing`, until `add` installs it again."""
     member = ready.members[1]
     member.kubectl("delete", "crd", "memberrolloutruns.sluice.dev")
     ready.wait(member.name, "Authorized", "False RightsMissing")
