@@ -141,7 +141,7 @@ class MemberConnection:
         selectors: Mapping[str, str],
     ) -> FakeWatch:
         """Follow a kind; of selectors, that a label is there."""
-        watch = FakeWatch(self._member, kind, on_event, on_list, keep, selectors.get("labelSelector", ""))
+        watch = FakeWatch(self._member, kind, on_event, on_list, keep=keep, label=selectors.get("labelSelector", ""))
         self._watches.append(watch)
         return watch
 
@@ -166,6 +166,7 @@ class FakeWatch:
         kind: Kind,
         on_event: Callable[[str, Obj], None],
         on_list: Callable[[list[Obj], int], None],
+        *,
         keep: Callable[[Obj], Obj],
         label: str,
     ) -> None:
