@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sluice.api.names import HUB_ANNOTATION, ORDER_ANNOTATION, Kind
@@ -47,13 +47,22 @@ class Courier:
         cluster: its API.
         store: its caches.
         leadership: asked before each write.
+        give_way: returns once no kill is being written.
     """
 
-    def __init__(self, name: str, cluster: Cluster, store: Store, leadership: Leadership) -> None:
+    def __init__(
+        self,
+        name: str,
+        cluster: Cluster,
+        store: Store,
+        leadership: Leadership,
+        give_way: Callable[[], Awaitable[None]],
+    ) -> None:
         self._name = name
         self._cluster = cluster
         self._store = store
         self._leadership = leadership
+        self._give_way = give_way
         self._orders: dict[Key, Order] = {}
         self._problems: dict[Key, str] = {}
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -94,6 +103,7 @@ class Courier:
                 self._queue.done(key)
 
     async def _try(self, key: Key) -> None:
+        await self._give_way()
         order = self._orders[key]
         if self._is_done(key, order) or not order.still_holds():
             return

@@ -16,6 +16,7 @@ from functools import partial
 from sluice.api.names import ROLLOUT_LABEL, Kind
 from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
+from sluice.engine.observe import Moves
 from sluice.engine.slim import slim
 from sluice.engine.store import Obj, Store
 from sluice.errors import NotLeader, SluiceError
@@ -57,12 +58,14 @@ class Headquarters:
         leadership: asked before every write.
         build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
         changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
+        silent: told the name of a site whose watches were interrupted: it may be away.
     """
 
     store: Store
     leadership: Leadership
     build_engine: Callable[[str, Cluster, str], Engine]
     changed: Callable[[str, str, str], None]
+    silent: Callable[[str], None]
 
 
 class Site:
@@ -87,7 +90,7 @@ class Site:
         cluster = connection.cluster(headquarters.leadership)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
-        self._courier = Courier(name, cluster, self.store, headquarters.leadership)
+        self._courier = Courier(name, cluster, self.store, headquarters.leadership, self._engine.give_way)
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()
         self._filled = asyncio.Event()
@@ -131,6 +134,15 @@ class Site:
         """A Rollout's part there, or None."""
         return self.store.get(Kind.ROLLOUT, namespace, name)
 
+    def moves(self, namespace: str, name: str) -> Moves | None:
+        """What a Rollout's part moves there; None where it has none."""
+        part = self.part(namespace, name)
+        return self._engine.moves_of(part) if part is not None else None
+
+    def came_back(self) -> None:
+        """It answers again: first of all it is diverted what was to be diverted meanwhile."""
+        self._engine.rush()
+
     def trouble(self, namespace: str, name: str) -> str:
         """Why the newest order for it is not carried out; "" where nothing is in its way."""
         return self._courier.problem(namespace, name)
@@ -151,7 +163,14 @@ class Site:
             if not self._missing:
                 self._filled.set()
 
-        return self._connection.watch(kind, changed, listed, partial(slim, kind), _SELECTORS.get(kind, {}))
+        return self._connection.watch(
+            kind,
+            changed,
+            listed,
+            keep=partial(slim, kind),
+            selectors=_SELECTORS.get(kind, {}),
+            on_problem=lambda: self._headquarters.silent(self.name),
+        )
 
     def _mirror(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         if kind not in MIRRORED:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sluice.decide.fleet.model import MemberView
 from sluice.engine.courier import Order
+from sluice.engine.observe import Moves
 from sluice.engine.store import Obj
 
 
@@ -20,6 +21,10 @@ class Workplace(Protocol):
 
     def part(self, namespace: str, name: str) -> Obj | None:
         """A Rollout's part there, or None."""
+        ...
+
+    def moves(self, namespace: str, name: str) -> Moves | None:
+        """What a Rollout's part moves there; None where it has none."""
         ...
 
     def trouble(self, namespace: str, name: str) -> str:
