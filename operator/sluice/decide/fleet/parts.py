@@ -18,7 +18,7 @@ from sluice.decide.revision import desired_of, image_version, template_hash
 from sluice.decide.steps import compile_steps
 
 _NOT_MEMBERS = ("fleet", "pace", "paused")
-_STRAIGHT = {"canary": {"steps": [{"setWeight": format_share(FULL)}], "canarySize": {"full": True}}}
+_STRAIGHT = {"steps": [{"setWeight": format_share(FULL)}]}
 
 
 def part_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +53,16 @@ def going(run: FleetRunSpec, batch: RunBatch, up_to: int, live: dict[str, Any]) 
 
 
 def back(run: FleetRunSpec, live: dict[str, Any]) -> dict[str, Any] | None:
-    """The spec of a cluster that returns to what was stable before the run, in one step; None where nothing was."""
+    """The spec of a cluster that returns to what was stable before the run, in one step; None where nothing was.
+
+    Where the pods are Sluice's, all of them come up first. Of others' pods a spec may not say how many there are.
+    """
     if run.stable_spec is None:
         return None
     spec = _alive(run.stable_spec, live)
     spec.pop("analysis", None)
-    return {**spec, "strategy": copy.deepcopy(_STRAIGHT)}
+    size = {} if "services" in mapping(spec.get("workload")) else {"canarySize": {"full": True}}
+    return {**spec, "strategy": {"canary": {**copy.deepcopy(_STRAIGHT), **size}}}
 
 
 def resting(kept: dict[str, Any], live: dict[str, Any], *, same: bool) -> dict[str, Any]:
