@@ -82,6 +82,8 @@ class Director:
         Raises:
             SluiceError: what announces was not written, so nobody was told anything.
         """
+        if not self._sites.listed:  # whoever is not known would be taken for gone
+            raise Unavailable("the MemberClusters are not listed yet, so nobody knows who belongs to a fleet")
         hub = self._hub()
         observed = self._observe(rollout, hub)
         plan = plan_fleet(observed, self._ports.clock.now())
@@ -91,6 +93,8 @@ class Director:
             await self._create_run(observed, plan.create_run)
         if plan.finalizer is FinalizerChange.ADD:
             version = await self._writer.change_finalizer(rollout, observed, version, present=True)
+        for name, status in plan.closed:
+            await self._write_run(observed, name, status)
         changed = await self._writer.write_status(rollout, observed, plan.status, version)
         self._tell(rollout, observed, plan)
         self._direct(observed, plan.directives)

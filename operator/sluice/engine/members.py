@@ -40,6 +40,7 @@ class Members:
         changed: told when a member comes, goes, or is found to be otherwise than before.
 
     Attributes:
+        listed: whether every MemberCluster is known, so that one that is not known is not there.
         probes: how many there were, by how they ended: answered, failed, defect.
     """
 
@@ -55,6 +56,7 @@ class Members:
         open_site: Callable[[str, Member, str], Site] | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
+        self.listed = False
         self.probes: Counter[str] = Counter()
         self._members: dict[str, Obj] = {}
         self._secrets: dict[str, Obj] = {}
@@ -103,7 +105,9 @@ class Members:
             del self._members[name]
         for obj in objects:
             self.take_member("MODIFIED", obj)
+        self.listed = True
         self._changed.set()
+        self._tell_changed()
 
     def take_secret(self, event: str, obj: Obj) -> None:
         """A Secret with the label was added, changed or deleted, or lost its label."""

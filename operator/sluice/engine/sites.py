@@ -34,6 +34,11 @@ class Workplace(Protocol):
 class Sites(Protocol):
     """All members."""
 
+    @property
+    def listed(self) -> bool:
+        """Whether every MemberCluster is known, so that one that is not known is not there."""
+        ...
+
     def views(self) -> dict[str, MemberView]:
         """Every MemberCluster, by name."""
         ...

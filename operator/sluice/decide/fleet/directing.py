@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
+from sluice.api.outcome import Outcome
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.model import Directive
@@ -18,7 +19,7 @@ def direct(course: Course) -> None:
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
-        if spec is not None and name in placed and course.under_way and phase in _OF_THE_RUN:
+        if spec is not None and name in placed and _is_of_the_run(course, phase):
             told = given.going(spec, placed[name], _up_to(course, placed[name], name))
         elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):
             own = _own_before(course, spec, name)
@@ -60,6 +61,14 @@ class _Given:
             spec = _at_rest(self._course, revision_hash)
             self._made[key] = Directive(spec) if spec is not None else None
         return self._made[key]
+
+
+def _is_of_the_run(course: Course, phase: ClusterPhase | None) -> bool:
+    """Whether it goes on with the run; one that could not be reached when the run completed, once it can be."""
+    if course.under_way:
+        return phase in _OF_THE_RUN
+    revision = course.fleet.revision
+    return phase is ClusterPhase.DONE and revision is not None and revision.outcome is Outcome.COMPLETED
 
 
 def _goes_back(course: Course, phase: ClusterPhase | None) -> bool:
