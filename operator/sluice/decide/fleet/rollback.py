@@ -68,14 +68,15 @@ def _named(course: Course, run: FleetRunSpec, told: RolloutActionSpec) -> tuple[
             names = ", ".join(batch.name for batch in run.batches)
             raise NothingToTakeBack(f"revision {run.revision} has no batch {told.batch}; its batches are {names}")
         return batch.clusters
-    unknown = [name for name in told.clusters if name not in course.phases]
+    names = told.clusters or ()
+    unknown = [name for name in names if name not in course.phases]
     if unknown:
         ref = course.observed.ref
         raise NothingToTakeBack(
             f"{_list(unknown)} took no part in revision {run.revision}; who did: "
             f"sluice status {ref.name} -n {ref.namespace} --clusters"
         )
-    return told.clusters
+    return names
 
 
 def _some(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) -> str:
