@@ -65,8 +65,8 @@ def _named(course: Course, run: FleetRunSpec, told: RolloutActionSpec) -> tuple[
     if told.batch is not None:
         batch = next((batch for batch in run.batches if batch.name == told.batch), None)
         if batch is None:
-            names = ", ".join(batch.name for batch in run.batches)
-            raise NothingToTakeBack(f"revision {run.revision} has no batch {told.batch}; its batches are {names}")
+            known = ", ".join(batch.name for batch in run.batches)
+            raise NothingToTakeBack(f"revision {run.revision} has no batch {told.batch}; its batches are {known}")
         return batch.clusters
     names = told.clusters or ()
     unknown = [name for name in names if name not in course.phases]
