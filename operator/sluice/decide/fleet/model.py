@@ -131,7 +131,8 @@ class Directive:
 class FleetPlan:
     """What to do, in the order of the fields, and when to look again.
 
-    `closed` are the records of runs that end by this: they tell who goes back, so nothing is said to have ended before.
+    `closed` are the records of runs that end by this, or from which people took clusters back: they alone tell who goes
+    back, so nothing of it is said before.
     `directives` are given once the status that announces them is written; members without one keep what they have.
     """
 
