@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from sluice.api.names import ORDER_ANNOTATION, Kind
@@ -45,16 +45,25 @@ class Courier:
         cluster: its API.
         store: its caches.
         leadership: asked before each write.
+        give_way: returns once no kill is being written.
         foreign: what belongs to other hubs there, by whose it is; changes while we work.
     """
 
     def __init__(
-        self, name: str, cluster: Cluster, store: Store, leadership: Leadership, foreign: Mapping[Key, str]
+        self,
+        name: str,
+        cluster: Cluster,
+        store: Store,
+        leadership: Leadership,
+        *,
+        give_way: Callable[[], Awaitable[None]],
+        foreign: Mapping[Key, str],
     ) -> None:
         self._name = name
         self._cluster = cluster
         self._store = store
         self._leadership = leadership
+        self._give_way = give_way
         self._foreign = foreign
         self._orders: dict[Key, Order] = {}
         self._problems: dict[Key, str] = {}
@@ -101,6 +110,7 @@ class Courier:
                 self._queue.done(key)
 
     async def _try(self, key: Key) -> None:
+        await self._give_way()
         order = self._orders[key]
         if self._is_done(key, order) or not order.still_holds():
             return

@@ -42,7 +42,7 @@ from sluice.engine.sites import Sites, hub_of
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer
-from sluice.errors import InvalidSpec, NotFound
+from sluice.errors import InvalidSpec, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,8 @@ class Director:
         Raises:
             SluiceError: what announces was not written, so nobody was told anything.
         """
+        if not self._sites.listed:  # whoever is not known would be taken for gone
+            raise Unavailable("the MemberClusters are not listed yet, so nobody knows who belongs to a fleet")
         observed = self._observe(rollout, hub_of(self._store))
         plan = plan_fleet(observed, self._ports.clock.now())
         decided(plan.status)
@@ -89,6 +91,8 @@ class Director:
             await self._create_run(observed, plan.create_run)
         if plan.finalizer is FinalizerChange.ADD:
             version = await self._writer.change_finalizer(rollout, observed, version, present=True)
+        for name, status in plan.closed:
+            await self._write_run(observed, name, status)
         changed = await self._writer.write_status(rollout, observed, plan.status, version)
         self._tell(rollout, observed, plan)
         self._direct(observed, plan.directives)

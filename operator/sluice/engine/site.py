@@ -17,6 +17,7 @@ from sluice.api.names import HUB_ANNOTATION, ROLLOUT_LABEL, Kind
 from sluice.decide.metadata import annotation_of
 from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
+from sluice.engine.observe import Moves
 from sluice.engine.sites import hub_of
 from sluice.engine.slim import slim
 from sluice.engine.store import Key, Obj, Store, key_of
@@ -59,12 +60,14 @@ class Headquarters:
         leadership: asked before every write.
         build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
         changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
+        silent: told the name of a site whose watches were interrupted: it may be away.
     """
 
     store: Store
     leadership: Leadership
     build_engine: Callable[[str, Cluster, str], Engine]
     changed: Callable[[str, str, str], None]
+    silent: Callable[[str], None]
 
 
 class Site:
@@ -91,7 +94,9 @@ class Site:
         self.store = self._engine.store
         self._hub = ""
         self._foreign: dict[Key, str] = {}  # what another hub leads, by whose it is: our engine never gets to see it
-        self._courier = Courier(name, cluster, self.store, headquarters.leadership, self._foreign)
+        self._courier = Courier(
+            name, cluster, self.store, headquarters.leadership, give_way=self._engine.give_way, foreign=self._foreign
+        )
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()
         self._filled = asyncio.Event()
@@ -136,6 +141,15 @@ class Site:
         """A Rollout's part there, or None."""
         return self.store.get(Kind.ROLLOUT, namespace, name)
 
+    def moves(self, namespace: str, name: str) -> Moves | None:
+        """What a Rollout's part moves there; None where it has none."""
+        part = self.part(namespace, name)
+        return self._engine.moves_of(part) if part is not None else None
+
+    def came_back(self) -> None:
+        """It answers again: first of all it is diverted what was to be diverted meanwhile."""
+        self._engine.rush()
+
     def trouble(self, namespace: str, name: str) -> str:
         """Why the newest order for it is not carried out; "" where nothing is in its way."""
         return self._courier.problem(namespace, name)
@@ -159,7 +173,14 @@ class Site:
             if not self._missing:
                 self._filled.set()
 
-        return self._connection.watch(kind, changed, listed, partial(slim, kind), _SELECTORS.get(kind, {}))
+        return self._connection.watch(
+            kind,
+            changed,
+            listed,
+            keep=partial(slim, kind),
+            selectors=_SELECTORS.get(kind, {}),
+            on_problem=lambda: self._headquarters.silent(self.name),
+        )
 
     def _is_foreign(self, kind: Kind, event: str, obj: Obj) -> bool:
         """Take note of whose a Rollout's part is. Two hubs that led one part would undo each other's weights."""

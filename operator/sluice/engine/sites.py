@@ -8,6 +8,7 @@ from typing import Protocol
 from sluice.api.names import Kind
 from sluice.decide.fleet.model import MemberView
 from sluice.engine.courier import Order
+from sluice.engine.observe import Moves
 from sluice.engine.store import Obj, Store
 from sluice.errors import Unavailable
 
@@ -26,6 +27,10 @@ class Workplace(Protocol):
         """A Rollout's part there, or None."""
         ...
 
+    def moves(self, namespace: str, name: str) -> Moves | None:
+        """What a Rollout's part moves there; None where it has none."""
+        ...
+
     def trouble(self, namespace: str, name: str) -> str:
         """Why the newest order for it is not carried out; "" where nothing is in its way."""
         ...
@@ -37,6 +42,11 @@ class Workplace(Protocol):
 
 class Sites(Protocol):
     """All members."""
+
+    @property
+    def listed(self) -> bool:
+        """Whether every MemberCluster is known, so that one that is not known is not there."""
+        ...
 
     def views(self) -> dict[str, MemberView]:
         """Every MemberCluster, by name."""

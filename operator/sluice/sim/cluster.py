@@ -152,6 +152,12 @@ class FakeCluster:
             subscription.tell("ADDED", obj)
         return subscription
 
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a watch."""
+        subscription.close()
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
     def _changed(self, change: Change) -> None:
         for observer in self.on_change:
             observer(change)

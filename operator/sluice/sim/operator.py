@@ -104,16 +104,22 @@ class Operator:
 
     Attributes:
         watch_delay_seconds: how long its watches trail, from the next start on.
+        on_sever: called when a process is cut off from all it is connected to.
     """
 
     def __init__(self, cluster: FakeCluster, build: Build) -> None:
         self.watch_delay_seconds = 0.0
+        self.on_sever: list[Callable[[], None]] = []
         self._cluster = cluster
         self._build = build
         self._connection = cluster
         self._watches: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
         self._writes_left: int | None = None
+        self.count_writes(cluster)
+
+    def count_writes(self, cluster: FakeCluster) -> None:
+        """Have what it writes to a cluster count for `crash_after_writes`, too."""
         cluster.on_change.append(self._count)
 
     @property
@@ -166,6 +172,8 @@ class Operator:
         self._connection.severed = True
         for watch in self._watches:
             watch.close()
+        for listener in self.on_sever:
+            listener()
 
 
 def _tell(engine: Engine, kind: Kind, event: EventType, obj: Obj) -> None:

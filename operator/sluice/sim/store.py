@@ -59,6 +59,11 @@ class ObjectStore:
 
     # ------------------------------------------------------------------------------------------ reading
 
+    @property
+    def version(self) -> int:
+        """The resourceVersion of a list that is made now."""
+        return self._version
+
     def peek(self, kind: Kind, namespace: str, name: str) -> Obj | None:
         """The stored object itself, not to be changed, or None."""
         return self._objects[kind].get((namespace, name))
@@ -117,6 +122,15 @@ class ObjectStore:
         if subresource == "scale" and kind in SCALED:
             patch = _scaling(SCALED[kind], patch["spec"]["replicas"])
         return self._update(kind, old, merged(old, patch), Writer(manager, subresource=subresource))
+
+    def corrupt(self, kind: Kind, namespace: str, name: str, patch: Obj, *, manager: str) -> Obj:
+        """Apply a merge patch whatever comes of it, as somebody does who is past all rules.
+
+        Raises:
+            NotFound: the object is not there.
+        """
+        old = self.get(kind, namespace, name)
+        return self._store("MODIFIED", kind, old, merged(old, wire(patch)), Writer(manager))
 
     def json(self, kind: Kind, namespace: str, name: str, operations: Sequence[Obj], *, manager: str) -> Obj:
         """Apply a JSON Patch.

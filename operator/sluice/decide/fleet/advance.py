@@ -116,9 +116,16 @@ def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
 
 def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Where no cluster had anything before, there is nothing to take back to, and nothing to soak for."""
-    moved = [name for name in batch.clusters if course.leg(name).fleet_run == spec.revision]
-    if not moved or _waited(course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"):
+    if all(_was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)) or _waited(
+        course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"
+    ):
         course.enter_stage(BatchStage.CLOSING)
+
+
+def _was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:
+    """Whether nothing served there before. Nobody knows of a cluster that has not told anything yet."""
+    leg = course.observed.legs.get(name)
+    return leg is not None and leg.rests_on(spec.hash) and leg.fleet_run != spec.revision
 
 
 def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
@@ -196,7 +203,7 @@ def _lost(course: Course, name: str) -> bool:
 
 def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None:
     """Say for whom the others wait. Who cannot be reached, or does not take its order, has until the deadline."""
-    astray = tuple(name for name in laggards if _lost(course, name) or course.leg(name).trouble)
+    astray = tuple(name for name in laggards if _is_astray(course, name))
     names = ", ".join(_told(course, name) for name in (astray or laggards)[:_SHOWN])
     more = len(astray or laggards) - _SHOWN
     text = f"{names}{f' and {more} more' if more > 0 else ''}"
@@ -217,6 +224,12 @@ def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None
             f"no progress for {format_duration(spec.progress_deadline)}: {_told(course, name)}",
         )
     course.update(waiting=None)
+
+
+def _is_astray(course: Course, name: str) -> bool:
+    """Whether it cannot be reached, does not let the hub work there, or does not take its order."""
+    member = course.member(name)
+    return _lost(course, name) or (member is not None and not member.known) or bool(course.leg(name).trouble)
 
 
 def _told(course: Course, name: str) -> str:

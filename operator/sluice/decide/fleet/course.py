@@ -296,6 +296,7 @@ class Course:
             status=self.status,
             create_run=self.create_run,
             finalizer=self.finalizer,
+            closed=tuple(self.closed),
             directives=self.directives,
             run_statuses=self._run_statuses(),
             answers=tuple(self.answers),
@@ -305,12 +306,12 @@ class Course:
         )
 
     def _run_statuses(self) -> tuple[tuple[str, FleetRunStatus], ...]:
-        """The records of runs that say something new."""
+        """The record of the current or last run, where it says something new, and does not end in this pass."""
         name, before = self.fleet.run, self.run.status if self.run is not None else FleetRunStatus()
         if name is None or any(name == ended for ended, _ in self.closed):
-            return tuple(self.closed)
+            return ()
         status = self._run_status()
-        return (*self.closed, (name, status)) if status != before else tuple(self.closed)
+        return ((name, status),) if status != before else ()
 
     def _run_status(self) -> FleetRunStatus:
         run, spec = self.run, self.run_spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from sluice.api.conditions import Reason
 from sluice.api.fleet import ClusterPhase, FleetRunSpec
@@ -117,10 +117,16 @@ def _run(course: Course, spec: RolloutSpec, assignment: Assignment, cause: Cause
         on_failure=fleet.on_failure,
         progress_deadline=spec.progress_deadline,
         spec=parts.part_of(course.observed.given),
-        stable_spec=before.spec.spec if before is not None else None,
+        stable_spec=before.spec.spec if before is not None else _kept(course),
         cause=cause,
         requester=course.observed.requester,
     )
+
+
+def _kept(course: Course) -> dict[str, Any] | None:
+    """What is stable, by another run than the one that brought it: that one may be gone."""
+    stable = course.fleet.stable
+    return parts.kept_spec(course.observed.runs, stable.hash) if stable is not None else None
 
 
 def _next_number(course: Course) -> int:

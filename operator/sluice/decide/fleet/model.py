@@ -128,12 +128,14 @@ class Directive:
 class FleetPlan:
     """What to do, in the order of the fields, and when to look again.
 
+    `closed` are the records of runs that end by this: they tell who goes back, so nothing is said to have ended before.
     `directives` are given once the status that announces them is written; members without one keep what they have.
     """
 
     status: RolloutStatus
     create_run: FleetRunSpec | None = None
     finalizer: FinalizerChange = FinalizerChange.NONE
+    closed: tuple[tuple[str, FleetRunStatus], ...] = ()
     directives: dict[str, Directive] = field(default_factory=dict)
     run_statuses: tuple[tuple[str, FleetRunStatus], ...] = ()
     answers: tuple[Answer, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -13,6 +14,7 @@ from sluice.api.rollout import RolloutSpec
 from sluice.api.run import RunStep
 from sluice.api.strategy import Canary, Strategy
 from sluice.api.units import FULL, format_share
+from sluice.decide.fleet.model import FleetRunView
 from sluice.decide.metadata import mapping
 from sluice.decide.revision import desired_of, image_version, template_hash
 from sluice.decide.steps import compile_steps
@@ -74,6 +76,16 @@ def resting(kept: dict[str, Any], live: dict[str, Any], *, same: bool) -> dict[s
         same: whether that asks for the same revision: then all of it counts.
     """
     return {**part_of(live), **_paused(live)} if same else _alive(kept, live)
+
+
+def kept_spec(runs: Sequence[FleetRunView], revision_hash: str) -> dict[str, Any] | None:
+    """The spec by which a revision came to members; of `runs`, oldest first, the newest that knows it tells."""
+    for run in reversed(runs):
+        if run.spec.hash == revision_hash:
+            return run.spec.spec
+        if run.spec.stable_hash == revision_hash and run.spec.stable_spec is not None:
+            return run.spec.stable_spec
+    return None
 
 
 def digest(body: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
     failing.obey_switches(course)
     take_stock(course)
     people.obey(course)
+    _end_as_recorded(course)
     failing.judge(course)
     if spec is not None:
         follow(course, spec)
@@ -75,6 +76,14 @@ def _record_is_there(course: Course) -> bool:
     return True
 
 
+def _end_as_recorded(course: Course) -> None:
+    """A record that was closed just before a crash: the run ends as that tells."""
+    run = course.run
+    if run is not None and course.under_way and run.status.outcome is not None:
+        known = {reason.value: reason for reason in Reason}
+        course.end_run(run.status.outcome, known.get(run.status.reason, Reason.SUPERSEDED), run.status.message)
+
+
 def _let_go(course: Course) -> FleetPlan:
     """Take every part back; each returns its traffic to stable first. Then the Rollout may go."""
     people.refuse_all(course, "the Rollout is being deleted; its traffic returns to stable by that")
@@ -96,6 +105,9 @@ def _surplus(course: Course) -> tuple[str, ...]:
     spec, fleet = course.observed.spec, course.fleet
     if spec is None:
         return ()
+    limit = spec.revision_history_limit
+    if any(not member.known and member.lost_since is None for member in course.observed.members.values()):
+        limit *= 2  # what these need is not known yet; if it goes on, there has to be an end all the same
     needed = {leg.stable_hash for leg in course.observed.legs.values()}
     needed |= {each.hash for each in (fleet.stable, fleet.revision) if each is not None}
     finished = [
@@ -103,4 +115,4 @@ def _surplus(course: Course) -> tuple[str, ...]:
         for run in course.observed.runs
         if run.status.outcome is not None and run.name != fleet.run and run.spec.hash not in needed
     ]
-    return tuple(run.name for run in finished[: max(0, len(finished) - spec.revision_history_limit)])
+    return tuple(run.name for run in finished[: max(0, len(finished) - limit)])

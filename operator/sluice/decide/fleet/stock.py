@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec
+from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.model import LegView
 
 _GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE})
 
@@ -17,11 +18,28 @@ def take_stock(course: Course) -> None:
         return
     for batch in spec.batches:
         last = len(course.steps_of(batch))
+        _catch_up(course, batch)
         for name in batch.clusters:
             if course.member(name) is None:
                 _leave(course, name)
             else:
-                _look(course, spec, name, last)
+                _look(course, spec, batch, name, last)
+
+
+def _has_moved(course: Course, batch: RunBatch) -> bool:
+    """Whether the run went past the moving of a batch in which somebody was told to move."""
+    at = course.fleet.batch
+    return at is None or at.name != batch.name or at.stage in {BatchStage.SOAKING, BatchStage.CLOSING}
+
+
+def _catch_up(course: Course, batch: RunBatch) -> None:
+    """The record is written after the status, so after a crash it may still tell of clusters as moving that were done.
+
+    Of one that failed instead, its own words tell so in what follows.
+    """
+    if course.under_way and _has_moved(course, batch):
+        for name in course.among(batch.clusters, ClusterPhase.MOVING):
+            course.phases[name] = ClusterPhase.DONE
 
 
 def _leave(course: Course, name: str) -> None:
@@ -33,18 +51,33 @@ def _leave(course: Course, name: str) -> None:
         course.phases[name] = ClusterPhase.LEFT
 
 
-def _look(course: Course, spec: FleetRunSpec, name: str, last: int) -> None:
+def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: int) -> None:
     leg, phase = course.leg(name), course.phases[name]
-    if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and course.under_way:
+    if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and (course.under_way or _completed(course)):
         if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):
             course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.message)
         elif leg.rests_on(spec.hash) and leg.up_to_date and leg.serves:
-            closing = course.fleet.batch is not None and course.at.stage is BatchStage.CLOSING
-            course.phases[name] = ClusterPhase.COMPLETED if closing else ClusterPhase.DONE
+            course.phases[name] = ClusterPhase.COMPLETED if _may_complete(course, batch) else ClusterPhase.DONE
         elif phase is ClusterPhase.MOVING and leg.runs(spec) and leg.step == last and leg.step_done:
             course.phases[name] = ClusterPhase.DONE
-    elif phase is ClusterPhase.RETURNING and leg.rests_on(spec.stable_hash) and leg.confirmed:
+    elif phase is ClusterPhase.RETURNING and _is_back(leg, spec):
         course.phases[name] = ClusterPhase.RETURNED
+
+
+def _completed(course: Course) -> bool:
+    """Whether the run completed: who could not be reached then completes later."""
+    revision = course.fleet.revision
+    return revision is not None and revision.outcome is Outcome.COMPLETED
+
+
+def _may_complete(course: Course, batch: RunBatch) -> bool:
+    at = course.fleet.batch
+    return at is None or at.name != batch.name or at.stage is BatchStage.CLOSING
+
+
+def _is_back(leg: LegView, spec: FleetRunSpec) -> bool:
+    """On what was stable in the fleet, or there: a cluster that was taken back by itself may have had another one."""
+    return not leg.under_way and leg.stable_hash not in {"", spec.hash} and leg.confirmed
 
 
 def _came_to_nothing(outcome: Outcome | None) -> bool:

@@ -1,0 +1,271 @@
+"""Runs over fleets, told one by one: the real engines of a hub and its members in an embedded world."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from sluice.api.fleet import FleetStatus
+from sluice.ports import Obj
+from sluice.sim import manifests
+from sluice.sim.clock import run
+from sluice.sim.fleet import FleetWorld
+from unit.defects import gathered
+
+APP, OTHER = "checkout", "payments"
+CANARY = manifests.canary(*manifests.step_weights(10, 50, pause="20s"))
+NAMES = ("m1", "m2", "m3", "m4")
+BATCHES: list[Obj] = [{"name": "pilot", "clusters": ["m1"], "soak": "40s"}, {"name": "rest", "maxConcurrency": 2}]
+
+Story = Callable[[FleetWorld], Awaitable[None]]
+
+
+def told(story: Story, batches: list[Obj] = BATCHES, **fields: object) -> FleetWorld:
+    """A fleet of four with the app installed, and then the story; nothing in it may be a defect of the operator's."""
+
+    async def main() -> FleetWorld:
+        world = FleetWorld(pods=False)
+        for name in NAMES:
+            world.join(name, zone=name)
+        world.fleet_app(APP, batches, CANARY, **fields)
+        await world.start()
+        await world.install_fleet(APP)
+        await story(world)
+        assert world.operator.failure() is None
+        return world
+
+    with gathered() as defects:
+        world = run(main())
+    assert not defects.texts, defects.texts[0]
+    return world
+
+
+def fleet(world: FleetWorld, app: str = APP) -> FleetStatus:
+    """What the hub says of the fleet."""
+    found = world.status(app).fleet
+    assert found is not None
+    return found
+
+
+def stage(world: FleetWorld) -> str:
+    """The batch and its stage, such as `pilot Soaking`; "" outside of a run."""
+    batch = fleet(world).batch
+    return f"{batch.name} {batch.stage}" if batch is not None else ""
+
+
+def outcome(world: FleetWorld, number: int = 2, app: str = APP) -> str:
+    """How a run ended; "" while it is under way or was not begun."""
+    revision = fleet(world, app).revision
+    return str(revision.outcome or "") if revision is not None and revision.number == number else ""
+
+
+def shares(world: FleetWorld) -> list[int]:
+    """What green gets in each cluster, in percent."""
+    return [world.share(name, APP) // 100 for name in NAMES]
+
+
+def records(world: FleetWorld) -> list[str]:
+    """The letters of the newest FleetRun's clusters, batch by batch."""
+    return [batch["clusters"] for batch in world.fleet_runs(APP)[-1]["status"]["batches"]]
+
+
+def test_a_run_goes_batch_by_batch() -> None:
+    """The pilot first, its soak, and then the others two by two; in the end the revision serves everywhere."""
+    seen: list[str] = []
+
+    async def story(world: FleetWorld) -> None:
+        world.cluster.on_change.append(lambda _: seen.append(str(shares(world))))
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: outcome(world) == "Completed")
+        await asyncio.sleep(1)
+
+    world = told(story)
+    assert list(dict.fromkeys(seen))[-1] == "[100, 100, 100, 100]"
+    assert "[100, 50, 50, 0]" in seen
+    assert "[100, 100, 100, 50]" in seen
+    assert records(world) == ["c", "ccc"]
+
+
+@pytest.mark.parametrize("moment", ["pilot Moving", "pilot Soaking", "rest Moving"])
+def test_a_restart_of_the_hub_changes_nothing(moment: str) -> None:
+    """A new process does not know its members at once: it takes none for gone, and skips no soak."""
+    at: dict[str, float] = {}
+
+    async def story(world: FleetWorld) -> None:
+        def note(_: object) -> None:
+            at.setdefault(stage(world), world.clock.monotonic())
+
+        world.cluster.on_change.append(note)
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == moment)
+        await asyncio.sleep(3)
+        await world.restart()
+        await world.until(lambda: outcome(world) != "")
+        await asyncio.sleep(1)
+
+    world = told(story)
+    assert (outcome(world), records(world)) == ("Completed", ["c", "ccc"])
+    assert world.fleet_runs(APP)[-1]["status"]["failures"] == []
+    assert at["rest Moving"] - at["pilot Soaking"] >= 40
+
+
+def test_a_cluster_that_is_lost_when_the_run_ends_completes_when_it_is_back() -> None:
+    """All of its traffic was on the new revision already: that is what serves there in the end."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1:] == [100, 100, 50])
+        world.members["m2"].cut()
+        await world.until(lambda: outcome(world) != "")
+        await asyncio.sleep(1)
+        await asyncio.sleep(60)
+        world.members["m2"].mend()
+        await asyncio.sleep(120)
+
+    world = told(story)
+    assert (outcome(world), shares(world), records(world)) == ("Completed", [100] * 4, ["c", "ccc"])
+    assert world.part("m2", APP).stable == world.part("m3", APP).stable or (world.part("m2", APP).phase == "Healthy")
+
+
+def test_a_lost_pilot_that_completed_late_keeps_the_revision_when_a_later_batch_is_aborted() -> None:
+    """What has completed is not taken back by an abort, also where the hub learned of it only in the next batch."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "pilot Soaking")
+        await asyncio.sleep(39)
+        world.members["m1"].cut()
+        await asyncio.sleep(10)
+        world.members["m1"].mend()
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 50)
+        await world.until(lambda: world.part("m1", APP).revision is not None and _is_over(world, "m1"))
+        await asyncio.sleep(1)
+        await world.act(APP, "Abort")
+        await asyncio.sleep(120)
+
+    world = told(story)
+    assert (outcome(world), shares(world)) == ("Aborted", [100, 0, 0, 0])
+
+
+def _is_over(world: FleetWorld, name: str) -> bool:
+    revision = world.part(name, APP).revision
+    return revision is not None and revision.outcome is not None
+
+
+def test_a_lost_cluster_fails_once_its_deadline_is_over_and_returns_when_it_is_back() -> None:
+    """The others of its batch wait for it until then; within what may fail they go on without it."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        world.members["m2"].cut()
+        await asyncio.sleep(100)
+        assert shares(world)[2] == 10
+        await world.until(lambda: outcome(world) != "")
+        await asyncio.sleep(1)
+        world.members["m2"].mend()
+        await asyncio.sleep(120)
+
+    world = told(story, fleet={"maxFailures": 1}, progressDeadline="3m")
+    assert (outcome(world), shares(world), records(world)) == ("Completed", [100, 0, 100, 100], ["c", "fcc"])
+
+
+def test_a_lost_cluster_delays_no_other_rollout() -> None:
+    """A Rollout over other clusters takes as long as without it."""
+    seconds: list[float] = []
+
+    async def story(world: FleetWorld) -> None:
+        await world.install_fleet(OTHER)
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving")
+        if seconds:
+            world.members["m2"].cut()
+        began = world.clock.monotonic()
+        await world.release_fleet(OTHER, "1.5.0")
+        await world.until(lambda: outcome(world, app=OTHER) == "Completed")
+        seconds.append(world.clock.monotonic() - began)
+        if len(seconds) > 1:
+            assert outcome(world) == ""
+
+    async def with_other(world: FleetWorld) -> None:
+        selector = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["m3", "m4"]}]}
+        world.fleet_app(OTHER, [{"name": "all"}], CANARY, fleet={"selector": selector})
+        await story(world)
+
+    told(with_other)
+    told(with_other)
+    assert seconds[1] == pytest.approx(seconds[0], abs=2)
+
+
+def test_a_divert_takes_the_candidate_everywhere_at_once() -> None:
+    """All clusters that are halfway return, as one; those that had completed keep the revision."""
+    seen: list[list[int]] = []
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1:] == [50, 50, 0])
+        await world.engage(reason="5xx", actor="alice")
+        await asyncio.sleep(1)
+        seen.append(shares(world))
+        await asyncio.sleep(120)
+
+    world = told(story)
+    assert seen == [[100, 0, 0, 0]]
+    assert (outcome(world), shares(world), world.status(APP).phase) == ("Killed", [100, 0, 0, 0], "Killed")
+
+
+def test_mad_data_of_a_member_harms_it_alone() -> None:
+    """What one member says can be anything: the others go on, and it counts as one that failed at most."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        status = {"step": {"index": -7, "done": "yes"}, "stable": ["?"], "revision": 3, "weight": {}, "conditions": 1}
+        world.members["m2"].madden(world.namespace, APP, status)
+        await world.until(lambda: outcome(world) != "", timeout_seconds=7200)
+
+    async def main() -> FleetWorld:
+        world = FleetWorld(pods=False)
+        for name in NAMES:
+            world.join(name)
+        world.fleet_app(APP, BATCHES, CANARY, fleet={"maxFailures": 1})
+        await world.start()
+        await world.install_fleet(APP)
+        await story(world)
+        return world
+
+    world = run(main())
+    assert (outcome(world), shares(world)[2:]) == ("Completed", [100, 100])
+
+
+def test_a_cluster_that_leaves_is_not_waited_for() -> None:
+    """It counts as failed; the others go on."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        await world.leave("m2")
+        world.join("m5")
+        await world.until(lambda: outcome(world) != "")
+        await asyncio.sleep(1)
+
+    world = told(story, fleet={"maxFailures": 1})
+    assert (outcome(world), records(world)) == ("Completed", ["c", "lcc"])
+    assert world.share("m5", APP) == 0
+
+
+def test_a_cluster_that_does_not_let_the_hub_work_has_until_the_deadline() -> None:
+    """A new hub that may not work in a member does not wait for it for ever."""
+
+    async def story(world: FleetWorld) -> None:
+        from sluice.decide.rights import RIGHTS
+
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        world.members["m2"].denied.add(RIGHTS[0])
+        await world.restart()
+        await world.until(lambda: outcome(world) != "")
+        await asyncio.sleep(1)
+
+    world = told(story, fleet={"maxFailures": 1})
+    assert (outcome(world), records(world)) == ("Completed", ["c", "fcc"])
