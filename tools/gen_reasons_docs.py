@@ -156,6 +156,7 @@ ACTION_PHASES: Mapping[ActionPhase, Told] = {
 
 WELL, WAITING, ENDED, WRONG, PEOPLE = "Going well", "Waiting", "How a run ended", "Wrong", "Answers to people"
 MEMBERS = "Of member clusters"
+FLEETS = "Over fleets"
 METRICS = "Metrics: these hold a run, or end it"
 REASONS: Mapping[str, Mapping[Reason, Told]] = {
     WELL: {
@@ -337,6 +338,58 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "The message has its words; it is tried again now and then.",
         ),
     },
+    FLEETS: {
+        Reason.BATCH_STARTED: ("A batch of the run began.", ""),
+        Reason.BATCH_PAUSE: ("The timed pause before a batch.", "Wait, or `sluice promote`."),
+        Reason.SOAKING: (
+            "Every cluster of the batch that did not fail is done, and the batch soaks. Time in which one of them does "
+            "not answer does not count, nor does time in which no operator looked.",
+            "Wait. The clusters keep both revisions until it is over, so `sluice abort` and kill switches are instant.",
+        ),
+        Reason.WAITS_FOR_CLUSTERS: (
+            "The clusters that move together wait for those that the message names: nobody takes the next step before "
+            "all have done this one.",
+            "What they wait for is in brackets, in their own words; `sluice status` has more of them.",
+        ),
+        Reason.WAITS_FOR_FLEET: (
+            "Said in a member, by its MemberRollout: it has done what the hub let it do so far.",
+            "See the Rollout on the hub.",
+        ),
+        Reason.CLUSTER_LOST: (
+            "The batch waits for a cluster that does not answer, or does not take its order; counts against "
+            "`progressDeadline`, and then that cluster counts as failed.",
+            "`sluice clusters check` the one that the message names.",
+        ),
+        Reason.CLUSTER_FAILED: (
+            "The run came to nothing in a cluster, or nothing serves there now; the message has its own words. It "
+            "returns to what it had, and counts against `maxFailures`.",
+            "See its MemberRollout, there.",
+        ),
+        Reason.CLUSTER_LEFT: (
+            "A cluster of the run is no member any more. It counts against `maxFailures`.",
+            "If that was not meant: `sluice clusters add` it again, for the next run.",
+        ),
+        Reason.TOO_MANY_FAILED: (
+            "More clusters of a batch failed than `maxFailures` lets; `onFailure` was done.",
+            "The message names who failed and why. Mended: `sluice retry`. With `onFailure: Hold`: `sluice abort`.",
+        ),
+        Reason.ROLLED_BACK: (
+            "A person took clusters of the fleet back; the message says who and why.",
+            "The whole fleet: `sluice retry`, or release a new version. One cluster: it takes part in the next run.",
+        ),
+        Reason.NO_CLUSTERS: (
+            "The fleet's selector matches no MemberCluster.",
+            "`sluice clusters add` one, or correct `spec.fleet.selector`.",
+        ),
+        Reason.CLUSTER_UNASSIGNED: (
+            "No batch takes a cluster of the fleet, so nobody would ever update it; no run begins.",
+            "Add a last batch without `selector`, `clusters` and `size`, which takes the rest.",
+        ),
+        Reason.CLUSTER_UNKNOWN: (
+            "A batch names a cluster that the fleet does not have; no run begins.",
+            "Register it, or correct the name or `spec.fleet.selector`.",
+        ),
+    },
     MEMBERS: {
         Reason.MEMBER_READY: ("It answers, and lets Sluice do what it needs to.", ""),
         Reason.ANSWERS: ("Its API server answers.", ""),
@@ -397,10 +450,13 @@ def page() -> str:
     parts += [
         "## Events",
         "Told as Kubernetes Events of the Rollout: "
-        + ", ".join(f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED))
+        + ", ".join(
+            f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED, Reason.BATCH_STARTED)
+        )
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
         + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
-        + f"`{Reason.NO_HEALTHY_STABLE}`, and what the condition `Stalled` says, once for each reason and change of "
+        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, and what the condition `Stalled` says, once for "
+        + "each reason and change of "
         "the spec. Repeated ones are counted up, not told anew.",
     ]
     parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]

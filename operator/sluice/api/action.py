@@ -19,14 +19,20 @@ class Verb(StrEnum):
     RETRY = "Retry"
     UNDO = "Undo"
     RESTART = "Restart"
+    ROLLBACK = "Rollback"
 
 
 class RolloutActionSpec(Model):
-    """Spec; immutable. What lets more through (Promote, PromoteFully, Retry, Undo) needs `revision`."""
+    """Spec; immutable. What lets more through (Promote, PromoteFully, Retry, Undo), and Rollback, need `revision`.
+
+    `clusters` and `batch` are Rollback's, and one of them at most is set; neither: the whole fleet.
+    """
 
     rollout: str
     action: Verb
     revision: int | None = None
+    clusters: tuple[str, ...] | None = None
+    batch: str | None = None
     reason: str = ""
     actor: str = ""  # stamped by the API server
 

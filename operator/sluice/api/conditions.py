@@ -76,7 +76,6 @@ class Reason(StrEnum):
     NO_CLUSTERS = "NoClusters"
     CLUSTER_UNASSIGNED = "ClusterUnassigned"
     CLUSTER_UNKNOWN = "ClusterUnknown"
-    ORDER_REFUSED = "OrderRefused"
     # ended early
     METRIC_FAILED = "MetricFailed"
     METRIC_ERRORS = "MetricErrors"
@@ -88,6 +87,7 @@ class Reason(StrEnum):
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     ABORTED_BY_ACTION = "AbortedByAction"
     UNDONE_BY_ACTION = "UndoneByAction"
+    ROLLED_BACK = "RolledBack"
     KILLED_BY_SWITCH = "KilledBySwitch"
     SUPERSEDED = "Superseded"
     RETURNED_TO_STABLE = "ReturnedToStable"

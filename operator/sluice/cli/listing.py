@@ -133,6 +133,9 @@ def _rollouts(rows: Sequence[RolloutRow], *, wide: bool, with_namespace: bool) -
     columns = [Column("NAME"), Column("PHASE", by_meaning)]
     columns += [Column(title) for title in ("STEP", "WEIGHT", "VERSION", "PODS", "NEXT", "AGE")]
     cells = [[row.name, row.phase, row.step, row.weight, _versions(row), row.pods, row.next, row.age] for row in rows]
+    if any(row.clusters for row in rows):
+        columns[2:2] = [Column("CLUSTERS"), Column("BATCH")]
+        cells = [[*line[:2], row.clusters, row.batch, *line[2:]] for line, row in zip(cells, rows, strict=True)]
     if wide:
         columns += [Column(title) for title in ("REPLICAS", "STRATEGY", "REVISION", "MESSAGE")]
         more = [[row.replicas, row.strategy, row.revision, row.message] for row in rows]

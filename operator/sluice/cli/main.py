@@ -21,6 +21,7 @@ from sluice.cli import (
     restart,
     resume,
     retry,
+    rollback,
     run,
     status,
     undo,
@@ -59,7 +60,7 @@ def cli(context: click.Context) -> None:
         context.color = False
 
 
-STEERING = (promote, pause, resume, abort, retry, undo, restart)
+STEERING = (promote, pause, resume, abort, retry, undo, rollback, restart)
 for module in (get, status, *STEERING, kill, release, clusters, version, completion, demo, run):
     cli.add_command(module.command)
 

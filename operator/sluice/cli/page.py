@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluice.api.conditions import ConditionType
 from sluice.api.names import Kind
+from sluice.cli import fleet_page
 from sluice.cli.exits import NOT_FOUND, Failure
 from sluice.cli.mirror import Mirror
 from sluice.cli.output import encode, name_of, plain
@@ -16,9 +17,10 @@ from sluice.cli.table import Column, bold, by_meaning, render
 from sluice.cli.watch import Lines, follow
 from sluice.errors import Forbidden, NotFound
 from sluice.ops.explain import explaining, resource
-from sluice.ops.outcome import rollout
+from sluice.ops.outcome import Target, rollout
 from sluice.views.detail import RolloutDetail, rollout_detail
 from sluice.views.fields import Fields
+from sluice.views.fleets import is_fleet
 from sluice.views.slots import Known, SlotLine, known_revisions, revisions_of_run
 
 if TYPE_CHECKING:
@@ -28,17 +30,26 @@ if TYPE_CHECKING:
 class Page:
     """One Rollout, and the switches that cover it.
 
+    Args:
+        session: the cluster.
+        name: of the Rollout.
+        output: the form, as `-o` takes it.
+        program: what the reader types to call Sluice.
+        every: whether every cluster of the fleet is shown, by the FleetRun.
+
     Attributes:
         notes: what could not be read, for stderr.
     """
 
-    def __init__(self, session: Session, name: str, output: str | None, program: str) -> None:
+    def __init__(self, session: Session, name: str, output: str | None, program: str, *, every: bool = False) -> None:
         self.notes: list[str] = []
         self._session = session
         self._target = rollout(session.namespace, name)
         self._output = output
         self._program = program
+        self._every = every
         self._rollout = Mirror()
+        self._fleet_runs = Mirror()
         self._switches = {Kind.KILL_SWITCH: Mirror(), Kind.CLUSTER_KILL_SWITCH: Mirror()}
         self._namespace_labels: dict[str, str] | None = None
         self._known: dict[str, Known] = {}
@@ -48,6 +59,7 @@ class Page:
 
         Raises:
             NotFound, Forbidden, Unavailable: with a sentence for the person.
+            Failure: it is to show every cluster, and goes over no fleet.
         """
         switches = [self._fetch_switches(kind) for kind in tuple(self._switches)]
         await asyncio.gather(self._fetch_rollout(), self._fetch_namespace(), *switches)
@@ -56,6 +68,8 @@ class Page:
         with explaining("get", self._target, f"get on {resource(Kind.ROLLOUT)}"):
             found = await self._session.cluster.get(Kind.ROLLOUT, self._target.namespace, self._target.name)
         self._rollout.on_list([found])
+        if self._every:
+            await self._fetch_fleet_run(Fields(found))
         await self._fetch_run(Fields(found).text("status", "run"))
 
     async def _fetch_run(self, name: str) -> None:
@@ -67,6 +81,17 @@ class Page:
         except (Forbidden, NotFound):
             return
         self._known = revisions_of_run(run)
+
+    async def _fetch_fleet_run(self, found: Fields) -> None:
+        if not is_fleet(found):
+            raise Failure(f"{self._target} has no spec.fleet, and so no clusters to show: leave out --clusters")
+        name = found.text("status", "fleet", "run")
+        if not name:
+            self.notes.append("no run over the fleet has begun yet, so no cluster has a place in one")
+            return
+        target = Target(Kind.FLEET_RUN, self._target.namespace, name)
+        with explaining("get", target, f"get on {resource(Kind.FLEET_RUN)}"):
+            self._fleet_runs.on_list([await self._session.cluster.get(target.kind, target.namespace, name)])
 
     async def _fetch_switches(self, kind: Kind) -> None:
         namespace = self._target.namespace if kind is Kind.KILL_SWITCH else ""
@@ -87,6 +112,10 @@ class Page:
     def _found(self) -> Obj | None:
         return self._rollout.objects.get((self._target.namespace, self._target.name))
 
+    def _fleet_run(self, found: Obj) -> Obj | None:
+        name = Fields(found).text("status", "fleet", "run")
+        return self._fleet_runs.objects.get((self._target.namespace, name))
+
     def detail(self) -> RolloutDetail:
         """What is known now."""
         found = self._found() or {}
@@ -96,6 +125,7 @@ class Page:
             [switch for mirror in self._switches.values() for switch in mirror.objects.values()],
             namespace_labels=self._namespace_labels,
             known=self._known,
+            fleet_run=self._fleet_run(found),
             now=self._session.clock.now(),
             program=self._program,
         )
@@ -106,7 +136,7 @@ class Page:
             return encode(plain(self.detail()), self._output)
         if self._output == "name":
             return name_of(Kind.ROLLOUT, self._target.name) + "\n"
-        return lay_out(self.detail(), wide=self._output == "wide") + "\n"
+        return lay_out(self.detail(), wide=self._output == "wide", program=self._program) + "\n"
 
     async def follow(self) -> None:
         """Show changes until interrupted, or until the Rollout is deleted.
@@ -118,10 +148,12 @@ class Page:
         for kind, mirror in self._switches.items():
             namespace = self._target.namespace if kind is Kind.KILL_SWITCH else ""
             feeds.append(self._session.feed(kind, namespace, "", mirror))
+        if self._every:  # which one it is changes with each run
+            feeds.append(self._session.feed(Kind.FLEET_RUN, self._target.namespace, "", self._fleet_runs))
         as_data = self._output in {"json", "yaml"}
         await follow(
             feeds,
-            [self._rollout, *self._switches.values()],
+            [self._rollout, self._fleet_runs, *self._switches.values()],
             page=None if as_data else lambda: self.text().rstrip("\n"),
             lines=self._changes(),
             ended=lambda: self._found() is None,
@@ -129,7 +161,7 @@ class Page:
         raise Failure(f"{self._target} was deleted", NOT_FOUND)
 
     def _changes(self) -> Callable[[], Sequence[str]]:
-        """What is new since the last call: a document of the whole, or a line."""
+        """What is new since the last call: a document of the whole; or a line, and one for each cluster."""
         printed: Lines[str] = Lines()
 
         def changes() -> Sequence[str]:
@@ -138,10 +170,13 @@ class Page:
                 return ()
             if self._output in {"json", "yaml"}:
                 head = "---\n" if self._output == "yaml" else ""
-                version = Fields(found).text("metadata", "resourceVersion")
-                return (head + self.text().rstrip("\n"),) if printed.fresh("", version) else ()
-            line = one_line(self.detail())
-            return (line,) if printed.fresh("", line) else ()
+                versions = [
+                    Fields(each).text("metadata", "resourceVersion") for each in (found, self._fleet_run(found))
+                ]
+                return (head + self.text().rstrip("\n"),) if printed.fresh("", versions) else ()
+            detail = self.detail()
+            told = [("", one_line(detail)), *(fleet_page.lines(detail) if self._every else ())]
+            return [line for key, line in told if printed.fresh(key, line)]
 
         return changes
 
@@ -152,12 +187,19 @@ def one_line(detail: RolloutDetail) -> str:
     facts = [f"{row.namespace}/{row.name}", row.phase or "-", f"revision {row.revision or '-'}"]
     facts += [f"step {row.step}"] if row.step else []
     facts += [f"weight {row.weight}"] if row.weight else []
+    facts += [f"batch {row.batch}"] if row.batch else []
     return "   ".join([*facts, row.message])
 
 
-def lay_out(detail: RolloutDetail, *, wide: bool) -> str:
+def lay_out(detail: RolloutDetail, *, wide: bool, program: str) -> str:
     """The page as text, without a newline at the end."""
-    parts = [_head(detail), _slots(detail, wide=wide), _metrics(detail, wide=wide), _switches(detail)]
+    parts = [
+        _head(detail),
+        *fleet_page.lay_out(detail, program),
+        _slots(detail, wide=wide),
+        _metrics(detail, wide=wide),
+        _switches(detail),
+    ]
     parts += [_conditions(detail, wide=wide), _history(detail), _audit(detail)]
     return "\n\n".join(part for part in parts if part)
 
@@ -171,7 +213,8 @@ def _head(detail: RolloutDetail) -> str:
     revision = f"revision {row.revision}" if row.revision else ""
     outcome = f"{detail.outcome.lower()}" if detail.outcome else ""
     pods = f"pods {row.pods or '-'} (replicas {row.replicas})" if row.replicas else ""
-    facts = [by_meaning(row.phase) or "-", row.strategy, " ".join((revision, outcome)).strip(), step, weight, pods]
+    shown = [step, weight, pods] if detail.fleet is None else fleet_page.facts(detail)
+    facts = [by_meaning(row.phase) or "-", row.strategy, " ".join((revision, outcome)).strip(), *shown]
     lines = [bold(f"Rollout {row.namespace}/{row.name}"), "   ".join(fact for fact in facts if fact)]
     if row.message:
         lines.append(row.message)

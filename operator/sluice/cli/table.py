@@ -19,12 +19,24 @@ _STYLES: dict[str, dict[str, object]] = {
     "stopped": {"fg": "red", "bold": True},
 }
 _MEANINGS = {
-    **dict.fromkeys(("Healthy", "Passing", "Successful", "Completed"), "good"),
-    **dict.fromkeys(("Progressing", "Pending"), "moving"),
+    **dict.fromkeys(("Healthy", "Passing", "Successful", "Completed", "Done"), "good"),
+    **dict.fromkeys(("Progressing", "Pending", "Moving", "Soaking", "Closing"), "moving"),
     **dict.fromkeys(
-        ("Paused", "Engaging", "Releasing", "NoData", "Inconclusive", "TooFewSamples", "Superseded", "?"), "waiting"
+        (
+            "Paused",
+            "Engaging",
+            "Releasing",
+            "NoData",
+            "Inconclusive",
+            "TooFewSamples",
+            "Superseded",
+            "Returning",
+            "Returned",
+            "?",
+        ),
+        "waiting",
     ),
-    **dict.fromkeys(("Aborted", "Degraded", "Failed", "Failing", "Error"), "bad"),
+    **dict.fromkeys(("Aborted", "Degraded", "Failed", "Failing", "Error", "Left"), "bad"),
     **dict.fromkeys(("Killed", "Engaged"), "stopped"),
 }
 

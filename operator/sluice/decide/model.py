@@ -365,4 +365,4 @@ class Plan:
     wake_at: datetime | None = None
 
 
-GROWING_VERBS = frozenset({Verb.PROMOTE, Verb.PROMOTE_FULLY, Verb.RETRY, Verb.UNDO})
+GROWING_VERBS = frozenset({Verb.PROMOTE, Verb.PROMOTE_FULLY, Verb.RETRY, Verb.UNDO, Verb.ROLLBACK})

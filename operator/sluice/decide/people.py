@@ -288,6 +288,13 @@ def _restart(draft: Draft, _: ActionView) -> str:
     return f"the pods of {names} are replaced, new ones first"
 
 
+def _rollback(draft: Draft, _: ActionView) -> str:
+    raise _Refused(
+        f"it has no spec.fleet, and so no clusters to take back; its run: {draft.command('abort')}, and its version: "
+        f"{draft.command('undo')}"
+    )
+
+
 _VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
     Verb.PROMOTE: _promote,
     Verb.PROMOTE_FULLY: _promote_fully,
@@ -297,4 +304,5 @@ _VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
     Verb.RETRY: _retry,
     Verb.UNDO: _undo,
     Verb.RESTART: _restart,
+    Verb.ROLLBACK: _rollback,
 }

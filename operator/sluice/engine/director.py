@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sluice.api.common import ObjectRef
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
@@ -39,14 +40,13 @@ from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
 from sluice.engine.observe import Observer
 from sluice.engine.records import Records
-from sluice.engine.sites import Sites
+from sluice.engine.sites import Sites, hub_of
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer
 from sluice.errors import InvalidSpec, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
-_HOME_OF_THE_CLUSTER = "kube-system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,7 @@ class Director:
         """
         if not self._sites.listed:  # whoever is not known would be taken for gone
             raise Unavailable("the MemberClusters are not listed yet, so nobody knows who belongs to a fleet")
-        hub = self._hub()
-        observed = self._observe(rollout, hub)
+        observed = self._observe(rollout, hub_of(self._store))
         plan = plan_fleet(observed, self._ports.clock.now())
         decided(plan.status)
         version = observed.resource_version
@@ -123,13 +122,6 @@ class Director:
 
     # ------------------------------------------------------------------ observing
 
-    def _hub(self) -> str:
-        """Who we are to members: the cluster, by the one object that each has, and none loses."""
-        home = self._store.get(Kind.NAMESPACE, "", _HOME_OF_THE_CLUSTER)
-        if home is None:
-            raise Unavailable(f"Namespace {_HOME_OF_THE_CLUSTER} is not known yet, by whose UID members know their hub")
-        return str(home["metadata"]["uid"])
-
     def _observe(self, rollout: Obj, hub: str) -> FleetObserved:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
@@ -152,6 +144,7 @@ class Director:
             legs=self._read_legs(ref),
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
             actions=self._records.actions(ref),
+            resolve=partial(self._observer.resolve, ref),
         )
 
     def _read_legs(self, ref: ObjectRef) -> dict[str, LegView]:
@@ -204,7 +197,7 @@ class Director:
 
     def _order(self, observed: FleetObserved, directive: Directive) -> Order:
         if directive.spec is None:
-            return Order("", None, observed.hub)
+            return Order("", None)
         labels = dict(observed.labels)
         digest = parts.digest({"labels": labels, "spec": directive.spec})
         annotations = {
@@ -217,7 +210,7 @@ class Director:
         def uncovered() -> bool:
             return not self._board.covering(observed.ref.namespace, labels)
 
-        return Order(digest, body, observed.hub, uncovered if directive.grows else _always)
+        return Order(digest, body, uncovered if directive.grows else _always)
 
     # ------------------------------------------------------------------ writing in the hub
 

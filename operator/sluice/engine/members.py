@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, condition_of
@@ -36,8 +37,6 @@ class Members:
         namespace: the operator's, where the Secrets are.
         secrets_problem: asked why Secrets are not known yet; "" where they are.
         interval_seconds: between two probes of a member that answers.
-        open_site: prepares the work in a member; see `Surroundings`.
-        changed: told when a member comes, goes, or is found to be otherwise than before.
 
     Attributes:
         listed: whether every MemberCluster is known, so that one that is not known is not there.
@@ -53,8 +52,6 @@ class Members:
         namespace: str,
         secrets_problem: Callable[[], str],
         interval_seconds: float = PROBE_SECONDS,
-        open_site: Callable[[str, Member, str], Site] | None = None,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.listed = False
         self.probes: Counter[str] = Counter()
@@ -64,7 +61,7 @@ class Members:
         self._tasks: dict[str, MemberTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._tell_changed = changed
+        self._tell_changed: Callable[[], None] = lambda: None
         self._around = Surroundings(
             cluster=cluster,
             connect=connect,
@@ -75,9 +72,18 @@ class Members:
             secrets_problem=secrets_problem,
             take=self._take_written,
             interval_seconds=interval_seconds,
-            open_site=open_site,
             probes=self.probes,
         )
+
+    def work(self, open_site: Callable[[str, Member, str], Site], changed: Callable[[], None]) -> None:
+        """Work in members, too; to be said before `run`.
+
+        Args:
+            open_site: prepares the work in a member; see `Surroundings`.
+            changed: told when a member comes, goes, or is found to be otherwise than before.
+        """
+        self._around = replace(self._around, open_site=open_site)
+        self._tell_changed = changed
 
     # ------------------------------------------------------------------ what the hub tells
 
@@ -185,6 +191,10 @@ class Members:
         if name in self._members:
             self._members[name] = obj
             self._tell_changed()
+
+    def wake(self, name: str) -> None:
+        """Look at a member now: it may be away."""
+        self._wake(name)
 
     def _wake(self, name: str) -> None:
         if name in self._tasks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Mapping
 from functools import partial
 
 from sluice.api.action import ActionPhase, RolloutActionSpec, Verb
@@ -14,9 +15,11 @@ from sluice.ops.outcome import Ending, Outcome, Target
 from sluice.ops.patience import insist, until
 from sluice.ports import Cluster
 from sluice.views.fields import Fields
+from sluice.views.rows import revision_of
 
 _NAME_MAX = 63
 _BORN_ANEW = 3
+_ALL_OF_IT: Mapping[str, object] = {}
 
 
 async def act(
@@ -27,6 +30,7 @@ async def act(
     revision: int | None,
     reason: str,
     patience_seconds: float,
+    aim: Mapping[str, object] = _ALL_OF_IT,
 ) -> Outcome:
     """Create a RolloutAction and wait for its answer. Writes: the RolloutAction.
 
@@ -37,6 +41,7 @@ async def act(
         revision: of the run that is meant; the action is rejected if another one is under way by then.
         reason: for the audit trail.
         patience_seconds: how long to wait for the answer; 0: not at all.
+        aim: fields of the action's spec that say what of the Rollout is meant.
 
     Raises:
         NotFound, Forbidden, Rejected, Unavailable: with a sentence for the person.
@@ -45,6 +50,7 @@ async def act(
     needs = (f"the verb {right} on {resource(Kind.ROLLOUT)}", f"create on {resource(Kind.ROLLOUT_ACTION)}")
     spec = RolloutActionSpec(rollout=target.name, action=verb, revision=revision, reason=reason).dump()
     del spec["actor"]  # the API server's to say
+    spec |= aim
     with explaining(doing, target, *needs):
         name = await _create(cluster, target, verb, spec, patience_seconds)
     carrier = Target(Kind.ROLLOUT_ACTION, target.namespace, name)
@@ -61,9 +67,8 @@ async def current_revision(cluster: Cluster, target: Target, verb: Verb) -> int 
         NotFound, Forbidden, Unavailable: with a sentence for the person.
     """
     with explaining(words(verb)[0], target, f"get on {resource(Kind.ROLLOUT)}"):
-        return Fields(await cluster.get(Kind.ROLLOUT, target.namespace, target.name)).whole(
-            "status", "revision", "number"
-        )
+        status = Fields(await cluster.get(Kind.ROLLOUT, target.namespace, target.name)).at("status")
+    return revision_of(status).whole("number")
 
 
 async def act_on_rollout(
@@ -76,13 +81,20 @@ async def act_on_rollout(
 
 
 async def act_on_revision(
-    cluster: Cluster, target: Target, verb: Verb, *, revision: int | None, reason: str, patience_seconds: float
+    cluster: Cluster,
+    target: Target,
+    verb: Verb,
+    *,
+    revision: int | None,
+    reason: str,
+    patience_seconds: float,
+    aim: Mapping[str, object] = _ALL_OF_IT,
 ) -> Outcome:
     """`act` for a verb that lets more through: it names the revision, by default the current or last one."""
     meant = revision if revision is not None else await current_revision(cluster, target, verb)
     if meant is None:
         return Outcome(Ending.REJECTED, f"{target} has had no run yet: there is nothing to {words(verb)[0]}", target)
-    return await act(cluster, target, verb, revision=meant, reason=reason, patience_seconds=patience_seconds)
+    return await act(cluster, target, verb, revision=meant, reason=reason, patience_seconds=patience_seconds, aim=aim)
 
 
 def words(verb: Verb) -> tuple[str, str]:

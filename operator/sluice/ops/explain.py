@@ -12,6 +12,7 @@ from sluice.ops.outcome import Target
 _PLURALS = {
     Kind.ROLLOUT: "rollouts",
     Kind.ROLLOUT_ACTION: "rolloutactions",
+    Kind.FLEET_RUN: "fleetruns",
     Kind.KILL_SWITCH: "killswitches",
     Kind.CLUSTER_KILL_SWITCH: "clusterkillswitches",
     Kind.MEMBER_CLUSTER: "memberclusters",

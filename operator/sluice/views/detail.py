@@ -9,9 +9,10 @@ from typing import Any
 
 from sluice.api.names import Slot
 from sluice.views.fields import UNKNOWN, Fields
+from sluice.views.fleets import FleetDetail, fleet_detail
 from sluice.views.hints import next_hint
 from sluice.views.moments import age
-from sluice.views.rows import RolloutRow, rollout_row
+from sluice.views.rows import RolloutRow, revision_of, rollout_row
 from sluice.views.slots import Known, SlotLine, known_revisions, slot_line
 from sluice.views.switches import SwitchRow, bearing_on
 
@@ -82,7 +83,8 @@ class RolloutDetail:
     confirmation: str
     behind: bool  # the operator has not yet seen the newest spec
     hint: str
-    slots: tuple[SlotLine, ...]
+    slots: tuple[SlotLine, ...]  # of a Rollout over a fleet none: those are in its clusters
+    fleet: FleetDetail | None
     metrics: tuple[MetricLine, ...]
     conditions: tuple[ConditionLine, ...]
     switches: tuple[SwitchRow, ...]
@@ -96,6 +98,7 @@ def rollout_detail(
     *,
     namespace_labels: Mapping[str, str] | None = None,
     known: Mapping[str, Known] | None = None,
+    fleet_run: Mapping[str, Any] | None = None,
     now: datetime,
     program: str = "sluice",
 ) -> RolloutDetail:
@@ -106,21 +109,24 @@ def rollout_detail(
         switches: KillSwitches of its namespace and all ClusterKillSwitches; those that do not cover it are left out.
         namespace_labels: see `bearing_on`.
         known: revisions by hash, for what slots run; those of the status need not be in it.
+        fleet_run: the current or last FleetRun, for every cluster of a fleet; None for those worth a look.
         now: for ages and countdowns.
         program: what the reader types to call Sluice, for the hint.
     """
     fields = Fields(rollout)
     status = fields.at("status")
     named = {**(known or {}), **known_revisions(rollout)}
+    fleet = fleet_detail(fields, fleet_run, now)
     engaged = bearing_on(rollout, switches, namespace_labels=namespace_labels, now=now)
     return RolloutDetail(
         row=rollout_row(rollout, now),
-        outcome=status.text("revision", "outcome"),
+        outcome=revision_of(status).text("outcome"),
         requested=fields.text("spec", "workload", "active"),
         confirmation=status.text("confirmation"),
         behind=is_behind(fields),
         hint=next_hint(fields, engaged, now=now, program=program),
-        slots=tuple(slot_line(fields, slot, named, now) for slot in Slot),
+        slots=() if fleet is not None else tuple(slot_line(fields, slot, named, now) for slot in Slot),
+        fleet=fleet,
         metrics=tuple(_metric_line(metric, now) for metric in status.items("metrics")),
         conditions=tuple(_condition_line(condition, now) for condition in status.items("conditions")),
         switches=engaged,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, Reason
+from sluice.api.fleet import BatchStage
 from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL
 from sluice.api.rollout import Phase
 from sluice.views.fields import Fields
+from sluice.views.fleets import lost_cluster
 from sluice.views.moments import age, countdown
 from sluice.views.rows import is_managed, running
 from sluice.views.switches import SwitchRow
@@ -85,6 +87,13 @@ def _no_status(case: _Case) -> str:
     if case.phase:
         return ""
     return "no status yet: is the operator running? Look at its pods and their logs"
+
+
+def _too_many_failed(case: _Case) -> str:
+    """Of a fleet with onFailure Hold."""
+    if case.reason(ConditionType.STALLED) != Reason.TOO_MANY_FAILED:
+        return ""
+    return f"more clusters failed than may; you decide: {case.call('abort')}, or {case.call('rollback', '--fleet')}"
 
 
 def _stalled(case: _Case) -> str:
@@ -182,7 +191,10 @@ def _next_transition(case: _Case) -> str:
     told = countdown(case.status.moment("nextTransitionAt"), case.now)
     if not told or not running(case.status):
         return ""
-    if case.status.text("step", "kind") in {"pause", "watch"}:
+    fleet = case.status.at("fleet")
+    if fleet.text("batch", "stage") == BatchStage.PAUSED or (
+        not fleet and case.status.text("step", "kind") in {"pause", "watch"}
+    ):
         return f"goes on {told}; sooner: {case.call('promote')}"
     return f"goes on {told}"
 
@@ -204,6 +216,9 @@ def _waiting(case: _Case) -> str:
     deadline = case.rollout.text("spec", "progressDeadline")
     most = f", at most {deadline}" if deadline and case.rollout.text("spec", "onDeadline") != "Hold" else ""
     told = f"waits ({reason}){' since ' + since if since else ''}{most}"
+    lost = lost_cluster(case.status) if reason == Reason.CLUSTER_LOST else ""
+    if lost:
+        return f"{told}, then {lost} counts as failed; see {case.program} clusters check {lost}"
     slot = case.status.text("revision", "slot")
     if reason != Reason.WAITS_FOR_ENDPOINTS or not slot or not is_managed(case.rollout):
         return told
@@ -235,6 +250,7 @@ def _progressing(case: _Case) -> str:
 _STATES: tuple[Callable[[_Case], str], ...] = (
     _being_deleted,
     _no_status,
+    _too_many_failed,
     _stalled,
     _killed,
     _held_by_switch,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sluice.api.names import Slot
 from sluice.views.fields import UNKNOWN, Fields
+from sluice.views.fleets import batch_of, clusters_of
 from sluice.views.moments import age, countdown
 
 
@@ -25,6 +26,8 @@ class RolloutRow:
     stable: str  # the version that is stable
     step: str  # "3/6 pause"
     weight: str  # the candidate's share
+    batch: str  # "wave-1 2/3, 1 of 4 done"; "" at rest, and where it goes over no fleet
+    clusters: str  # "9/10": where something serves, of those in the fleet; "" where it goes over none
     pods: str  # "7/8": ready, of those asked for, in both slots; "" where others run them
     replicas: str  # pods for all of the traffic; likewise
     next: str  # "in 4m12s"
@@ -41,11 +44,13 @@ def rollout_row(rollout: Mapping[str, Any], now: datetime) -> RolloutRow:
         name=fields.text("metadata", "name"),
         phase=status.text("phase"),
         strategy=strategy_of(fields),
-        revision=status.count("revision", "number"),
+        revision=revision_of(status).count("number"),
         version=version_of(fields),
-        stable=_name_of(status.at("stable")),
+        stable=_name_of(stable_of(status)),
         step=step_of(status),
         weight=status.share("weight"),
+        batch=batch_of(status),
+        clusters=clusters_of(status),
         pods=pods_of(status),
         replicas=(fields.count("spec", "workload", "replicas") or "1") if is_managed(fields) else "",
         next=countdown(status.moment("nextTransitionAt"), now) if running(status) else "",
@@ -54,9 +59,19 @@ def rollout_row(rollout: Mapping[str, Any], now: datetime) -> RolloutRow:
     )
 
 
+def revision_of(status: Fields) -> Fields:
+    """The candidate of the current or last run."""
+    return status.at("fleet", "revision") if status.at("fleet") else status.at("revision")
+
+
+def stable_of(status: Fields) -> Fields:
+    """What is stable."""
+    return status.at("fleet", "stable") if status.at("fleet") else status.at("stable")
+
+
 def running(status: Fields) -> bool:
     """Whether a run is under way."""
-    revision = status.at("revision")
+    revision = revision_of(status)
     return bool(revision.value) and not revision.at("outcome")
 
 
@@ -86,7 +101,7 @@ def strategy_of(rollout: Fields) -> str:
 def version_of(rollout: Fields) -> str:
     """What the candidate is called while a run is under way, else what serves."""
     status = rollout.at("status")
-    return _name_of(status.at("revision") if running(status) else status.at("stable"))
+    return _name_of(revision_of(status) if running(status) else stable_of(status))
 
 
 def _name_of(revision: Fields) -> str:

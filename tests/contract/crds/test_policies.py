@@ -165,7 +165,7 @@ def test_cluster_switches_are_held_to_the_same(installed: Cluster, namespace: st
 # ------------------------------------------------------------------ actions
 
 
-VERBS = ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo", "Restart")
+VERBS = ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo", "Restart", "Rollback")
 
 
 @pytest.mark.parametrize("verb", VERBS)

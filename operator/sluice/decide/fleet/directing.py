@@ -22,8 +22,9 @@ def direct(course: Course) -> None:
         phase = course.phases.get(name)
         if spec is not None and name in placed and _is_of_the_run(course, phase):
             told = given.going(spec, placed[name], _up_to(course, placed[name], name, wave))
-        elif spec is not None and _goes_back(course, phase):
-            told = given.back(spec)
+        elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):
+            own = _own_before(course, spec, name)
+            told = given.at_rest(own) if own else given.back(spec)
         elif name in placed or _belongs(course, name):
             told = given.at_rest(_serving(course, name))
         else:
@@ -93,6 +94,20 @@ def _belongs(course: Course, name: str) -> bool:
     return fleet is not None and member is not None and fleet.selector.matches(member.labels)
 
 
+def _own_before(course: Course, spec: FleetRunSpec, name: str) -> str:
+    """What a cluster goes back to that had, and still has, another revision than the fleet's; "" where it had that."""
+    serves = course.leg(name).stable_hash
+    return "" if serves in {spec.hash, spec.stable_hash} else serves
+
+
+def _came_too_late(course: Course, spec: FleetRunSpec, name: str) -> bool:
+    """Whether a cluster came after the run completed and got its revision, and the whole fleet was taken back since."""
+    stable = course.fleet.stable
+    if course.under_way or name in course.phases or stable is None or not _belongs(course, name):
+        return False
+    return spec.hash == course.leg(name).stable_hash != stable.hash == spec.stable_hash
+
+
 def _serving(course: Course, name: str) -> str:
     """What serves there goes on to serve; a cluster without anything gets what is stable."""
     stable = course.fleet.stable
@@ -100,19 +115,9 @@ def _serving(course: Course, name: str) -> str:
 
 
 def _at_rest(course: Course, serving: str) -> dict[str, Any] | None:
-    kept = _kept(course, serving)
+    kept = parts.kept_spec(course.observed.runs, serving)
     if kept is None:
         return None
     wanted = parts.revision_of(course.observed.spec)[0] if course.observed.spec is not None else ""
     same = not course.under_way and wanted == serving
     return parts.resting(kept, course.observed.given, same=same)
-
-
-def _kept(course: Course, revision_hash: str) -> dict[str, Any] | None:
-    """The spec by which a revision came to members, the newest first."""
-    for run in reversed(course.observed.runs):
-        if run.spec.hash == revision_hash:
-            return run.spec.spec
-        if run.spec.stable_hash == revision_hash and run.spec.stable_spec is not None:
-            return run.spec.stable_spec
-    return None

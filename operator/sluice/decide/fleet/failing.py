@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.fleet import BatchStage, ClusterPhase, OnFailure, RunBatch
+from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, OnFailure, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet.course import Course
 from sluice.decide.switches import diverting
 
-_FAILED = (ClusterPhase.FAILED, ClusterPhase.LEFT)
+# While a run is under way, only those return that a person took back.
+_FAILED = (ClusterPhase.FAILED, ClusterPhase.LEFT, ClusterPhase.RETURNING, ClusterPhase.RETURNED)
 _HALFWAY = (ClusterPhase.MOVING, ClusterPhase.DONE)
 
 
@@ -30,13 +31,18 @@ def obey_switches(course: Course) -> None:
 
 
 def judge(course: Course) -> None:
-    """Act once more clusters of the batch failed than may."""
-    spec, batch = course.run_spec, course.batch
-    if spec is None or batch is None or not course.under_way:
+    """Act once more clusters of a batch failed than may: of the present one, or of one before it, by hand."""
+    spec, current = course.run_spec, course.batch
+    if spec is None or current is None or not course.under_way:
         return
-    failed = course.among(batch.clusters, *_FAILED)
-    if len(failed) <= batch.max_failures:
-        return
+    for batch in spec.batches[: course.at.index]:
+        failed = course.among(batch.clusters, *_FAILED)
+        if len(failed) > batch.max_failures:
+            _act(course, spec, batch, failed)
+            return
+
+
+def _act(course: Course, spec: FleetRunSpec, batch: RunBatch, failed: tuple[str, ...]) -> None:
     message = (
         f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed, {batch.max_failures} may: "
         + _why(course, failed)
@@ -47,17 +53,19 @@ def judge(course: Course) -> None:
             send_back(course, course.among(tuple(course.phases), *goes))
             course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the whole fleet returns")
         case OnFailure.ROLLBACK_BATCH:
-            send_back(course, course.among(batch.clusters, *_HALFWAY))
+            send_back(course, course.among(batch.clusters, ClusterPhase.COMPLETED))
+            send_back(course, course.among(tuple(course.phases), *_HALFWAY))
             course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the batch returns")
         case OnFailure.HOLD:
             course.stall(Reason.TOO_MANY_FAILED, f"{message}; all waits: {_ways_on(course)}")
         case OnFailure.ROLLBACK_CLUSTER:
-            _end_after(course, batch, message)
+            _end_after(course, message)
 
 
-def _end_after(course: Course, batch: RunBatch, message: str) -> None:
+def _end_after(course: Course, message: str) -> None:
     """Those that failed return alone. The others of the batch go on to its end, and then nobody else begins."""
-    over = course.at.stage is BatchStage.CLOSING and not course.among(batch.clusters, ClusterPhase.DONE)
+    clusters = course.batch.clusters if course.batch is not None else ()
+    over = course.at.stage is BatchStage.CLOSING and not course.among(clusters, ClusterPhase.DONE)
     if not over:
         course.hold(Reason.TOO_MANY_FAILED, f"{message}; the others of the batch go on, no other batch begins")
         return

@@ -17,6 +17,7 @@ from sluice.decide.fleet.advance import freeze, promote
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.failing import send_back
 from sluice.decide.fleet.following import start
+from sluice.decide.fleet.rollback import NothingToTakeBack, roll_back
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
 from sluice.decide.people import MAX_AGE, UNATTRIBUTED
 from sluice.decide.texts import REASON_BYTES, clip
@@ -141,10 +142,18 @@ def _retry(course: Course, _: ActionView) -> str:
     return "tries again"
 
 
+def _rollback(course: Course, action: ActionView) -> str:
+    try:
+        return roll_back(course, action.spec, _actor(action))
+    except NothingToTakeBack as why:
+        raise _Refused(str(why)) from why
+
+
 _VERBS: dict[Verb, Callable[[Course, ActionView], str]] = {
     Verb.PROMOTE: _promote,
     Verb.PAUSE: _pause,
     Verb.RESUME: _resume,
     Verb.ABORT: _abort,
     Verb.RETRY: _retry,
+    Verb.ROLLBACK: _rollback,
 }

@@ -29,6 +29,7 @@ _ORDER = (
     ClusterPhase.FAILED,
     ClusterPhase.LEFT,
     ClusterPhase.RETURNING,
+    ClusterPhase.RETURNED,
     ClusterPhase.MOVING,
 )
 
@@ -53,7 +54,8 @@ def _show_clusters(course: Course) -> None:
     members, legs = course.observed.members, course.observed.legs
     ready = sum(1 for name in members if name in legs and legs[name].serves and members[name].lost_since is None)
     total = sum(1 for name in members if name in course.phases or name in legs)
-    notable = [name for phase in _ORDER for name in course.among(tuple(course.phases), phase)]
+    everybody = tuple(course.phases)
+    notable = [name for phase in _ORDER if _is_notable(course, phase) for name in course.among(everybody, phase)]
     shown = tuple(_cluster(course, name) for name in notable[:MOST_SHOWN])
     course.update_fleet(total=total, ready=ready, clusters=shown, not_shown=len(notable) - len(shown))
     batch, at = course.batch, course.fleet.batch
@@ -62,12 +64,23 @@ def _show_clusters(course: Course) -> None:
         course.update_fleet(batch=at.model_copy(update={"clusters": found}))
 
 
+def _is_notable(course: Course, phase: ClusterPhase) -> bool:
+    """Who is back is only worth a word where the others went on."""
+    return phase is not ClusterPhase.RETURNED or course.under_way or _serves_revision(course)
+
+
+def _serves_revision(course: Course) -> bool:
+    """Whether the last run's revision is what is stable."""
+    revision, stable = course.fleet.revision, course.fleet.stable
+    return revision is not None and stable is not None and revision.hash == stable.hash
+
+
 def _cluster(course: Course, name: str) -> ClusterStatus:
     leg, member, phase = course.leg(name), course.member(name), course.phases[name]
     failure = next((each for each in course.failures if each.name == name), None)
     lost = member.lost_since if member is not None else None
     message = "does not answer" if lost is not None else (leg.trouble or leg.message)
-    if failure is not None and phase in {ClusterPhase.FAILED, ClusterPhase.LEFT}:
+    if failure is not None and phase in {ClusterPhase.FAILED, ClusterPhase.LEFT, ClusterPhase.RETURNED}:
         message = failure.message
     return ClusterStatus(
         name=name,
@@ -124,7 +137,8 @@ def _message(course: Course) -> str:
     revision, hold = course.fleet.revision, course.main_hold
     if revision is not None and _rejected(course):
         returning = course.among(tuple(course.phases), ClusterPhase.RETURNING)
-        still = f"; {len(returning)} clusters are on their way back" if returning else ""
+        whose = "1 cluster is on its" if len(returning) == 1 else f"{len(returning)} clusters are on their"
+        still = f"; {whose} way back" if returning else ""
         ref = course.observed.ref
         return f"{revision.message}{still}; try again: sluice retry {ref.name} -n {ref.namespace}"
     if hold is not None:
@@ -132,8 +146,19 @@ def _message(course: Course) -> str:
     stable = course.fleet.stable
     if stable is None:
         return "not yet observed"
-    version = f"{stable.version} " if stable.version else ""
-    return f"{version}serves in {course.fleet.ready} of {course.fleet.total} clusters"
+    version, fleet = f"{stable.version} " if stable.version else "", course.fleet
+    others = [name for name, leg in course.observed.legs.items() if leg.stable_hash not in {"", stable.hash}]
+    if not others:
+        return f"{version}serves in {fleet.ready} of {fleet.total} clusters"
+    serves = sum(1 for name in course.observed.members if _has(course, name, stable.hash))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"{version}serves in {serves} of {fleet.total} clusters; {min(others)}{more} has another revision"
+
+
+def _has(course: Course, name: str, revision_hash: str) -> bool:
+    """Whether a revision serves there, and it answers."""
+    leg, member = course.leg(name), course.member(name)
+    return leg.serves and leg.stable_hash == revision_hash and member is not None and member.lost_since is None
 
 
 def _run_message(course: Course) -> str:

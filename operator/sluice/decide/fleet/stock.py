@@ -6,6 +6,7 @@ from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.model import LegView
 
 _GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE})
 
@@ -59,8 +60,13 @@ def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: 
             course.phases[name] = ClusterPhase.COMPLETED if _may_complete(course, batch) else ClusterPhase.DONE
         elif phase is ClusterPhase.MOVING and leg.runs(spec) and leg.step == last and leg.step_done:
             course.phases[name] = ClusterPhase.DONE
-    elif phase is ClusterPhase.RETURNING and leg.rests_on(spec.stable_hash) and leg.confirmed:
+    elif phase is ClusterPhase.RETURNING and _is_back(leg, spec):
         course.phases[name] = ClusterPhase.RETURNED
+
+
+def _is_back(leg: LegView, spec: FleetRunSpec) -> bool:
+    """On what was stable in the fleet, or there: a cluster that was taken back by itself may have had another one."""
+    return not leg.under_way and leg.stable_hash not in {"", spec.hash} and leg.confirmed
 
 
 def _completed(course: Course) -> bool:
