@@ -305,10 +305,11 @@ class FleetLaws:
             return f"is in a run still: {part.message}"
         if self.candidate_share(name):
             return f"has {self.candidate_share(name)} on what is not stable"
-        wanted = {"c": spec.hash, "b": spec.stable_hash}.get(letter, part.stable.hash)
         if letter in "mdr":
             return "is on its way still"
-        return "" if part.stable.hash == wanted else f"serves {part.stable.hash}, not {wanted}"
+        # Back is to what it had itself, which after a run that failed may be another revision than the fleet's.
+        right = letter not in "cb" or (letter == "c") == (part.stable.hash == spec.hash)
+        return "" if right else f"serves {part.stable.hash}; the run was to {spec.hash} from {spec.stable_hash}"
 
 
 def _share(route: Obj, service: str) -> int:

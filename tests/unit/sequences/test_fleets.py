@@ -177,7 +177,7 @@ def live(setting: FleetSetting, steps: list[Step], seed: int = 0) -> str:
 
 
 @pytest.mark.timeout(12 * PROFILE.max_examples)
-@settings(PROFILE, max_examples=max(1, PROFILE.max_examples // 5), **SEARCH)
+@settings(PROFILE, max_examples=max(1, PROFILE.max_examples // 8), **SEARCH)
 @given(st.sampled_from(SETTINGS), histories(), st.integers(0, 2**16))
 def test_a_fleet_keeps_the_laws(setting: FleetSetting, steps: list[Step], seed: int) -> None:
     """No cluster gets more than the hub's status lets it, none goes before its turn, and all come to rest."""
