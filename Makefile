@@ -101,8 +101,8 @@ demo-real: $(STAMP) ## The same story on the testbed, with requests counted by v
 	@$(TESTBED) run -- .venv/bin/sluice demo --real
 
 .PHONY: testbed testbed-down
-testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with
-	@$(TESTBED) up
+testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with; MEMBERS=4 for a fleet
+	@$(TESTBED) up --members $(or $(MEMBERS),0)
 
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down

@@ -61,7 +61,7 @@ def _demo(options: argparse.Namespace) -> None:
 def _up(options: argparse.Namespace) -> None:
     builder.build()
     playground = Playground(Path.cwd())
-    print(playground.describe(playground.up(options.sluice)))
+    print(playground.describe(playground.up(options.sluice, options.members)))
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -77,7 +77,7 @@ def _down(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    serve(options.folder, options.sluice)
+    serve(options.folder, options.sluice, options.members)
 
 
 def _requests(options: argparse.Namespace) -> None:
@@ -166,6 +166,9 @@ def _sluice_option(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="install Sluice, run its operator, and put the shop under a Rollout",
+    )
+    parser.add_argument(
+        "--members", type=int, default=0, metavar="N", help="start N more clusters, to be member clusters (0)"
     )
 
 

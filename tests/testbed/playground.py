@@ -14,10 +14,10 @@ import string
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from testbed import netns, shop
+from testbed import branches, netns, shop
 from testbed.bed import Testbed
 from testbed.builder import binary
 from testbed.errors import NotReadyError, TestbedError
@@ -52,6 +52,12 @@ Let one answer in ten of v2 fail, and the metric takes a canary back (error_rate
 
   $home/shell curl $pods/behaviour -d '{"namespace":"shop","version":"v2","error_rate":0.1,"latency_seconds":0}'
 """
+_MEMBERS = """
+Beside it are $count clusters for docs/guides/fleets.md: their kubeconfigs are $home/member-1.kubeconfig and so on, and
+each has a namespace shop, an HTTPRoute storefront, and a Prometheus:
+
+$members
+"""
 _END = """
 In the namespace: Envoy is http://$envoy (host $host), Prometheus $prometheus.
 The kubeconfig is $kubeconfig.
@@ -69,6 +75,7 @@ class State:
     prometheus_url: str
     pods_address: str = ""
     sluice: bool = False
+    members: dict[str, str] = field(default_factory=dict)  # the address of each one's Prometheus, by its name
 
 
 class Playground:
@@ -83,11 +90,12 @@ class Playground:
         self._state = self._home / "state.json"
         self._log = self._home / "log"
 
-    def up(self, sluice: bool = True) -> State:
+    def up(self, sluice: bool = True, members: int = 0) -> State:
         """Start it, unless it runs already, and wait until it is ready; says meanwhile what it is doing.
 
         Args:
             sluice: whether Sluice is installed and runs too, with the shop under a Rollout.
+            members: how many clusters there are beside it.
 
         Raises:
             TestbedError: it ended before it was ready; the message carries the end of its log.
@@ -98,6 +106,7 @@ class Playground:
         (self._home / ".gitignore").write_text("*\n")
         self._state.unlink(missing_ok=True)
         serving = [sys.executable, "-m", "testbed", "serve", "--sluice" if sluice else "--no-sluice"]
+        serving += ["--members", str(members)]
         with self._log.open("wb") as log:
             process = subprocess.Popen(
                 netns.command([*serving, str(self._home)]),
@@ -111,7 +120,7 @@ class Playground:
         try:
             wait_for(
                 lambda: told.passed_on() and (process.poll() is not None or self.running()),
-                _START_SECONDS,
+                _START_SECONDS * (1 + members),
                 f"the testbed to be ready (log: {self._log})",
             )
         except NotReadyError:
@@ -143,13 +152,16 @@ class Playground:
 
     def describe(self, state: State) -> str:
         """How to use it."""
-        return string.Template(_ALL + (_SLUICE if state.sluice else "") + _END).substitute(
+        text = _ALL + (_SLUICE if state.sluice else "") + (_MEMBERS if state.members else "") + _END
+        return string.Template(text).substitute(
             home=os.path.relpath(self._home),
             host=shop.HOST,
             envoy=state.envoy_address,
             prometheus=state.prometheus_url,
             pods=state.pods_address,
             kubeconfig=state.kubeconfig,
+            count=len(state.members),
+            members="\n".join(f"  {name}  {address}" for name, address in state.members.items()),
         )
 
     def _write_scripts(self, state: State) -> None:
@@ -201,13 +213,13 @@ class _Tail:
         return True
 
 
-def serve(home: Path, sluice: bool) -> None:
+def serve(home: Path, sluice: bool, members: int) -> None:
     """Be the background process: start everything, write the state, wait for SIGTERM, end everything."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     print("Starting a Kubernetes, an Envoy and a Prometheus ...", flush=True)
-    with Testbed(users=shop.USERS) as testbed:
+    with Testbed(1 + members, member_data_planes=True, users=shop.USERS) as testbed:
         plane = testbed.data_plane
         if sluice:
             print("Installing Sluice from manifests/base, and starting it as its ServiceAccount ...", flush=True)
@@ -216,6 +228,7 @@ def serve(home: Path, sluice: bool) -> None:
         shop.open_shop(testbed.hub, plane, _BLUE, _GREEN)
         if sluice:
             shop.hand_over(testbed.hub, _STEPS, _BLUE)
+        told = branches.open_branches(testbed, home)
         pid = os.getpid()
         state = State(
             pid,
@@ -225,6 +238,7 @@ def serve(home: Path, sluice: bool) -> None:
             plane.prometheus_url,
             plane.pods.address,
             sluice,
+            told,
         )
         partial = home / "state.json.partial"
         partial.write_text(json.dumps(asdict(state)))

@@ -31,7 +31,7 @@ class RolloutActionSpec(Model):
     rollout: str
     action: Verb
     revision: int | None = None
-    clusters: tuple[str, ...] = ()
+    clusters: tuple[str, ...] | None = None
     batch: str | None = None
     reason: str = ""
     actor: str = ""  # stamped by the API server

@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from sluice.api.common import ObjectRef
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
@@ -139,6 +140,7 @@ class Director:
             legs=legs,
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
             actions=self._records.actions(ref),
+            resolve=partial(self._observer.resolve, ref),
         )
 
     def _fleet_runs(self, ref: ObjectRef) -> tuple[FleetRunView, ...]:

@@ -323,6 +323,7 @@ class Engine:
             stable_version=run.stable_version or "",
             services=run.services,
             stable=stable.slot,
+            cluster=self._ports.name,
         )
         for measure in made.measures:
             self._measurer.ask(subject, measure)

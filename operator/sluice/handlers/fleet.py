@@ -85,7 +85,7 @@ class Fleet:
         )
         self.informers = (self._clusters, self._secrets)
 
-    def _build_engine(self, _: str, cluster: Cluster, prometheus: str) -> Engine:
+    def _build_engine(self, name: str, cluster: Cluster, prometheus: str) -> Engine:
         return build_engine(
             cluster,
             metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
@@ -93,6 +93,7 @@ class Fleet:
             leadership=self._leadership,
             clock=self._clock,
             mirrored=MIRRORED,
+            name=name,
         )
 
     def _silent(self, name: str) -> None:

@@ -49,7 +49,7 @@ async def act(
     doing, right = words(verb)
     needs = (f"the verb {right} on {resource(Kind.ROLLOUT)}", f"create on {resource(Kind.ROLLOUT_ACTION)}")
     spec = RolloutActionSpec(rollout=target.name, action=verb, revision=revision, reason=reason).dump()
-    del spec["actor"], spec["clusters"]  # the API server's to say; and `aim`'s
+    del spec["actor"]  # the API server's to say
     spec |= aim
     with explaining(doing, target, *needs):
         name = await _create(cluster, target, verb, spec, patience_seconds)

@@ -67,7 +67,7 @@ class FleetWorld(World):
         headquarters = Headquarters(
             store=engine.store,
             leadership=leadership,
-            build_engine=lambda _, member, __: self._build_site(member, leadership),
+            build_engine=lambda name, member, _: self._build_site(name, member, leadership),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
             silent=hub.wake,
         )
@@ -88,7 +88,7 @@ class FleetWorld(World):
         self.operator.on_sever.append(hub.sever)
         return hub
 
-    def _build_site(self, cluster: Cluster, leadership: Leadership) -> Engine:
+    def _build_site(self, name: str, cluster: Cluster, leadership: Leadership) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
@@ -96,6 +96,7 @@ class FleetWorld(World):
             leadership=leadership,
             clock=self.clock,
             mirrored=MIRRORED,
+            name=name,
         )
 
     async def _connect(self, name: str, text: str) -> MemberConnection:

@@ -55,6 +55,7 @@ class Course:
     finalizer: FinalizerChange = FinalizerChange.NONE
     compiled: dict[tuple[int, str], tuple[RunStep, ...]] = field(default_factory=dict)
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
+    record_first: bool = False  # what nobody but the record tells is in it before the status speaks of it
 
     def __post_init__(self) -> None:
         """Take up where each cluster is by the record of the current or last run."""
@@ -296,7 +297,7 @@ class Course:
             status=self.status,
             create_run=self.create_run,
             finalizer=self.finalizer,
-            closed=tuple(self.closed),
+            closed=self._records_first(),
             directives=self.directives,
             run_statuses=self._run_statuses(),
             answers=tuple(self.answers),
@@ -305,10 +306,16 @@ class Course:
             wake_at=min((at for at in self.wakes if at > self.now), default=None),
         )
 
+    def _records_first(self) -> tuple[tuple[str, FleetRunStatus], ...]:
+        name = self.fleet.run
+        if not self.record_first or name is None or any(name == ended for ended, _ in self.closed):
+            return tuple(self.closed)
+        return (*self.closed, (name, self._run_status()))
+
     def _run_statuses(self) -> tuple[tuple[str, FleetRunStatus], ...]:
         """The record of the current or last run, where it says something new, and does not end in this pass."""
         name, before = self.fleet.run, self.run.status if self.run is not None else FleetRunStatus()
-        if name is None or any(name == ended for ended, _ in self.closed):
+        if name is None or any(name == ended for ended, _ in self._records_first()):
             return ()
         status = self._run_status()
         return ((name, status),) if status != before else ()

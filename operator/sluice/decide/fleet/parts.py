@@ -12,7 +12,7 @@ from typing import Any
 from sluice.api.fleet import FleetRunSpec, RunBatch
 from sluice.api.rollout import RolloutSpec
 from sluice.api.run import RunStep
-from sluice.api.strategy import Canary, Strategy
+from sluice.api.strategy import Canary, Step, Strategy
 from sluice.api.units import FULL, format_share
 from sluice.decide.fleet.model import FleetRunView
 from sluice.decide.metadata import mapping
@@ -45,13 +45,21 @@ def steps_of(run: FleetRunSpec, batch: RunBatch) -> tuple[RunStep, ...]:
     return compile_steps(strategy, repeat(()))
 
 
+def with_steps(spec: RolloutSpec, steps: tuple[Step, ...]) -> RolloutSpec:
+    """A spec with a batch's steps in place of its canary's."""
+    canary = (spec.strategy.canary or Canary(steps=())).model_copy(update={"steps": steps})
+    return spec.model_copy(update={"strategy": Strategy(canary=canary)})
+
+
 def going(run: FleetRunSpec, batch: RunBatch, up_to: int, live: dict[str, Any]) -> dict[str, Any]:
     """The spec of a cluster that is in the run, and may enter steps up to `up_to`."""
     spec = _alive(run.spec, live)
     if batch.steps:
         steps = [step.dump() for step in batch.steps]
         spec["strategy"] = {"canary": {**mapping(mapping(spec.get("strategy")).get("canary")), "steps": steps}}
-    return {**spec, "pace": {"run": run.revision, "upTo": up_to}}
+    pace: dict[str, Any] = {"run": run.revision, "upTo": up_to}
+    analysis = batch.analysis or run.analysis
+    return {**spec, "pace": {**pace, "analysis": analysis} if analysis else pace}
 
 
 def back(run: FleetRunSpec, live: dict[str, Any]) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ _HAVE_IT = (ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.COMPLETED)
 _WHY_NOT = {
     ClusterPhase.WAITING: "has not begun",
     ClusterPhase.FAILED: "failed, and returns already",
-    ClusterPhase.RETURNING: "is on its way back already",
+    ClusterPhase.RETURNING: "is on the way back already",
     ClusterPhase.RETURNED: "is back already",
     ClusterPhase.LEFT: "is no member any more",
 }
@@ -65,26 +65,31 @@ def _named(course: Course, run: FleetRunSpec, told: RolloutActionSpec) -> tuple[
     if told.batch is not None:
         batch = next((batch for batch in run.batches if batch.name == told.batch), None)
         if batch is None:
-            names = ", ".join(batch.name for batch in run.batches)
-            raise NothingToTakeBack(f"revision {run.revision} has no batch {told.batch}; its batches are {names}")
+            known = ", ".join(batch.name for batch in run.batches)
+            raise NothingToTakeBack(f"revision {run.revision} has no batch {told.batch}; its batches are {known}")
         return batch.clusters
-    unknown = [name for name in told.clusters if name not in course.phases]
+    names = told.clusters or ()
+    unknown = [name for name in names if name not in course.phases]
     if unknown:
         ref = course.observed.ref
         raise NothingToTakeBack(
             f"{_list(unknown)} took no part in revision {run.revision}; who did: "
             f"sluice status {ref.name} -n {ref.namespace} --clusters"
         )
-    return told.clusters
+    return names
 
 
 def _some(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) -> str:
     goes = course.among(names, *_HAVE_IT)
+    returning = course.among(names, ClusterPhase.RETURNING)
+    if not goes and returning:  # also after a crash between the record and the status, which tells of the action
+        return f"{_list(returning)} {'is' if len(returning) == 1 else 'are'} on the way back already"
     if not goes:
         raise NothingToTakeBack(f"there is nothing to take back: {_why_not(course, names)}")
     others = tuple(name for name in names if name not in goes)
     but = f"; {_why_not(course, others)}" if others else ""
     send_back(course, goes)
+    course.record_first = True
     # Who failed by itself stays in the record, however many are taken back.
     failed = [each for each in course.failures if each.name not in goes]
     message = clip(by, REASON_BYTES)
@@ -96,12 +101,13 @@ def _some(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) ->
 
 def _all(course: Course, run: FleetRunSpec, by: str, actor: str) -> str:
     everybody = tuple(course.phases)
-    goes = course.among(everybody, *_HAVE_IT)
-    if not goes and not course.under_way:
-        raise NothingToTakeBack(f"there is nothing to take back: {_why_not(course, everybody)}")
+    goes = course.among(everybody, *_HAVE_IT, ClusterPhase.RETURNING)
     completed = course.fleet.stable is not None and course.fleet.stable.hash == run.hash
+    if not goes and not course.under_way and not completed:
+        raise NothingToTakeBack(f"there is nothing to take back: {_why_not(course, everybody)}")
     message = f"{len(goes)} cluster{' returns' if len(goes) == 1 else 's return'} to {_before(run)}"
     send_back(course, goes)
+    course.record_first = True
     if course.under_way or completed:
         course.end_run(Outcome.ABORTED, Reason.ROLLED_BACK, f"{by}; {message}", actor=actor)
     if completed:

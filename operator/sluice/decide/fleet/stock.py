@@ -64,6 +64,11 @@ def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: 
         course.phases[name] = ClusterPhase.RETURNED
 
 
+def _is_back(leg: LegView, spec: FleetRunSpec) -> bool:
+    """On what was stable in the fleet, or there: a cluster that was taken back by itself may have had another one."""
+    return not leg.under_way and leg.stable_hash not in {"", spec.hash} and leg.confirmed
+
+
 def _completed(course: Course) -> bool:
     """Whether the run completed: who could not be reached then completes later."""
     revision = course.fleet.revision
@@ -73,11 +78,6 @@ def _completed(course: Course) -> bool:
 def _may_complete(course: Course, batch: RunBatch) -> bool:
     at = course.fleet.batch
     return at is None or at.name != batch.name or at.stage is BatchStage.CLOSING
-
-
-def _is_back(leg: LegView, spec: FleetRunSpec) -> bool:
-    """On what was stable in the fleet, or there: a cluster that was taken back by itself may have had another one."""
-    return not leg.under_way and leg.stable_hash not in {"", spec.hash} and leg.confirmed
 
 
 def _came_to_nothing(outcome: Outcome | None) -> bool:

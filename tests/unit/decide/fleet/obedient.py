@@ -86,8 +86,7 @@ class Fleet:
         if plan.create_run is not None:
             name = run_name(REF.name, plan.create_run.revision)
             self.runs += (FleetRunView(name, f"u-{name}", plan.create_run, FleetRunStatus()),)
-        written = dict(plan.run_statuses)
-        self.runs = tuple(replace(run, status=written.get(run.name, run.status)) for run in self.runs)
+        self._write((*plan.closed, *plan.run_statuses))
         for name, told in plan.directives.items():
             self.directives[name] = told
             if name not in self.deaf and told.spec is not None:
@@ -118,12 +117,26 @@ class Fleet:
 
     def tell(self, verb: Verb, **fields: Any) -> Answer:
         """The answer to a person's word on the current revision."""
+        [answer] = self.step(self._action(verb, fields))
+        return answer
+
+    def crash_after_the_record(self, verb: Verb, **fields: Any) -> Answer:
+        """The same, by an operator that follows one that wrote the record first and died."""
+        action = self._action(verb, fields)
+        self._write(plan_fleet(self.observed(action), self.now + SECOND).closed)
+        [answer] = self.step(action)
+        return answer
+
+    def _action(self, verb: Verb, fields: dict[str, Any]) -> ActionView:
         number = self.status.fleet.revision.number if self.status.fleet and self.status.fleet.revision else None
         spec = RolloutActionSpec.model_validate(
             {"rollout": REF.name, "action": verb, "actor": "alice", "revision": number, **fields}
         )
-        [answer] = self.step(ActionView("a", f"uid-{self.now}", self.now, spec))
-        return answer
+        return ActionView("a", f"uid-{self.now}", self.now, spec)
+
+    def _write(self, records: tuple[tuple[str, FleetRunStatus], ...]) -> None:
+        written = dict(records)
+        self.runs = tuple(replace(run, status=written.get(run.name, run.status)) for run in self.runs)
 
     def phases(self) -> dict[str, ClusterPhase]:
         """Where each cluster is, by the record of the current or last run."""

@@ -205,7 +205,7 @@ def test_who_has_nothing_of_it_cannot_go_back() -> None:
     assert (
         fleet.tell(Verb.ROLLBACK, batch="wave").message == "c3 returns to v1, and counts as failed; c2 is back already"
     )
-    assert "c3 is on its way back already" in refusal_at_once(fleet, batch="wave")
+    assert fleet.tell(Verb.ROLLBACK, batch="wave").message == "c3 is on the way back already"
 
 
 def refusal_at_once(fleet: Fleet, **fields: object) -> str:
@@ -220,3 +220,27 @@ def test_a_paused_fleet_that_is_complete_is_not_moved() -> None:
     fleet = completed()
     fleet.spec["paused"] = True
     assert refusal(fleet) == "spec.paused is true; goes on when it is false; then ask again"
+
+
+# ------------------------------------------------------------------ crashes
+
+
+@pytest.mark.parametrize("fields", [{"clusters": ["c3"]}, {"batch": "rest"}, {}])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_crash_between_the_record_and_the_status(fields: dict[str, object], over: bool) -> None:
+    """The record is written first. Whoever dies then is followed by one who comes to the same end, and tells of it."""
+    quiet, torn = (completed() if over else in_second_batch() for _ in range(2))
+    if over and fields.get("batch"):
+        fields = {"batch": "wave"}
+    assert quiet.tell(Verb.ROLLBACK, **fields).done
+    assert torn.crash_after_the_record(Verb.ROLLBACK, **fields).done
+    for _ in range(10):
+        torn.step()
+        quiet.step()
+    assert torn.serves() == quiet.serves()
+    assert torn.phases() == quiet.phases()
+    assert [entry.action for entry in torn.status.audit.entries].count("Rollback") == 1
+    assert torn.status.fleet is not None
+    assert quiet.status.fleet is not None
+    assert torn.status.fleet.stable == quiet.status.fleet.stable
+    assert torn.status.phase is quiet.status.phase
