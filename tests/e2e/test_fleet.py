@@ -16,7 +16,7 @@ from e2e.fleet_recorder import FleetRecorder
 from e2e.outages import outage
 from e2e.support.app import Json, unix_time
 from e2e.support.fixtures import show
-from e2e.support.fleet_app import ALL, FleetApp, Leg
+from e2e.support.fleet_app import ALL, FleetApp, FleetWorkload, Leg
 from e2e.support.four import Four, four_members, writes_of_operator
 from e2e.support.manifests import canary, gauge, pause, weight
 from e2e.support.waiting import until
@@ -24,6 +24,7 @@ from e2e.support.world import World
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts four clusters
 log = logging.getLogger(__name__)
+MakeFleetApp = Callable[[], FleetApp]
 SOAK_SECONDS = 2
 KILLS = 4
 MOST_LIFE_SECONDS = 2.0  # of an operator that leads, before it is killed
@@ -38,7 +39,7 @@ def four(world: World) -> Iterator[Four]:
 
 
 @pytest.fixture
-def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[Callable[[], FleetApp]]:
+def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[MakeFleetApp]:
     """Makes apps in all members; nothing of them is made yet."""
     made: list[FleetApp] = []
 
@@ -53,9 +54,18 @@ def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[Calla
 
 
 @pytest.fixture
-def app(make_fleet_app: Callable[[], FleetApp]) -> FleetApp:
+def app(make_fleet_app: MakeFleetApp) -> FleetApp:
     """One of them."""
     return make_fleet_app()
+
+
+@pytest.fixture
+def workload(four: Four, request: pytest.FixtureRequest) -> Iterator[FleetWorkload]:
+    """An app whose pods Sluice runs."""
+    made = FleetWorkload(four, four.world.app())
+    show(request.node, four.world, made)
+    yield made
+    made.remove()
 
 
 def test_pilot_wave_and_rest_go_in_order(app: FleetApp) -> None:
@@ -138,6 +148,29 @@ def test_a_bad_cluster_takes_the_fleet_back(app: FleetApp) -> None:
     assert "the whole fleet returns" in message
 
 
+def test_by_hand_the_fleet_goes_back_also_where_the_old_pods_are_gone(four: Four, workload: FleetWorkload) -> None:
+    """`sluice rollback --fleet` after a batch completed and its old pods ended: they come up first, nothing fails."""
+    workload.lead(canary(weight(25), pause("1s")))
+    pilot = workload["member-1"]
+    with workload.loaded(), FleetRecorder(workload) as record:
+        workload.ship({"name": "pilot", "clusters": ["member-1"]}, {"name": "rest", "pause": {}})
+        workload.wait_awaits()
+        pilot.wait_serves("green", 2)
+        pilot.wait_gone("blue")
+        told = ("--fleet", "--reason", "wrong prices")
+        done = four.world.sluice("rollback", workload.name, "-n", workload.namespace, *told)
+        assert done.code == 0, done
+        assert "1 cluster returns to v1" in done.out, done
+        status = workload.wait_phase("Aborted")
+        assert "wrong prices" in status["message"]
+        for leg in workload.legs.values():
+            leg.wait_serves("blue", 2)
+            leg.only("v1")
+        record.catch_up()
+    record.check_plan(member_1=[0, 25, 100, 0], member_2=[0])
+    record.check_permitted()
+
+
 AWAY = ("member-2", "member-3")
 
 
@@ -160,7 +193,7 @@ def two_away(four: Four) -> Iterator[None]:
 
 
 def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
-    four: Four, make_fleet_app: Callable[[], FleetApp]
+    four: Four, make_fleet_app: MakeFleetApp
 ) -> None:
     """Two are lost in mid-batch: named, since when; others go on; a kill reaches whom it can, and those two at once."""
     held, free = make_fleet_app(), make_fleet_app()
