@@ -15,7 +15,7 @@ from sluice.api.rollout import PausedBy
 from sluice.decide import audit
 from sluice.decide.fleet.advance import freeze, promote
 from sluice.decide.fleet.course import Course
-from sluice.decide.fleet.failing import send_back
+from sluice.decide.fleet.failing import keepers, send_back
 from sluice.decide.fleet.following import start
 from sluice.decide.fleet.rollback import NothingToTakeBack, roll_back
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
@@ -118,9 +118,7 @@ def _resume(course: Course, _: ActionView) -> str:
 def _abort(course: Course, action: ActionView) -> str:
     _needs_run(course, "abort")
     halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
-    completed = course.among(tuple(course.phases), ClusterPhase.COMPLETED)
-    keep = f"; {len(completed)} clusters had completed before and keep it" if completed else ""
-    message = f"{len(halfway)} clusters return{keep}"
+    message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{keepers(course)}"
     send_back(course, halfway)
     why = f": {action.spec.reason}" if action.spec.reason else ""
     course.end_run(
