@@ -55,7 +55,10 @@ def refuse_all(course: Course, why: str) -> None:
 def _do(course: Course, action: ActionView) -> str:
     known = _VERBS.get(action.spec.action)
     if known is None:
-        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done")
+        ref = course.observed.ref
+        back = f"; to go back: sluice rollback {ref.name} -n {ref.namespace} --fleet"
+        instead = back if action.spec.action is Verb.UNDO else ""
+        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done{instead}")
     return known(course, action)
 
 
