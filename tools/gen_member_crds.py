@@ -56,13 +56,18 @@ PACE: Schema = {
             "maximum": 1000000000,
             "description": "The number of the hub's FleetRun. A revision that an earlier one rejected is tried again.",
         },
+        "analysis": {
+            "type": "object",
+            "description": "What it is measured by, as the hub looked it up when the run over the fleet began.",
+            "x-kubernetes-preserve-unknown-fields": True,
+        },
         "upTo": {
             "type": "integer",
             "format": "int32",
             "minimum": 0,
             "maximum": 1000,
             "description": "The last step that it may enter; one more than there are, and it may complete.",
-        }
+        },
     },
 }
 MEMBERS = (

@@ -225,8 +225,10 @@ class Member(Protocol):
         kind: Kind,
         on_event: Callable[[str, Obj], None],
         on_list: Callable[[list[Obj], int], None],
+        *,
         keep: Callable[[Obj], Obj],
         selectors: Mapping[str, str],
+        on_problem: Callable[[], None],
     ) -> Watch:
         """Follow a kind.
 
@@ -236,6 +238,7 @@ class Member(Protocol):
             on_list: called with all objects, and the resourceVersion of the list.
             keep: what to keep of each object that is listed.
             selectors: such as `{"labelSelector": "a=b"}`.
+            on_problem: called when nothing comes any more, once until something does.
         """
         ...
 

@@ -36,14 +36,17 @@ def build_engine(
     leadership: Leadership,
     clock: Clock,
     mirrored: frozenset[Kind] = frozenset(),
+    name: str = "",
 ) -> Engine:
     """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading.
 
-    Kinds that are `mirrored` into its caches are another cluster's: read, and never written.
+    Kinds that are `mirrored` into its caches are another cluster's: read, and never written. `name` is a member's.
     """
     store = Store()
     routers = routers_over(store, cluster)
-    ports = Ports(cluster=cluster, routers=routers, notifier=outlets.notifier, audit=outlets.audit, clock=clock)
+    ports = Ports(
+        cluster=cluster, routers=routers, notifier=outlets.notifier, audit=outlets.audit, clock=clock, name=name
+    )
     return Engine(
         ports,
         store,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from sluice.api.analysis import ResolvedMetric
 from sluice.api.common import LabelSelector, Model
 from sluice.api.outcome import Outcome
 from sluice.api.strategy import Pause, Step
@@ -51,23 +52,39 @@ class Fleet(Model):
     on_failure: OnFailure = OnFailure.ROLLBACK_BATCH
 
 
+class StepMetrics(Model):
+    """The metrics of one analysis that is a step."""
+
+    metrics: tuple[ResolvedMetric, ...] = ()
+
+
+class FixedAnalysis(Model):
+    """The metrics of a run, templates resolved: in the background, and of each step that is an analysis, in order."""
+
+    background: tuple[ResolvedMetric, ...] = ()
+    inline: tuple[StepMetrics, ...] = ()
+
+
 class Pace(Model):
     """How far a cluster may go in the run to the revision that the same spec names.
 
+    `analysis` is a `FixedAnalysis`: what it is measured by, as the hub looked it up when the run over the fleet began.
     `run` is the number of the FleetRun that it is part of: what was rejected in an earlier one is tried again. `up_to`
     is the last step that it may enter; one more than there are, and it may complete.
     """
 
     run: int
     up_to: int
+    analysis: dict[str, Any] | None = None
 
 
 class RunBatch(Model):
-    """A batch as its run fixed it. `clusters` are in the order in which they go."""
+    """A batch as its run fixed it. `clusters` are in the order in which they go; `analysis` goes with `steps`."""
 
     name: str
     clusters: tuple[str, ...]
     steps: tuple[Step, ...] = ()
+    analysis: dict[str, Any] | None = None
     max_concurrency: int
     max_failures: int
     pause: Pause | None = None
@@ -78,6 +95,7 @@ class FleetRunSpec(Model):
     """Spec of a FleetRun: what a run over a fleet executes. Immutable (CEL).
 
     `spec` is what clusters get of the Rollout's spec, `stable_spec` what they had; None where there was nothing before.
+    `analysis` is a `FixedAnalysis`: what clusters are measured by, unless their batch has its own.
     """
 
     rollout: str
@@ -91,6 +109,7 @@ class FleetRunSpec(Model):
     on_failure: OnFailure = OnFailure.ROLLBACK_BATCH
     progress_deadline: Duration = timedelta(minutes=10)
     spec: dict[str, Any]
+    analysis: dict[str, Any] | None = None
     stable_spec: dict[str, Any] | None = None
     cause: Literal["First", "SpecChanged", "Retry", "Undo"] = "SpecChanged"
     requester: str = ""

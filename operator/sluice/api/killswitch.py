@@ -51,14 +51,19 @@ class Affected(Model):
     """How much a switch covers now."""
 
     rollouts: int = 0
+    clusters: int = 0  # members that those go over
     routes: int = 0
 
 
 class Diverted(Model):
-    """How far a Divert is: routes at 0 and confirmed, and those that are not yet."""
+    """How far a Divert is: routes at 0 and confirmed, and those that are not yet.
+
+    `unconfirmed` names the members in which it is not, as many as there is room for.
+    """
 
     routes: int = 0
     pending: int = 0
+    unconfirmed: tuple[str, ...] = ()
 
 
 class KillSwitchStatus(Model):

@@ -42,7 +42,13 @@ def _name_problem(draft: Draft) -> None:
 
 def _keep_or_leave(draft: Draft, desired: Desired) -> None:
     revision = draft.status.revision
-    if revision is None or desired.hash == revision.hash:
+    if revision is None:
+        return
+    if desired.hash == revision.hash:
+        if draft.fleet_run is not None and revision.fleet_run not in {None, draft.fleet_run}:
+            # It missed how the fleet's run ended that it is in: the next one begins at its beginning.
+            message = f"superseded by the fleet's run {draft.fleet_run}"
+            draft.end_run(Outcome.SUPERSEDED, Reason.SUPERSEDED, message)
         return
     rejected = desired.hash in draft.status.rejected
     if rejected and draft.run_spec is not None and draft.run_spec.cause == "Undo":

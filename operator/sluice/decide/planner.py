@@ -21,6 +21,7 @@ from sluice.decide.followers import lead
 from sluice.decide.gates import broken_glass, target_unfit
 from sluice.decide.leaving import let_drop, let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
+from sluice.decide.pace import keep_pace
 from sluice.decide.report import report
 from sluice.decide.revision import run_name
 from sluice.decide.roles import dress
@@ -81,6 +82,7 @@ def _known(draft: Draft) -> bool:
 def _go(draft: Draft) -> None:
     """The stages. A spec that means nothing stops no kill, no abort and no measuring: the run is held where it is."""
     spec = draft.observed.spec
+    keep_pace(draft)
     _obey_switches(draft)
     _notice_loss(draft)
     measuring.absorb(draft)

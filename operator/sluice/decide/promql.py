@@ -16,7 +16,17 @@ from sluice.api.conditions import Reason
 from sluice.api.units import format_duration
 from sluice.errors import InvalidSpec
 
-PLACEHOLDERS = ("rollout", "namespace", "slot", "service", "stableSlot", "stableService", "version", "interval")
+PLACEHOLDERS = (
+    "rollout",
+    "namespace",
+    "slot",
+    "service",
+    "stableSlot",
+    "stableService",
+    "version",
+    "cluster",
+    "interval",
+)
 
 _UNQUOTED = frozenset({"slot", "stableSlot", "interval"})  # the others may hold a `-`, which PromQL takes for a minus
 _ARG = "args."
@@ -53,6 +63,7 @@ class QueryValues:
     stable_service: str
     version: str
     interval: timedelta
+    cluster: str = ""  # the MemberCluster; "" in the hub
 
     def of(self, name: str) -> str:
         """The value of one of `PLACEHOLDERS`."""
@@ -64,6 +75,7 @@ class QueryValues:
             "stableSlot": self.stable_slot,
             "stableService": self.stable_service,
             "version": self.version,
+            "cluster": self.cluster,
             "interval": format_duration(self.interval),
         }[name]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sluice.api.names import HUB_ANNOTATION, ORDER_ANNOTATION, Kind
+from sluice.api.names import ORDER_ANNOTATION, Kind
 from sluice.decide.metadata import annotation_of
 from sluice.engine.queue import WorkQueue
 from sluice.engine.store import Key, Obj, Store
@@ -29,13 +29,11 @@ class Order:
     Attributes:
         digest: tells orders apart; it is in the annotations of the body.
         body: the object, without apiVersion, kind, namespace and name; None where it shall be deleted.
-        hub: who orders; another hub's object is left alone.
         still_holds: asked just before it is sent.
     """
 
     digest: str
     body: Obj | None
-    hub: str
     still_holds: Callable[[], bool] = lambda: True
 
 
@@ -47,13 +45,26 @@ class Courier:
         cluster: its API.
         store: its caches.
         leadership: asked before each write.
+        give_way: returns once no kill is being written.
+        foreign: what belongs to other hubs there, by whose it is; changes while we work.
     """
 
-    def __init__(self, name: str, cluster: Cluster, store: Store, leadership: Leadership) -> None:
+    def __init__(
+        self,
+        name: str,
+        cluster: Cluster,
+        store: Store,
+        leadership: Leadership,
+        *,
+        give_way: Callable[[], Awaitable[None]],
+        foreign: Mapping[Key, str],
+    ) -> None:
         self._name = name
         self._cluster = cluster
         self._store = store
         self._leadership = leadership
+        self._give_way = give_way
+        self._foreign = foreign
         self._orders: dict[Key, Order] = {}
         self._problems: dict[Key, str] = {}
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -67,6 +78,11 @@ class Courier:
             self._problems.pop(key, None)
         elif known is None or known.digest != order.digest or key not in self._problems:
             self._queue.add(key)
+
+    def look_again(self, namespace: str, name: str) -> None:
+        """Something that was in an order's way is gone."""
+        if (namespace, name) in self._orders:
+            self._queue.add((namespace, name))
 
     def problem(self, namespace: str, name: str) -> str:
         """Why the newest order is not carried out; "" where nothing is known to be in its way."""
@@ -94,6 +110,7 @@ class Courier:
                 self._queue.done(key)
 
     async def _try(self, key: Key) -> None:
+        await self._give_way()
         order = self._orders[key]
         if self._is_done(key, order) or not order.still_holds():
             return
@@ -122,8 +139,8 @@ class Courier:
 
     async def _send(self, key: Key, order: Order) -> None:
         known = self._store.get(Kind.ROLLOUT, *key)
-        if known is not None and annotation_of(known, HUB_ANNOTATION) != order.hub:
-            whose = annotation_of(known, HUB_ANNOTATION) or "nobody says which"
+        if key in self._foreign:
+            whose = self._foreign[key] or "nobody says which"
             raise Permanent(
                 f"MemberRollout {key[0]}/{key[1]} in {self._name} belongs to another hub ({whose}): delete it there, "
                 "or leave that cluster out of this fleet"

@@ -10,7 +10,9 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sluice.api.common import ObjectRef
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
@@ -38,14 +40,21 @@ from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
 from sluice.engine.observe import Observer
 from sluice.engine.records import Records
-from sluice.engine.sites import Sites
+from sluice.engine.sites import Sites, hub_of
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer
 from sluice.errors import InvalidSpec, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
-_HOME_OF_THE_CLUSTER = "kube-system"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A part, and what it tells."""
+
+    part: Obj | None
+    leg: LegView
 
 
 class Director:
@@ -72,6 +81,7 @@ class Director:
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
+        self._legs: dict[str, dict[str, _Read]] = {}
 
     async def pursue(self, rollout: Obj, decided: Callable[[RolloutStatus], None]) -> tuple[bool, datetime | None]:
         """One pass.
@@ -84,8 +94,7 @@ class Director:
         """
         if not self._sites.listed:  # whoever is not known would be taken for gone
             raise Unavailable("the MemberClusters are not listed yet, so nobody knows who belongs to a fleet")
-        hub = self._hub()
-        observed = self._observe(rollout, hub)
+        observed = self._observe(rollout, hub_of(self._store))
         plan = plan_fleet(observed, self._ports.clock.now())
         decided(plan.status)
         version = observed.resource_version
@@ -107,29 +116,16 @@ class Director:
         if failures:
             raise failures[0]
         if plan.finalizer is FinalizerChange.REMOVE:
+            self._legs.pop(observed.ref.uid, None)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
 
     # ------------------------------------------------------------------ observing
 
-    def _hub(self) -> str:
-        """Who we are to members: the cluster, by the one object that each has, and none loses."""
-        home = self._store.get(Kind.NAMESPACE, "", _HOME_OF_THE_CLUSTER)
-        if home is None:
-            raise Unavailable(f"Namespace {_HOME_OF_THE_CLUSTER} is not known yet, by whose UID members know their hub")
-        return str(home["metadata"]["uid"])
-
     def _observe(self, rollout: Obj, hub: str) -> FleetObserved:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         spec, problem, status = self._observer.parse(rollout)
-        members, legs = self._sites.views(), {}
-        for name, place in self._sites.workplaces().items():
-            part, trouble = place.part(ref.namespace, ref.name), place.trouble(ref.namespace, ref.name)
-            if part is not None:
-                legs[name] = leg_of(part, trouble)
-            elif trouble:
-                legs[name] = LegView(trouble=trouble)
         return FleetObserved(
             ref=ref,
             generation=metadata.get("generation", 0),
@@ -144,11 +140,27 @@ class Director:
             spec_problem=problem,
             status=status,
             runs=self._fleet_runs(ref),
-            members=members,
-            legs=legs,
+            members=self._sites.views(),
+            legs=self._read_legs(ref),
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
             actions=self._records.actions(ref),
+            resolve=partial(self._observer.resolve, ref),
         )
+
+    def _read_legs(self, ref: ObjectRef) -> dict[str, LegView]:
+        """What each member tells. Most tell what they told before; of thousands only the others are read anew."""
+        before, read = self._legs.get(ref.uid, {}), dict[str, _Read]()
+        for name, place in self._sites.workplaces().items():
+            part, trouble = place.part(ref.namespace, ref.name), place.trouble(ref.namespace, ref.name)
+            known = before.get(name)
+            if known is not None and known.part is part and known.leg.trouble == trouble:
+                read[name] = known
+            elif part is not None:
+                read[name] = _Read(part, leg_of(part, trouble))
+            elif trouble:
+                read[name] = _Read(None, LegView(trouble=trouble))
+        self._legs[ref.uid] = read
+        return {name: each.leg for name, each in read.items()}
 
     def _fleet_runs(self, ref: ObjectRef) -> tuple[FleetRunView, ...]:
         found = [self._fleet_run(run) for run in self._index.fleet_runs(ref.namespace, ref.name)]
@@ -185,7 +197,7 @@ class Director:
 
     def _order(self, observed: FleetObserved, directive: Directive) -> Order:
         if directive.spec is None:
-            return Order("", None, observed.hub)
+            return Order("", None)
         labels = dict(observed.labels)
         digest = parts.digest({"labels": labels, "spec": directive.spec})
         annotations = {
@@ -198,7 +210,7 @@ class Director:
         def uncovered() -> bool:
             return not self._board.covering(observed.ref.namespace, labels)
 
-        return Order(digest, body, observed.hub, uncovered if directive.grows else _always)
+        return Order(digest, body, uncovered if directive.grows else _always)
 
     # ------------------------------------------------------------------ writing in the hub
 

@@ -22,7 +22,7 @@ from sluice.engine.execute import Executor
 from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, Subject
-from sluice.engine.observe import Observer
+from sluice.engine.observe import Moves, Observer
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
 from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
@@ -110,6 +110,7 @@ class Engine:
         self._director = Director(
             self._ports, self.store, self._index, board=self._board, observer=self._observer, sites=sites
         )
+        self._reporter.reach(sites)
 
     def look_at_fleets(self, namespace: str, name: str) -> None:
         """Something of a Rollout changed in a member, or ("", "") something of a member."""
@@ -122,6 +123,25 @@ class Engine:
             fleets = [rollout for rollout in self.store.all(Kind.ROLLOUT) if is_fleet(rollout)]
         for rollout in fleets:
             self.queue.add_after((Kind.ROLLOUT, *key_of(rollout)), FLEET_DEBOUNCE_SECONDS)
+        if fleets:
+            self._report_switches()
+
+    def moves_of(self, rollout: Obj) -> Moves:
+        """What a Rollout moves in this cluster."""
+        return self._observer.moves_of(rollout)
+
+    async def give_way(self) -> None:
+        """Return once no kill is being written."""
+        await self._kills.give_way()
+
+    def rush(self) -> None:
+        """Look at everything, and first of all divert what engaged switches say."""
+        if not self._leading:
+            return
+        for kind in (*SWITCH_KINDS, Kind.ROLLOUT):
+            for obj in self.store.all(kind):
+                self._add(kind, obj, urgent=kind in SWITCH_KINDS)
+                self._kills.trip(kind, None, obj)
 
     async def run(self) -> None:
         """Lead: pass over everything once, then over what changes, until cancelled or no longer leader.
@@ -130,10 +150,7 @@ class Engine:
             NotLeader: the Lease was lost; the caches stay warm, and `run` may be called again.
         """
         self._leading = True
-        for kind in (*SWITCH_KINDS, Kind.ROLLOUT):
-            for obj in self.store.all(kind):
-                self._add(kind, obj, urgent=kind in SWITCH_KINDS)
-                self._kills.trip(kind, None, obj)
+        self.rush()
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
@@ -272,9 +289,11 @@ class Engine:
         self._refused.pop(key, None)
         if changed:
             self.queue.add(key)
-            for kind, place in self._board.engaged:
-                if kind in self._mirrored:
-                    continue
+            self._report_switches()
+
+    def _report_switches(self) -> None:
+        for kind, place in self._board.engaged:
+            if kind not in self._mirrored:
                 self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
 
     async def _reconcile_fleet(self, key: WorkKey, rollout: Obj) -> None:
@@ -304,6 +323,7 @@ class Engine:
             stable_version=run.stable_version or "",
             services=run.services,
             stable=stable.slot,
+            cluster=self._ports.name,
         )
         for measure in made.measures:
             self._measurer.ask(subject, measure)

@@ -67,6 +67,7 @@ class Subject:
     stable_version: str
     services: SlotServices
     stable: Slot
+    cluster: str = ""
 
     def values(self, slot: Slot, interval: timedelta) -> promql.QueryValues:
         """What the placeholders stand for in a question about a slot."""
@@ -79,6 +80,7 @@ class Subject:
             stable_service=self.services.of(self.stable),
             version=self.stable_version if slot is self.stable else self.version,
             interval=interval,
+            cluster=self.cluster,
         )
 
 

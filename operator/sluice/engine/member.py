@@ -27,7 +27,7 @@ from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
 _log = logging.getLogger(__name__)
 PROBES_PER_REVIEW = 10
 FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 60.0
+LONGEST_RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,8 @@ class MemberTask:
         before = self._findings
         try:
             version = await connection.fetch_version()
+            if before.failure is not None and self.site is not None:
+                self.site.came_back()
             missing = before.missing
             if self._until_review <= 0 or before.failure is not None or missing:
                 missing = await review(connection)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, condition_of
@@ -36,8 +37,6 @@ class Members:
         namespace: the operator's, where the Secrets are.
         secrets_problem: asked why Secrets are not known yet; "" where they are.
         interval_seconds: between two probes of a member that answers.
-        open_site: prepares the work in a member; see `Surroundings`.
-        changed: told when a member comes, goes, or is found to be otherwise than before.
 
     Attributes:
         listed: whether every MemberCluster is known, so that one that is not known is not there.
@@ -53,17 +52,16 @@ class Members:
         namespace: str,
         secrets_problem: Callable[[], str],
         interval_seconds: float = PROBE_SECONDS,
-        open_site: Callable[[str, Member, str], Site] | None = None,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.listed = False
         self.probes: Counter[str] = Counter()
         self._members: dict[str, Obj] = {}
         self._secrets: dict[str, Obj] = {}
+        self._views: dict[str, tuple[Obj, MemberView]] = {}  # by what each was read from
         self._tasks: dict[str, MemberTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._tell_changed = changed
+        self._tell_changed: Callable[[], None] = lambda: None
         self._around = Surroundings(
             cluster=cluster,
             connect=connect,
@@ -74,9 +72,18 @@ class Members:
             secrets_problem=secrets_problem,
             take=self._take_written,
             interval_seconds=interval_seconds,
-            open_site=open_site,
             probes=self.probes,
         )
+
+    def work(self, open_site: Callable[[str, Member, str], Site], changed: Callable[[], None]) -> None:
+        """Work in members, too; to be said before `run`.
+
+        Args:
+            open_site: prepares the work in a member; see `Surroundings`.
+            changed: told when a member comes, goes, or is found to be otherwise than before.
+        """
+        self._around = replace(self._around, open_site=open_site)
+        self._tell_changed = changed
 
     # ------------------------------------------------------------------ what the hub tells
 
@@ -127,21 +134,21 @@ class Members:
 
     def views(self) -> dict[str, MemberView]:
         """Every member as a fleet's decisions see it."""
-        return {name: self._view(name, member) for name, member in self._members.items()}
+        found = {name: self._view(name, member) for name, member in self._members.items()}
+        for name in self._views.keys() - found.keys():
+            del self._views[name]
+        return found
 
     def workplaces(self) -> dict[str, Site]:
         """The members that are connected."""
         return {name: task.site for name, task in self._tasks.items() if task.site is not None}
 
     def _view(self, name: str, member: Obj) -> MemberView:
-        task, weight = self._tasks.get(name), (member.get("spec") or {}).get("weight")
-        return MemberView(
-            name=name,
-            labels=labels_of(member),
-            weight=weight if isinstance(weight, int) and weight > 0 else 1,
-            known=task is not None and task.site is not None and task.site.ready,
-            lost_since=_lost_since(member),
-        )
+        task, read = self._tasks.get(name), self._views.get(name)
+        ready = task is not None and task.site is not None and task.site.ready
+        if read is None or read[0] is not member or read[1].known != ready:
+            read = self._views[name] = (member, _view_of(name, member, ready=ready))
+        return read[1]
 
     def states(self) -> Iterator[MemberState]:
         """The state of each member, by its status."""
@@ -185,6 +192,10 @@ class Members:
             self._members[name] = obj
             self._tell_changed()
 
+    def wake(self, name: str) -> None:
+        """Look at a member now: it may be away."""
+        self._wake(name)
+
     def _wake(self, name: str) -> None:
         if name in self._tasks:
             self._tasks[name].wake()
@@ -194,6 +205,17 @@ class Members:
             reference = (member.get("spec") or {}).get("kubeconfigSecretRef") or {}
             if reference.get("name") == secret:
                 self._wake(name)
+
+
+def _view_of(name: str, member: Obj, *, ready: bool) -> MemberView:
+    weight = (member.get("spec") or {}).get("weight")
+    return MemberView(
+        name=name,
+        labels=labels_of(member),
+        weight=weight if isinstance(weight, int) and weight > 0 else 1,
+        known=ready,
+        lost_since=_lost_since(member),
+    )
 
 
 def _lost_since(member: Obj) -> datetime | None:

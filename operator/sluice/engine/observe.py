@@ -9,10 +9,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
+from sluice.api.fleet import FixedAnalysis
 from sluice.api.names import FINALIZER, OWNER_ANNOTATION, Kind
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus, Traffic
@@ -234,6 +236,12 @@ class Observer:
         settled = desired is None or (status.stable is not None and desired.slot is status.stable.slot)
         if spec is None or ((under_way or settled) and not acted):
             return _NOT_LOOKED_UP
+        if spec.pace is not None and spec.pace.analysis is not None:
+            return _fixed(spec.pace.analysis)
+        return self.resolve(ref, spec)
+
+    def resolve(self, ref: ObjectRef, spec: RolloutSpec) -> Templates:
+        """The metrics of a spec's analyses, as the templates are now."""
 
         def lookup(of: TemplateRef) -> AnalysisTemplateSpec | None:
             kind = Kind.CLUSTER_ANALYSIS_TEMPLATE if of.cluster_scope else Kind.ANALYSIS_TEMPLATE
@@ -277,6 +285,15 @@ class Observer:
                 if found is not None and _comes_first(found, rollout, stamp):
                     return f"{namespace}/{other}"
         return ""
+
+
+def _fixed(analysis: dict[str, Any]) -> Templates:
+    """What the hub looked up."""
+    try:
+        fixed = FixedAnalysis.parse(analysis, "spec.pace.analysis")
+    except InvalidSpec as error:
+        return Templates(problem_reason=Reason.TEMPLATE_INVALID, problem=str(error))
+    return Templates(background=fixed.background, inline=tuple(each.metrics for each in fixed.inline))
 
 
 def _run_of(status: RolloutStatus, runs: tuple[RunView, ...]) -> RolloutRunSpec | None:

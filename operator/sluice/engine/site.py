@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from sluice.api.names import ROLLOUT_LABEL, Kind
+from sluice.api.names import HUB_ANNOTATION, ROLLOUT_LABEL, Kind
+from sluice.decide.metadata import annotation_of
 from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
+from sluice.engine.observe import Moves
+from sluice.engine.sites import hub_of
 from sluice.engine.slim import slim
-from sluice.engine.store import Obj, Store
+from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.errors import NotLeader, SluiceError
 from sluice.ports import Cluster, Leadership, Member, Watch
 
@@ -57,12 +60,14 @@ class Headquarters:
         leadership: asked before every write.
         build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
         changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
+        silent: told the name of a site whose watches were interrupted: it may be away.
     """
 
     store: Store
     leadership: Leadership
     build_engine: Callable[[str, Cluster, str], Engine]
     changed: Callable[[str, str, str], None]
+    silent: Callable[[str], None]
 
 
 class Site:
@@ -87,7 +92,11 @@ class Site:
         cluster = connection.cluster(headquarters.leadership)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
-        self._courier = Courier(name, cluster, self.store, headquarters.leadership)
+        self._hub = ""
+        self._foreign: dict[Key, str] = {}  # what another hub leads, by whose it is: our engine never gets to see it
+        self._courier = Courier(
+            name, cluster, self.store, headquarters.leadership, give_way=self._engine.give_way, foreign=self._foreign
+        )
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()
         self._filled = asyncio.Event()
@@ -106,6 +115,7 @@ class Site:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _work(self, kinds: frozenset[Kind]) -> None:
+        self._hub = hub_of(self._headquarters.store)
         self._missing = set(kinds)
         self._filled.clear()
         self._headquarters.store.listen(self._mirror)
@@ -131,6 +141,15 @@ class Site:
         """A Rollout's part there, or None."""
         return self.store.get(Kind.ROLLOUT, namespace, name)
 
+    def moves(self, namespace: str, name: str) -> Moves | None:
+        """What a Rollout's part moves there; None where it has none."""
+        part = self.part(namespace, name)
+        return self._engine.moves_of(part) if part is not None else None
+
+    def came_back(self) -> None:
+        """It answers again: first of all it is diverted what was to be diverted meanwhile."""
+        self._engine.rush()
+
     def trouble(self, namespace: str, name: str) -> str:
         """Why the newest order for it is not carried out; "" where nothing is in its way."""
         return self._courier.problem(namespace, name)
@@ -141,17 +160,45 @@ class Site:
 
     def _follow(self, kind: Kind) -> Watch:
         def changed(event: str, obj: Obj) -> None:
-            self.store.apply(kind, event, obj)
+            self.store.apply(kind, "DELETED" if self._is_foreign(kind, event, obj) else event, obj)
 
         def listed(objects: list[Obj], version: int) -> None:
             # What came another way after the list was made is not in it, and is not gone.
             known = {key: each for key, each in self.store.versions(kind).items() if each <= version}
-            self.store.replace(kind, objects, known)
+            if kind is Kind.ROLLOUT:
+                for key in self._foreign.keys() - {key_of(obj) for obj in objects}:
+                    self._set_free(key)
+            self.store.replace(kind, [obj for obj in objects if not self._is_foreign(kind, "ADDED", obj)], known)
             self._missing.discard(kind)
             if not self._missing:
                 self._filled.set()
 
-        return self._connection.watch(kind, changed, listed, partial(slim, kind), _SELECTORS.get(kind, {}))
+        return self._connection.watch(
+            kind,
+            changed,
+            listed,
+            keep=partial(slim, kind),
+            selectors=_SELECTORS.get(kind, {}),
+            on_problem=lambda: self._headquarters.silent(self.name),
+        )
+
+    def _is_foreign(self, kind: Kind, event: str, obj: Obj) -> bool:
+        """Take note of whose a Rollout's part is. Two hubs that led one part would undo each other's weights."""
+        if kind is not Kind.ROLLOUT:
+            return False
+        key, whose = key_of(obj), annotation_of(obj, HUB_ANNOTATION)
+        if event == "DELETED" or whose == self._hub:
+            self._set_free(key)
+            return False
+        if key not in self._foreign:
+            self._headquarters.changed(self.name, *key)
+        self._foreign[key] = whose
+        return True
+
+    def _set_free(self, key: Key) -> None:
+        if self._foreign.pop(key, None) is not None:
+            self._courier.look_again(*key)
+            self._headquarters.changed(self.name, *key)
 
     def _mirror(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         if kind not in MIRRORED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice.api.conditions import Condition, ConditionType, Reason, merge_conditions
@@ -9,11 +11,16 @@ from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, Ki
 from sluice.api.names import Kind
 from sluice.api.units import NONE
 from sluice.decide.model import Acceptance, SwitchView, TargetView
-from sluice.engine.observe import Observer
+from sluice.engine.index import is_fleet
+from sluice.engine.observe import Moves, Observer
+from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SwitchBoard, parse_switch
 from sluice.engine.writes import Ports
 from sluice.errors import InvalidSpec, NotFound
+
+_MOST_NAMED = 32
+_SHOWN = 5
 
 
 class SwitchReporter:
@@ -24,6 +31,11 @@ class SwitchReporter:
         self._board = board
         self._observer = observer
         self._ports = ports
+        self._sites: Sites | None = None
+
+    def reach(self, sites: Sites) -> None:
+        """Report of members, too."""
+        self._sites = sites
 
     async def report(self, kind: Kind, namespace: str, name: str) -> None:
         """Bring one switch's status up to date, if it is not."""
@@ -54,56 +66,109 @@ class SwitchReporter:
         spec, view = parsed
         now = self._ports.clock.now()
         rollouts = list(self._board.rollouts_of(kind, key_of(switch)[0], spec))
-        routes, diverted, pending = self._count(rollouts, view) if spec.engaged else (0, 0, 0)
+        reach = self._reach(rollouts, view, engaged=spec.engaged)
         state = SwitchState.ARMED
         if spec.engaged:
-            state = SwitchState.ENGAGING if pending and spec.effect is Effect.DIVERT else SwitchState.ENGAGED
+            state = SwitchState.ENGAGING if reach.is_pending and spec.effect is Effect.DIVERT else SwitchState.ENGAGED
         generation = switch["metadata"].get("generation", 0)
         again = old.state is not SwitchState.ARMED and spec.engaged
         engaged_at = (old.engaged_at if again and old.engaged_at else now) if spec.engaged else None
         effective_at = (old.effective_at or now) if state is SwitchState.ENGAGED else None
-        message = _message(spec, state, len(rollouts), pending)
+        message = _message(spec, state, len(rollouts), reach)
         return KillSwitchStatus(
             observed_generation=generation,
             state=state,
             message=message,
-            affected=Affected(rollouts=len(rollouts), routes=routes),
-            diverted=Diverted(routes=diverted, pending=pending),
+            affected=Affected(rollouts=len(rollouts), clusters=len(reach.clusters), routes=reach.routes),
+            diverted=Diverted(
+                routes=reach.diverted, pending=reach.pending, unconfirmed=tuple(sorted(reach.unconfirmed))[:_MOST_NAMED]
+            ),
             engaged_at=engaged_at,
             effective_at=effective_at,
             conditions=merge_conditions(old.conditions, [_effective(state, message, generation, now)], now),
         )
 
-    def _count(self, rollouts: list[Obj], view: SwitchView) -> tuple[int, int, int]:
-        """Routes in reach, those that this engagement diverted and that are confirmed, and those not yet."""
-        routes = diverted = pending = 0
+    def _reach(self, rollouts: list[Obj], view: SwitchView, *, engaged: bool) -> _Reach:
+        """The routes in reach, and of those what is confirmed. Of one that is not engaged, members alone."""
+        reach = _Reach()
         for rollout in rollouts:
-            seen = self._observer.moves_of(rollout)
-            routes += len(seen.targets)
-            if seen.status.stable is None:
-                continue
-            candidate = seen.status.stable.slot.other
-            for target in seen.targets:
-                exposed = target.share(candidate) > NONE
-                ours = _stamped(target, view)
-                if exposed or (ours and target.acceptance is not Acceptance.ACCEPTED):
-                    pending += 1
-                elif ours:
-                    diverted += 1
-        return routes, diverted, pending
+            for cluster, seen in self._everywhere(rollout):
+                if cluster:
+                    reach.clusters.add(cluster)
+                if not engaged:
+                    continue
+                if seen is None or (_add(reach, seen, view) and cluster):
+                    reach.unconfirmed.add(cluster)
+        return reach
+
+    def _everywhere(self, rollout: Obj) -> Iterator[tuple[str, Moves | None]]:
+        """What it moves here (""), or in each member; None of one that was not seen yet, and may have a part."""
+        if self._sites is None or not is_fleet(rollout):
+            yield "", self._observer.moves_of(rollout)
+            return
+        spec, _, _ = self._observer.parse(rollout)
+        places = self._sites.workplaces()
+        for name, member in self._sites.views().items():
+            place = places.get(name)
+            if place is not None and place.ready:
+                seen = place.moves(*key_of(rollout))
+                if seen is not None:
+                    yield name, seen
+            elif spec is not None and spec.fleet is not None and spec.fleet.selector.matches(member.labels):
+                yield name, None
 
 
-def _stamped(target: TargetView, view: SwitchView) -> bool:
+@dataclass(slots=True)
+class _Reach:
+    """What a switch covers: members by name, routes by number."""
+
+    clusters: set[str] = field(default_factory=set)
+    unconfirmed: set[str] = field(default_factory=set)
+    routes: int = 0
+    diverted: int = 0
+    pending: int = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether anything is not confirmed."""
+        return bool(self.pending or self.unconfirmed)
+
+
+def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
+    """Count the routes of one Rollout in one cluster. Returns whether one of them is not confirmed."""
+    before = reach.pending
+    reach.routes += len(seen.targets)
+    if seen.status.stable is None:
+        return False
+    candidate = seen.status.stable.slot.other
+    for target in seen.targets:
+        exposed = target.share(candidate) > NONE
+        ours = _is_ours(target, view)
+        if exposed or (ours and target.acceptance is not Acceptance.ACCEPTED):
+            reach.pending += 1
+        elif ours:
+            reach.diverted += 1
+    return reach.pending > before
+
+
+def _is_ours(target: TargetView, view: SwitchView) -> bool:
     return target.cause is not None and target.cause.switch.rpartition("/")[0] == view.id.rpartition("/")[0]
 
 
-def _message(spec: KillSwitchSpec, state: SwitchState, rollouts: int, pending: int) -> str:
+def _message(spec: KillSwitchSpec, state: SwitchState, rollouts: int, reach: _Reach) -> str:
     covered = _count_of(rollouts, "Rollout")
+    if reach.clusters:
+        covered += f" in {_count_of(len(reach.clusters), 'cluster')}"
     if state is SwitchState.ARMED:
         return f"armed; would {spec.effect.lower()} {covered}"
     waiting = ""
     if state is SwitchState.ENGAGING:
-        waiting = f"; {_count_of(pending, 'route')} {'is' if pending == 1 else 'are'} not confirmed at 0 yet"
+        are = "is" if reach.pending == 1 else "are"
+        waiting = f"; {_count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
+        if reach.unconfirmed:
+            names = sorted(reach.unconfirmed)
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            waiting = f"; not confirmed in {', '.join(names[:_SHOWN])}{more}"
     return f"{spec.effect} of {covered} by {spec.engaged_by or 'unattributed'}: {spec.reason}{waiting}"[:1024]
 
 

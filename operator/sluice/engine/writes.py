@@ -36,13 +36,14 @@ class TemplateRefused(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What executing needs of the world."""
+    """What executing needs of the world. `name` is the member's; "" in the hub."""
 
     cluster: Cluster
     routers: Mapping[Kind, TrafficRouter]
     notifier: Notifier
     audit: AuditSink
     clock: Clock
+    name: str = ""
 
 
 class About(Protocol):

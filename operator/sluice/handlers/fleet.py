@@ -13,6 +13,7 @@ from sluice.engine.engine import Engine
 from sluice.engine.members import Members
 from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.ports import Clock, Cluster, Leadership, Member, MetricProvider
+from sluice.settings import Settings
 from sluice.wiring import Outlets, build_engine
 
 
@@ -26,8 +27,7 @@ class Fleet:
         transport: to the hub.
         cluster: the hub.
         clock: the time.
-        namespace: the operator's.
-        probe_seconds: between two probes of a member that answers.
+        settings: the operator's.
         engine: the hub's, which leads Rollouts over fleets.
         metrics: answers queries, where a member has no Prometheus of its own.
         leadership: whether this process may write, in the hub and in members.
@@ -42,9 +42,8 @@ class Fleet:
         transport: Transport,
         cluster: Cluster,
         clock: Clock,
-        namespace: str,
+        settings: Settings,
         *,
-        probe_seconds: float,
         engine: Engine,
         metrics: MetricProvider,
         leadership: Leadership,
@@ -57,6 +56,7 @@ class Fleet:
             leadership=leadership,
             build_engine=self._build_engine,
             changed=lambda _, place, name: engine.look_at_fleets(place, name),
+            silent=self._silent,
         )
 
         def open_site(name: str, connection: Member, prometheus: str) -> Site:
@@ -66,12 +66,11 @@ class Fleet:
             cluster,
             connect_member,
             clock,
-            namespace=namespace,
+            namespace=settings.namespace,
             secrets_problem=self._secrets_problem,
-            interval_seconds=probe_seconds,
-            open_site=open_site,
-            changed=lambda: engine.look_at_fleets("", ""),
+            interval_seconds=settings.member_probe_seconds,
         )
+        self.members.work(open_site, lambda: engine.look_at_fleets("", ""))
         engine.lead(self.members)
         self._clusters = Informer(
             transport, Kind.MEMBER_CLUSTER, self.members.take_member, self.members.replace_members
@@ -81,12 +80,12 @@ class Fleet:
             Kind.SECRET,
             self.members.take_secret,
             self.members.replace_secrets,
-            namespace=namespace,
+            namespace=settings.namespace,
             selectors={"labelSelector": MEMBER_LABEL},
         )
         self.informers = (self._clusters, self._secrets)
 
-    def _build_engine(self, _: str, cluster: Cluster, prometheus: str) -> Engine:
+    def _build_engine(self, name: str, cluster: Cluster, prometheus: str) -> Engine:
         return build_engine(
             cluster,
             metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
@@ -94,7 +93,11 @@ class Fleet:
             leadership=self._leadership,
             clock=self._clock,
             mirrored=MIRRORED,
+            name=name,
         )
+
+    def _silent(self, name: str) -> None:
+        self.members.wake(name)
 
     def _secrets_problem(self) -> str:
         if self._secrets.synced:

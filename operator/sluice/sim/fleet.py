@@ -63,17 +63,18 @@ class FleetWorld(World):
             leadership=leadership,
             clock=self.clock,
         )
+        hub = Hub(cluster, engine, SYSTEM)
         headquarters = Headquarters(
             store=engine.store,
             leadership=leadership,
-            build_engine=lambda _, member, __: self._build_site(member, leadership),
+            build_engine=lambda name, member, _: self._build_site(name, member, leadership),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
+            silent=hub.wake,
         )
 
         def open_site(name: str, connection: Member, prometheus: str) -> Site:
             return Site(name, connection, headquarters, prometheus)
 
-        hub = Hub(cluster, engine, SYSTEM)
         hub.members = Members(
             cluster,
             self._connect,
@@ -81,14 +82,13 @@ class FleetWorld(World):
             namespace=SYSTEM,
             secrets_problem=hub.secrets_problem,
             interval_seconds=self._probe_seconds,
-            open_site=open_site,
-            changed=lambda: engine.look_at_fleets("", ""),
         )
+        hub.members.work(open_site, lambda: engine.look_at_fleets("", ""))
         engine.lead(hub.members)
         self.operator.on_sever.append(hub.sever)
         return hub
 
-    def _build_site(self, cluster: Cluster, leadership: Leadership) -> Engine:
+    def _build_site(self, name: str, cluster: Cluster, leadership: Leadership) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
@@ -96,6 +96,7 @@ class FleetWorld(World):
             leadership=leadership,
             clock=self.clock,
             mirrored=MIRRORED,
+            name=name,
         )
 
     async def _connect(self, name: str, text: str) -> MemberConnection:

@@ -34,6 +34,10 @@ class Hub:
         """The caches of its engine."""
         return self._engine.store
 
+    def wake(self, name: str) -> None:
+        """Look at a member now."""
+        self.members.wake(name)
+
     def secrets_problem(self) -> str:
         """Why Secrets are not known."""
         return "" if self._listed else "they were not listed yet"

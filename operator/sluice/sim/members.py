@@ -137,11 +137,14 @@ class MemberConnection:
         kind: Kind,
         on_event: Callable[[str, Obj], None],
         on_list: Callable[[list[Obj], int], None],
+        *,
         keep: Callable[[Obj], Obj],
         selectors: Mapping[str, str],
+        on_problem: Callable[[], None],
     ) -> FakeWatch:
         """Follow a kind; of selectors, that a label is there."""
         watch = FakeWatch(self._member, kind, on_event, on_list, keep=keep, label=selectors.get("labelSelector", ""))
+        watch.on_problem = on_problem
         self._watches.append(watch)
         return watch
 
@@ -178,6 +181,7 @@ class FakeWatch:
         self._on_list = on_list
         self._keep = keep
         self._label = label
+        self.on_problem: Callable[[], None] = lambda: None
         self._subscription: Subscription | None = None
         self._closed = False
 
@@ -190,6 +194,7 @@ class FakeWatch:
                 self._member.check()
                 await self._follow()
             self.problem = "no answer"
+            self.on_problem()
 
     async def _follow(self) -> None:
         if self._closed:

@@ -18,6 +18,7 @@ VALUES = QueryValues(
     stable_service="checkout-blue",
     version="2.4.1",
     interval=timedelta(seconds=30),
+    cluster="eu-1",
 )
 
 

@@ -15,7 +15,7 @@ from sluice.decide.rights import RIGHTS, Right
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
 from sluice.engine.members import Members
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, NotLeader, Rejected, SluiceError, Unavailable
-from sluice.ports import Member, Obj
+from sluice.ports import Cluster, Leadership, Member, Obj, Watch
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import Call, FakeCluster
 from sluice.sim.store import Change
@@ -59,6 +59,18 @@ class FakeMember:
         """All but what is denied."""
         self.reviews += 1
         return str(right) not in self.denied
+
+    async def fetch_served(self, kinds: frozenset[Kind]) -> frozenset[Kind]:
+        """Nobody works there in these tests."""
+        raise AssertionError(f"asked for {kinds}")
+
+    def cluster(self, leadership: Leadership) -> Cluster:
+        """Likewise."""
+        raise AssertionError(f"asked for by {leadership}")
+
+    def watch(self, kind: Kind, *_: object, **__: object) -> Watch:
+        """Likewise."""
+        raise AssertionError(f"asked for {kind}")
 
     async def close(self) -> None:
         """Count."""

@@ -125,8 +125,10 @@ class KubeMember:
         kind: Kind,
         on_event: Callable[[str, Obj], None],
         on_list: Callable[[list[Obj], int], None],
+        *,
         keep: Callable[[Obj], Obj],
         selectors: Mapping[str, str],
+        on_problem: Callable[[], None],
     ) -> Informer:
         """Follow a kind."""
 
@@ -134,6 +136,7 @@ class KubeMember:
             on_list(objects, int(informer.version) if informer.version.isdecimal() else 0)
 
         informer = Informer(self, there(kind), on_event, listed, selectors=selectors, keep=keep)
+        informer.on_problem = on_problem
         return informer
 
     async def close(self) -> None:

@@ -53,6 +53,7 @@ class Informer:
         synced: whether a list has come.
         last_event_at: monotonic seconds at which the server was last heard, bookmarks included; 0 before that.
         problem: why nothing comes; "" while all is well.
+        on_problem: called when something is in the way, once until nothing is.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Informer:
         self.synced = False
         self.last_event_at = 0.0
         self.problem = ""
+        self.on_problem: Callable[[], None] = lambda: None
         self._transport = transport
         self._on_event = on_event
         self._on_list = on_list
@@ -111,7 +113,9 @@ class Informer:
     def _tell(self, error: SluiceError) -> None:
         if not self.problem:
             _log.warning("watch interrupted", extra={"kind": str(self.kind), "error": str(error)})
-        self.problem = str(error)
+        news, self.problem = not self.problem, str(error)
+        if news:
+            self.on_problem()
 
     async def _relist(self) -> None:
         objects, self._version = await fetch_list(

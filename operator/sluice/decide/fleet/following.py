@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sluice.api.conditions import Reason
-from sluice.api.fleet import ClusterPhase, FleetRunSpec
+from sluice.api.fleet import ClusterPhase, FixedAnalysis, FleetRunSpec, StepMetrics
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec
 from sluice.decide.fleet import parts
@@ -55,9 +55,9 @@ def start(course: Course, spec: RolloutSpec, cause: Cause) -> bool:
         course.hold(frozen.reason, f"revision {version or wanted} waits: {frozen.message}")
         return False
     assignment = _assigned(course, spec)
-    if assignment is None:
+    run = _measured(course, spec, _run(course, spec, assignment, cause)) if assignment is not None else None
+    if run is None:
         return False
-    run = _run(course, spec, assignment, cause)
     begun = _begun(course, run)
     run = begun.spec if begun is not None else run
     course.start_run(run, run_name(course.observed.ref.name, run.revision), exists=begun is not None)
@@ -97,6 +97,28 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
         )
         return None
     return found
+
+
+def _measured(course: Course, spec: RolloutSpec, run: FleetRunSpec) -> FleetRunSpec | None:
+    """The run with the metrics of its analyses, fixed from here on; None, and it is told, where one cannot be had."""
+    usual = _fixed(course, spec, "")
+    batches = [
+        batch.model_copy(update={"analysis": _fixed(course, parts.with_steps(spec, batch.steps), batch.name)})
+        if batch.steps
+        else batch
+        for batch in run.batches
+    ]
+    if course.stalled is not None:
+        return None
+    return run.model_copy(update={"batches": tuple(batches), "analysis": usual})
+
+
+def _fixed(course: Course, spec: RolloutSpec, batch: str) -> dict[str, Any]:
+    found = course.observed.resolve(spec)
+    if found.problem:
+        course.stall(Reason(found.problem_reason), f"batch {batch}: {found.problem}" if batch else found.problem)
+    inline = tuple(StepMetrics(metrics=metrics) for metrics in found.inline)
+    return FixedAnalysis(background=found.background, inline=inline).dump()
 
 
 def _run(course: Course, spec: RolloutSpec, assignment: Assignment, cause: Cause) -> FleetRunSpec:

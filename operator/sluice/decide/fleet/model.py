@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.units import NONE, BasisPoints
-from sluice.decide.model import ActionView, Answer, FinalizerChange, Note, SwitchView
+from sluice.decide.model import ActionView, Answer, FinalizerChange, Note, SwitchView, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class FleetObserved:
         given: the spec as people wrote it; of that, and not of defaults, members get what is theirs.
         hub: who leads, as members are told.
         legs: by member; one that has no part yet is not in it.
+        resolve: looks up the metrics of a spec's analyses in the caches; asked only where a run begins.
     """
 
     ref: ObjectRef
@@ -111,6 +113,7 @@ class FleetObserved:
     legs: dict[str, LegView]
     switches: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
+    resolve: Callable[[RolloutSpec], Templates] = lambda _: Templates()
 
 
 @dataclass(frozen=True, slots=True)

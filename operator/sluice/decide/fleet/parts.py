@@ -12,7 +12,7 @@ from typing import Any
 from sluice.api.fleet import FleetRunSpec, RunBatch
 from sluice.api.rollout import RolloutSpec
 from sluice.api.run import RunStep
-from sluice.api.strategy import Canary, Strategy
+from sluice.api.strategy import Canary, Step, Strategy
 from sluice.api.units import FULL, format_share
 from sluice.decide.fleet.model import FleetRunView
 from sluice.decide.metadata import mapping
@@ -20,7 +20,7 @@ from sluice.decide.revision import desired_of, image_version, template_hash
 from sluice.decide.steps import compile_steps
 
 _NOT_MEMBERS = ("fleet", "pace", "paused")
-_STRAIGHT = {"canary": {"steps": [{"setWeight": format_share(FULL)}], "canarySize": {"full": True}}}
+_STRAIGHT = {"steps": [{"setWeight": format_share(FULL)}]}
 
 
 def part_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -45,22 +45,34 @@ def steps_of(run: FleetRunSpec, batch: RunBatch) -> tuple[RunStep, ...]:
     return compile_steps(strategy, repeat(()))
 
 
+def with_steps(spec: RolloutSpec, steps: tuple[Step, ...]) -> RolloutSpec:
+    """A spec with a batch's steps in place of its canary's."""
+    canary = (spec.strategy.canary or Canary(steps=())).model_copy(update={"steps": steps})
+    return spec.model_copy(update={"strategy": Strategy(canary=canary)})
+
+
 def going(run: FleetRunSpec, batch: RunBatch, up_to: int, live: dict[str, Any]) -> dict[str, Any]:
     """The spec of a cluster that is in the run, and may enter steps up to `up_to`."""
     spec = _alive(run.spec, live)
     if batch.steps:
         steps = [step.dump() for step in batch.steps]
         spec["strategy"] = {"canary": {**mapping(mapping(spec.get("strategy")).get("canary")), "steps": steps}}
-    return {**spec, "pace": {"run": run.revision, "upTo": up_to}}
+    pace: dict[str, Any] = {"run": run.revision, "upTo": up_to}
+    analysis = batch.analysis or run.analysis
+    return {**spec, "pace": {**pace, "analysis": analysis} if analysis else pace}
 
 
 def back(run: FleetRunSpec, live: dict[str, Any]) -> dict[str, Any] | None:
-    """The spec of a cluster that returns to what was stable before the run, in one step; None where nothing was."""
+    """The spec of a cluster that returns to what was stable before the run, in one step; None where nothing was.
+
+    Where the pods are Sluice's, all of them come up first. Of others' pods a spec may not say how many there are.
+    """
     if run.stable_spec is None:
         return None
     spec = _alive(run.stable_spec, live)
     spec.pop("analysis", None)
-    return {**spec, "strategy": copy.deepcopy(_STRAIGHT)}
+    size = {} if "services" in mapping(spec.get("workload")) else {"canarySize": {"full": True}}
+    return {**spec, "strategy": {"canary": {**copy.deepcopy(_STRAIGHT), **size}}}
 
 
 def resting(kept: dict[str, Any], live: dict[str, Any], *, same: bool) -> dict[str, Any]:
