@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice.api.names import Kind
@@ -20,10 +21,27 @@ from sluice.ports import Clock, Cluster, Obj
 
 _log = logging.getLogger(__name__)
 # An inventory may be written anew, profile by profile: the members of rollouts under way are not to go with it.
-GRACE = timedelta(minutes=5)
+GRACE_SECONDS = 300.0
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 60.0
 _NONE_HAS = "1"  # a resourceVersion, with which a name that is taken is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which profiles are followed, and how.
+
+    Attributes:
+        namespace: where they are.
+        home: the operator's own namespace, where the Secrets are.
+        providers: the access providers whose addresses may be followed with a token, the preferred first.
+        grace_seconds: for how long a MemberCluster stays when its profile is gone.
+    """
+
+    namespace: str
+    home: str
+    providers: tuple[str, ...] = ()
+    grace_seconds: float = GRACE_SECONDS
 
 
 class Profiles:
@@ -32,9 +50,7 @@ class Profiles:
     Args:
         cluster: the hub.
         clock: the time.
-        namespace: where the profiles are.
-        home: the operator's own namespace, where the Secrets are.
-        providers: the access providers whose addresses may be followed with a token, the preferred first.
+        source: which profiles.
         unknown: asked why profiles, Secrets or MemberClusters are not known yet; "" where they are.
         wake: told of each MemberCluster whose way there changed.
     """
@@ -43,20 +59,17 @@ class Profiles:
         self,
         cluster: Cluster,
         clock: Clock,
+        source: Source,
         *,
-        namespace: str,
-        home: str,
-        providers: Sequence[str],
         unknown: Callable[[], str],
         wake: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._namespace = namespace
-        self._home = home
-        self._providers = tuple(providers)
+        self._source = source
         self._unknown = unknown
         self._wake = wake
+        self._grace = timedelta(seconds=source.grace_seconds)
         self._profiles: dict[str, Profile] = {}
         self._gone: dict[str, Profile] = {}  # their MemberClusters are there for a while yet
         self._secrets: dict[str, Obj] = {}
@@ -149,25 +162,25 @@ class Profiles:
         name = str(reference.get("name"))
         if profile is None or name not in self._found(profile.name):
             return None
-        where, key = f"Secret {self._home}/{name}", str(reference.get("key"))
-        return kubeconfig_in(self._secrets[name], key, profile.access, self._providers, where)
+        where, key = f"Secret {self._source.home}/{name}", str(reference.get("key"))
+        return kubeconfig_in(self._secrets[name], key, profile.access, self._source.providers, where)
 
     def missing(self, member: Obj) -> str:
         """What to say where the Secret of a member that was made here is not there; "" for others."""
         if not self._is_ours(member):
             return ""
         name = profile_of(member).partition("/")[2]
-        return missing(self._home, name, metadata_of(member)["name"], self._found(name))
+        return missing(self._source.home, name, metadata_of(member)["name"], self._found(name))
 
     def _is_ours(self, member: Obj) -> bool:
-        return profile_of(member).partition("/")[0] == self._namespace
+        return profile_of(member).partition("/")[0] == self._source.namespace
 
     def _profile_of(self, member: Obj) -> Profile | None:
         name = profile_of(member).partition("/")[2] if self._is_ours(member) else ""
         return self._profiles.get(name) or self._gone.get(name)
 
     def _found(self, profile: str) -> list[str]:
-        return secrets_for(self._namespace, profile, self._secrets)
+        return secrets_for(self._source.namespace, profile, self._secrets)
 
     # ------------------------------------------------------------------ work
 
@@ -198,13 +211,13 @@ class Profiles:
             name: reference_for(profile.member, self._found(name), self._secrets)
             for name, profile in self._profiles.items()
         }
-        plan = plan_members(self._namespace, self._profiles.values(), self._members, references)
+        plan = plan_members(self._source.namespace, self._profiles.values(), self._members, references)
         for name in plan.taken:
             self._say(name, "a ClusterProfile's name is that of a MemberCluster which was not made of it")
         done = [await self._try(making.name, self._make(making)) for making in plan.makings]
         now = self._clock.now()
         self._orphaned_at = {each.uid: self._orphaned_at.get(each.uid, now) for each in plan.orphans}
-        due = [each for each in plan.orphans if now - self._orphaned_at[each.uid] >= GRACE]
+        due = [each for each in plan.orphans if now - self._orphaned_at[each.uid] >= self._grace]
         done += [await self._try(each.name, self._remove(each)) for each in due]
         return self._next_seconds(all(done), now)
 
@@ -213,7 +226,7 @@ class Profiles:
             self._failures += 1
             return float(min(_LONGEST_RETRY_SECONDS, _RETRY_SECONDS * 2 ** min(self._failures - 1, 10)))
         self._failures = 0
-        waits = [GRACE - (now - at) for at in self._orphaned_at.values() if now - at < GRACE]
+        waits = [self._grace - (now - at) for at in self._orphaned_at.values() if now - at < self._grace]
         return min(waits).total_seconds() if waits else None
 
     async def _try(self, name: str, write: Awaitable[None]) -> bool:

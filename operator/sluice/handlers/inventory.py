@@ -7,7 +7,7 @@ from sluice.adapters.kube.watch import Informer
 from sluice.api.names import PROFILE_SECRET_LABEL, Kind
 from sluice.engine.member import Inventory
 from sluice.engine.members import Members
-from sluice.engine.profiles import Profiles
+from sluice.engine.profiles import Profiles, Source
 from sluice.ports import Clock, Cluster
 from sluice.settings import Settings
 
@@ -41,9 +41,7 @@ class Discovery:
         self.profiles = Profiles(
             cluster,
             clock,
-            namespace=namespace,
-            home=settings.namespace,
-            providers=settings.access_providers,
+            Source(namespace, settings.namespace, settings.access_providers, settings.profile_grace_seconds),
             unknown=self._unknown,
             wake=members.wake,
         )

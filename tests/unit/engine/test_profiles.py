@@ -10,7 +10,7 @@ from typing import Any
 from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.names import PROFILE_LABEL, Kind
 from sluice.engine.member import Inventory
-from sluice.engine.profiles import GRACE, Profiles
+from sluice.engine.profiles import GRACE_SECONDS, Profiles, Source
 from sluice.errors import Forbidden
 from sluice.ports import Member, Obj
 from sluice.sim.clock import run
@@ -19,7 +19,6 @@ from sluice.sim.store import Change
 from unit.engine.test_members import Stage
 
 FLEET = "fleet"
-GRACE_SECONDS = GRACE.total_seconds()
 
 
 class Inventoried(Stage):
@@ -33,9 +32,7 @@ class Inventoried(Stage):
         self.profiles = Profiles(
             self.hub,
             self.clock,
-            namespace=FLEET,
-            home="sluice-system",
-            providers=("secretreader",),
+            Source(FLEET, "sluice-system", ("secretreader",)),
             unknown=lambda: self.unknown,
             wake=self.members.wake,
         )
