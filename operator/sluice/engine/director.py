@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -48,6 +49,14 @@ from sluice.errors import InvalidSpec, NotFound, Unavailable
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A part, and what it tells."""
+
+    part: Obj | None
+    leg: LegView
+
+
 class Director:
     """Pursues Rollouts over fleets, one pass at a time each.
 
@@ -72,6 +81,7 @@ class Director:
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
+        self._legs: dict[str, dict[str, _Read]] = {}
 
     async def pursue(self, rollout: Obj, decided: Callable[[RolloutStatus], None]) -> tuple[bool, datetime | None]:
         """One pass.
@@ -106,6 +116,7 @@ class Director:
         if failures:
             raise failures[0]
         if plan.finalizer is FinalizerChange.REMOVE:
+            self._legs.pop(observed.ref.uid, None)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
 
@@ -115,13 +126,6 @@ class Director:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         spec, problem, status = self._observer.parse(rollout)
-        members, legs = self._sites.views(), {}
-        for name, place in self._sites.workplaces().items():
-            part, trouble = place.part(ref.namespace, ref.name), place.trouble(ref.namespace, ref.name)
-            if part is not None:
-                legs[name] = leg_of(part, trouble)
-            elif trouble:
-                legs[name] = LegView(trouble=trouble)
         return FleetObserved(
             ref=ref,
             generation=metadata.get("generation", 0),
@@ -136,12 +140,27 @@ class Director:
             spec_problem=problem,
             status=status,
             runs=self._fleet_runs(ref),
-            members=members,
-            legs=legs,
+            members=self._sites.views(),
+            legs=self._read_legs(ref),
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
             actions=self._records.actions(ref),
             resolve=partial(self._observer.resolve, ref),
         )
+
+    def _read_legs(self, ref: ObjectRef) -> dict[str, LegView]:
+        """What each member tells. Most tell what they told before; of thousands only the others are read anew."""
+        before, read = self._legs.get(ref.uid, {}), dict[str, _Read]()
+        for name, place in self._sites.workplaces().items():
+            part, trouble = place.part(ref.namespace, ref.name), place.trouble(ref.namespace, ref.name)
+            known = before.get(name)
+            if known is not None and known.part is part and known.leg.trouble == trouble:
+                read[name] = known
+            elif part is not None:
+                read[name] = _Read(part, leg_of(part, trouble))
+            elif trouble:
+                read[name] = _Read(None, LegView(trouble=trouble))
+        self._legs[ref.uid] = read
+        return {name: each.leg for name, each in read.items()}
 
     def _fleet_runs(self, ref: ObjectRef) -> tuple[FleetRunView, ...]:
         found = [self._fleet_run(run) for run in self._index.fleet_runs(ref.namespace, ref.name)]

@@ -57,6 +57,7 @@ class Members:
         self.probes: Counter[str] = Counter()
         self._members: dict[str, Obj] = {}
         self._secrets: dict[str, Obj] = {}
+        self._views: dict[str, tuple[Obj, MemberView]] = {}  # by what each was read from
         self._tasks: dict[str, MemberTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -137,21 +138,21 @@ class Members:
 
     def views(self) -> dict[str, MemberView]:
         """Every member as a fleet's decisions see it."""
-        return {name: self._view(name, member) for name, member in self._members.items()}
+        found = {name: self._view(name, member) for name, member in self._members.items()}
+        for name in self._views.keys() - found.keys():
+            del self._views[name]
+        return found
 
     def workplaces(self) -> dict[str, Site]:
         """The members that are connected."""
         return {name: task.site for name, task in self._tasks.items() if task.site is not None}
 
     def _view(self, name: str, member: Obj) -> MemberView:
-        task, weight = self._tasks.get(name), (member.get("spec") or {}).get("weight")
-        return MemberView(
-            name=name,
-            labels=labels_of(member),
-            weight=weight if isinstance(weight, int) and weight > 0 else 1,
-            known=task is not None and task.site is not None and task.site.ready,
-            lost_since=_lost_since(member),
-        )
+        task, read = self._tasks.get(name), self._views.get(name)
+        ready = task is not None and task.site is not None and task.site.ready
+        if read is None or read[0] is not member or read[1].known != ready:
+            read = self._views[name] = (member, _view_of(name, member, ready=ready))
+        return read[1]
 
     def states(self) -> Iterator[MemberState]:
         """The state of each member, by its status."""
@@ -208,6 +209,17 @@ class Members:
             reference = (member.get("spec") or {}).get("kubeconfigSecretRef") or {}
             if reference.get("name") == secret:
                 self._wake(name)
+
+
+def _view_of(name: str, member: Obj, *, ready: bool) -> MemberView:
+    weight = (member.get("spec") or {}).get("weight")
+    return MemberView(
+        name=name,
+        labels=labels_of(member),
+        weight=weight if isinstance(weight, int) and weight > 0 else 1,
+        known=ready,
+        lost_since=_lost_since(member),
+    )
 
 
 def _lost_since(member: Obj) -> datetime | None:

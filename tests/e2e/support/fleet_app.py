@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from e2e.recorder import share_of
-from e2e.support.app import GATEWAY, SLUICE, App, Json
+from e2e.support.app import GATEWAY, MERGE, SLUICE, App, Json
 from e2e.support.four import Four, Place
 from e2e.support.traffic import Steady
 from e2e.support.waiting import PLENTY_SECONDS, until
@@ -95,6 +95,35 @@ class Leg:
                 raise
             return {}
         return found
+
+    @property
+    def phase(self) -> str:
+        """Of the MemberRollout; "" before it has one."""
+        return str((self.part().get("status") or {}).get("phase", ""))
+
+    def runs(self) -> list[Json]:
+        """The MemberRolloutRuns."""
+        found: list[Json] = self.cluster.get(f"{SLUICE}/namespaces/{self.namespace}/memberrolloutruns")["items"]
+        return found
+
+    # ------------------------------------------------------------------ as somebody else
+
+    def claim(self, status: Json) -> None:
+        """Somebody with the right to it edits the MemberRollout's status; fields that are None are removed."""
+        self.cluster.client.checked("PATCH", f"{self.part_path}/status", {"status": status}, MERGE)
+
+    def lead_by(self, hub: str, spec: Json) -> Json:
+        """Another hub has a MemberRollout of the app's name here; returns it."""
+        body = {
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "MemberRollout",
+            "metadata": {"name": self.app, "annotations": {"sluice.dev/hub": hub}},
+            "spec": spec,
+        }
+        made: Json = self.cluster.client.checked("POST", self.part_path.rpartition("/")[0], body)
+        return made
+
+    # ------------------------------------------------------------------ waiting
 
     def wait_percent(self, percent: float, timeout: float = PLENTY_SECONDS) -> None:
         """Wait until green has this share, of the route and, where there is one, in Envoy."""

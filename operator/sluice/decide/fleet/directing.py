@@ -16,11 +16,12 @@ _OF_THE_RUN = frozenset({ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.CO
 def direct(course: Course) -> None:
     """Say for every cluster of the fleet what it is to have; one for which nothing is clear keeps what it has."""
     spec, given = course.run_spec, _Given(course)
+    wave = frozenset(course.wave)
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
         if spec is not None and name in placed and _is_of_the_run(course, phase):
-            told = given.going(spec, placed[name], _up_to(course, placed[name], name))
+            told = given.going(spec, placed[name], _up_to(course, placed[name], name, wave))
         elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):
             own = _own_before(course, spec, name)
             told = given.at_rest(own) if own else given.back(spec)
@@ -75,13 +76,13 @@ def _goes_back(course: Course, phase: ClusterPhase | None) -> bool:
     return phase is ClusterPhase.RETURNING or (phase is ClusterPhase.FAILED and course.under_way)
 
 
-def _up_to(course: Course, batch: RunBatch, name: str) -> int:
+def _up_to(course: Course, batch: RunBatch, name: str, wave: frozenset[str]) -> int:
     """The last step that a cluster of the run may enter; one past the last where it may complete."""
     last = len(course.steps_of(batch))
     at = course.fleet.batch
     if at is None or at.name != batch.name or at.stage is BatchStage.CLOSING:
         return last + 1
-    if at.stage is BatchStage.MOVING and name in course.wave and course.phases[name] is ClusterPhase.MOVING:
+    if at.stage is BatchStage.MOVING and name in wave and course.phases[name] is ClusterPhase.MOVING:
         return course.step
     return last
 
