@@ -37,13 +37,19 @@ class SecretKey:
     key: str
 
 
-def secrets_for(namespace: str, profile: str, secrets: Mapping[str, JSON]) -> list[str]:
-    """The names of the Secrets that are meant for a profile."""
-    return sorted(
-        name
-        for name, labels in ((name, labels_of(secret)) for name, secret in secrets.items())
-        if labels.get(PROFILE_SECRET_LABEL) == profile and labels.get(PROFILE_NAMESPACE_LABEL) in (None, "", namespace)
-    )
+def profile_meant(namespace: str, secret: JSON) -> str:
+    """The profile that a Secret is meant for; "" for none in this namespace."""
+    labels = labels_of(secret)
+    is_here = labels.get(PROFILE_NAMESPACE_LABEL) in (None, "", namespace)
+    return str(labels.get(PROFILE_SECRET_LABEL) or "") if is_here else ""
+
+
+def secrets_by_profile(namespace: str, secrets: Mapping[str, JSON]) -> dict[str, list[str]]:
+    """The names of the Secrets that are meant for each profile."""
+    found: dict[str, list[str]] = {}
+    for name, secret in sorted(secrets.items()):
+        found.setdefault(profile_meant(namespace, secret), []).append(name)
+    return found
 
 
 def reference_for(member: str, found: Sequence[str], secrets: Mapping[str, JSON]) -> SecretKey:

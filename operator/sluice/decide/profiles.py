@@ -117,7 +117,7 @@ def profile_of(member: JSON) -> str:
 
 
 def plan_members(
-    namespace: str, profiles: Iterable[Profile], members: Mapping[str, JSON], references: Mapping[str, SecretKey]
+    namespace: str, profiles: Iterable[Profile], members: Mapping[str, JSON], bodies: Mapping[str, JSON]
 ) -> Plan:
     """What makes the MemberClusters what the profiles say.
 
@@ -125,32 +125,38 @@ def plan_members(
         namespace: where profiles are taken from.
         profiles: all of them.
         members: every MemberCluster, by name.
-        references: where the kubeconfig of each profile is, by the profile's name.
+        bodies: what is ours of each profile's MemberCluster, by the profile's name.
     """
-    makings, taken, named = [], [], dict[str, Profile]()
+    makings, taken, named = [], [], dict[str, str]()
+    made_of = {name: profile_of(member) for name, member in members.items()}
     for profile in sorted(profiles, key=lambda each: each.name):
-        known = members.get(profile.member)
-        if profile.member in named or (known is not None and profile_of(known) != profile.key):
-            taken.append(profile.member)
+        name = profile.member
+        known = members.get(name)
+        if name in named or (known is not None and made_of[name] != profile.key):
+            taken.append(name)
             continue
-        named[profile.member] = profile
-        body = _body(profile, references[profile.name])
+        named[name] = profile.key
+        body = bodies[profile.name]
         if known is None:
-            makings.append(Making(profile.member, body))
+            makings.append(Making(name, body))
         elif "deletionTimestamp" not in metadata_of(known) and not _is_as(known, body):
             metadata = metadata_of(known)
-            makings.append(Making(profile.member, body, str(metadata["uid"]), str(metadata["resourceVersion"])))
-    keys = {profile.key for profile in named.values()}
+            makings.append(Making(name, body, str(metadata["uid"]), str(metadata["resourceVersion"])))
     orphans = (
-        Orphan(name, str(metadata_of(member)["uid"]))
-        for name, member in sorted(members.items())
-        if _is_orphan(member, namespace, keys)
+        Orphan(name, str(metadata_of(members[name])["uid"]))
+        for name, key in sorted(made_of.items())
+        if key.partition("/")[0] == namespace and named.get(name) != key and _may_go(members[name])
     )
     return Plan(tuple(makings), tuple(orphans), tuple(taken))
 
 
-def _body(profile: Profile, reference: SecretKey) -> JSON:
-    """What is ours of a MemberCluster; the weight and the Prometheus are for people to set."""
+def member_body(profile: Profile, reference: SecretKey) -> JSON:
+    """What is ours of a profile's MemberCluster; the weight and the Prometheus are for people to set.
+
+    Args:
+        profile: it is made of.
+        reference: where its kubeconfig is.
+    """
     labels = {**profile.labels, PROFILE_LABEL: profile.member}
     spec = {"kubeconfigSecretRef": {"name": reference.name, "key": reference.key}}
     said = json.dumps([labels, spec], sort_keys=True, separators=(",", ":"))
@@ -170,14 +176,9 @@ def _is_as(member: JSON, body: JSON) -> bool:
     )
 
 
-def _is_orphan(member: JSON, namespace: str, keys: set[str]) -> bool:
-    key, metadata = profile_of(member), metadata_of(member)
-    return (
-        key.partition("/")[0] == namespace
-        and key not in keys
-        and not metadata.get("ownerReferences")
-        and "deletionTimestamp" not in metadata
-    )
+def _may_go(member: JSON) -> bool:
+    metadata = metadata_of(member)
+    return not metadata.get("ownerReferences") and "deletionTimestamp" not in metadata
 
 
 def _usable(labels: Iterable[tuple[object, object]]) -> Iterator[tuple[str, str]]:

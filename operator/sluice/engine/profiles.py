@@ -13,15 +13,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice.api.names import Kind
-from sluice.decide.lending import kubeconfig_in, missing, reference_for, secrets_for
+from sluice.decide.lending import SecretKey, kubeconfig_in, missing, profile_meant, reference_for, secrets_by_profile
 from sluice.decide.metadata import annotations_of, labels_of, mapping, metadata_of
-from sluice.decide.profiles import Making, Orphan, Profile, parse_profile, plan_members, profile_of
+from sluice.decide.profiles import (
+    Making,
+    Orphan,
+    Profile,
+    member_body,
+    member_name,
+    parse_profile,
+    plan_members,
+    profile_of,
+)
 from sluice.errors import Conflict, NotLeader, SluiceError
 from sluice.ports import Clock, Cluster, Obj
 
 _log = logging.getLogger(__name__)
 # An inventory may be written anew, profile by profile: the members of rollouts under way are not to go with it.
 GRACE_SECONDS = 300.0
+_SETTLE_SECONDS = 0.2  # many events at one moment cost one pass
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 60.0
 _NONE_HAS = "1"  # a resourceVersion, with which a name that is taken is left alone
@@ -73,7 +83,9 @@ class Profiles:
         self._profiles: dict[str, Profile] = {}
         self._gone: dict[str, Profile] = {}  # their MemberClusters are there for a while yet
         self._secrets: dict[str, Obj] = {}
+        self._lent: dict[str, list[str]] = {}
         self._members: dict[str, Obj] = {}
+        self._bodies: dict[str, tuple[Profile, SecretKey, Obj]] = {}
         self._orphaned_at: dict[str, datetime] = {}
         self._said: dict[str, str] = {}
         self._failures = 0
@@ -106,16 +118,22 @@ class Profiles:
     def take_secret(self, event: str, obj: Obj) -> None:
         """A Secret with credentials for a profile was added, changed or deleted, or lost its label."""
         name = obj["metadata"]["name"]
-        if event == "DELETED":
-            self._secrets.pop(name, None)
-        else:
+        before = self._secrets.pop(name, None)
+        if event != "DELETED":
             self._secrets[name] = obj
-        self._wake_all_ours()
+        self._lent = secrets_by_profile(self._source.namespace, self._secrets)
+        for secret in (before, obj):
+            if secret is not None:
+                self._wake(member_name(profile_meant(self._source.namespace, secret)))
+        self._changed.set()
 
     def replace_secrets(self, objects: list[Obj]) -> None:
         """All Secrets with credentials for profiles."""
         self._secrets = {obj["metadata"]["name"]: obj for obj in objects}
-        self._wake_all_ours()
+        self._lent = secrets_by_profile(self._source.namespace, self._secrets)
+        for profile in self._profiles.values():
+            self._wake(profile.member)
+        self._changed.set()
 
     def take_member(self, event: str, obj: Obj) -> None:
         """A MemberCluster was added, changed or deleted, by whomever."""
@@ -137,11 +155,6 @@ class Profiles:
         profile = self._profiles.pop(name, None)
         if profile is not None:
             self._gone[name] = profile
-
-    def _wake_all_ours(self) -> None:
-        for profile in self._profiles.values():
-            self._wake(profile.member)
-        self._changed.set()
 
     # ------------------------------------------------------------------ what members ask
 
@@ -180,7 +193,7 @@ class Profiles:
         return self._profiles.get(name) or self._gone.get(name)
 
     def _found(self, profile: str) -> list[str]:
-        return secrets_for(self._source.namespace, profile, self._secrets)
+        return self._lent.get(profile, [])
 
     # ------------------------------------------------------------------ work
 
@@ -188,6 +201,7 @@ class Profiles:
         """Follow the profiles until cancelled."""
         self._orphaned_at.clear()
         while True:
+            await asyncio.sleep(_SETTLE_SECONDS)
             self._changed.clear()
             wait_seconds = await self._pass()
             try:
@@ -207,11 +221,9 @@ class Profiles:
         """One pass. Returns after how long the next is due; None where only a change makes it so."""
         if self._unknown():
             return _RETRY_SECONDS
-        references = {
-            name: reference_for(profile.member, self._found(name), self._secrets)
-            for name, profile in self._profiles.items()
-        }
-        plan = plan_members(self._source.namespace, self._profiles.values(), self._members, references)
+        self._bodies = {name: self._body(profile) for name, profile in self._profiles.items()}
+        bodies = {name: body for name, (*_, body) in self._bodies.items()}
+        plan = plan_members(self._source.namespace, self._profiles.values(), self._members, bodies)
         for name in plan.taken:
             self._say(name, "a ClusterProfile's name is that of a MemberCluster which was not made of it")
         done = [await self._try(making.name, self._make(making)) for making in plan.makings]
@@ -220,6 +232,14 @@ class Profiles:
         due = [each for each in plan.orphans if now - self._orphaned_at[each.uid] >= self._grace]
         done += [await self._try(each.name, self._remove(each)) for each in due]
         return self._next_seconds(all(done), now)
+
+    def _body(self, profile: Profile) -> tuple[Profile, SecretKey, Obj]:
+        """What its MemberCluster is to have; that of the last pass, where nothing it rests on is another."""
+        reference = reference_for(profile.member, self._found(profile.name), self._secrets)
+        known = self._bodies.get(profile.name)
+        if known is not None and known[0] is profile and known[1] == reference:
+            return known
+        return profile, reference, member_body(profile, reference)
 
     def _next_seconds(self, all_done: bool, now: datetime) -> float | None:
         if not all_done:

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.units import JSON
-from sluice.decide.lending import SecretKey, kubeconfig_in, missing, reference_for, secrets_for
+from sluice.decide.lending import SecretKey, kubeconfig_in, missing, reference_for, secrets_by_profile
 from sluice.errors import InvalidSpec
 
 CLUSTER = {"server": "https://pilot.example:6443"}
@@ -37,7 +37,7 @@ def test_a_secret_is_for_the_profile_that_its_label_names() -> None:
         "c": secret(namespace="fleet"),
         "d": secret(namespace="elsewhere"),
     }
-    assert secrets_for("fleet", "pilot", secrets) == ["a", "c"]
+    assert secrets_by_profile("fleet", secrets)["pilot"] == ["a", "c"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from sluice.api.names import PROFILE_ANNOTATION, PROFILE_LABEL
 from sluice.api.units import JSON
 from sluice.decide.lending import SecretKey
-from sluice.decide.profiles import Plan, Profile, member_name, parse_profile, plan_members, profile_of
+from sluice.decide.profiles import Plan, Profile, member_body, member_name, parse_profile, plan_members, profile_of
 
 NAMESPACE = "fleet"
 
@@ -23,8 +23,8 @@ def profile(name: str = "pilot", **fields: Any) -> JSON:
 def plan(*profiles: JSON, members: tuple[JSON, ...] = (), secret: str = "member-pilot") -> Plan:
     """Decide, with one Secret for each."""
     parsed = [parse_profile(each) for each in profiles]
-    references = {each.name: SecretKey(secret, "kubeconfig") for each in parsed}
-    return plan_members(NAMESPACE, parsed, {each["metadata"]["name"]: each for each in members}, references)
+    bodies = {each.name: member_body(each, SecretKey(secret, "kubeconfig")) for each in parsed}
+    return plan_members(NAMESPACE, parsed, {each["metadata"]["name"]: each for each in members}, bodies)
 
 
 def made(*profiles: JSON, **fields: Any) -> tuple[JSON, ...]:
@@ -181,8 +181,8 @@ def test_two_profiles_never_share_a_member() -> None:
     """The name that one gets by its digest may be another's own: the first has it, and keeps it."""
     taken = Profile(NAMESPACE, member_name("eu.west"))
     other = Profile(NAMESPACE, "eu.west")
-    references = {each.name: SecretKey("s", "k") for each in (taken, other)}
+    bodies = {each.name: member_body(each, SecretKey("s", "k")) for each in (taken, other)}
     assert taken.member == other.member
-    found = plan_members(NAMESPACE, [taken, other], {}, references)
+    found = plan_members(NAMESPACE, [taken, other], {}, bodies)
     assert [making.name for making in found.makings] == [taken.member]
     assert found.taken == (taken.member,)
