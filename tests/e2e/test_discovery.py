@@ -15,6 +15,7 @@ import pytest
 from e2e.support.fleet import PATH
 from e2e.support.waiting import until
 from installation import NAMESPACE, PROBERS, ROOT, Operator, install
+from sluice.api.names import PROFILE_SECRET_LABEL
 from sluice.decide.profiles import member_name
 from testbed import Cluster
 
@@ -137,6 +138,40 @@ def test_a_token_goes_to_the_address_in_the_profile(inventory: Inventory) -> Non
         "lent.by.token", accessProviders=None, credentialProviders=[{"name": "secretreader", "cluster": cluster}]
     )
     inventory.wait_ready(name)
+
+
+def test_tokens_that_open_cluster_management_syncs_are_known(inventory: Inventory) -> None:
+    """By the policy for it, also after its syncer set its own labels anew; tokens of other accounts stay unknown."""
+    policy = ROOT / "manifests" / "cluster-profiles" / "open-cluster-management.yaml"
+    inventory.hub.apply(policy, server_side=True)
+    synced = "authentication.open-cluster-management.io/synced-from"
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "cluster1-sluice", "labels": {synced: "cluster1-sluice"}},
+        "data": {"token": base64.b64encode(b"admin-token").decode()},
+    }
+    until(
+        lambda: (
+            PROFILE_SECRET_LABEL
+            in inventory.hub.client.checked("POST", f"{SECRETS}?dryRun=All", probe)["metadata"]["labels"]
+        ),
+        "the policy",
+    )
+    other = {**probe, "metadata": {"name": "cluster1-argocd", "labels": {synced: "cluster1-argocd"}}}
+    for body in (probe, other):
+        inventory.hub.client.checked("POST", SECRETS, body)
+    authority = base64.b64encode(inventory.hub.ca_file.read_bytes()).decode()
+    cluster = {"server": inventory.hub.server, "certificate-authority-data": authority}
+    exec_extension = {"name": "client.authentication.k8s.io/exec", "extension": {"clusterName": "cluster1"}}
+    provider = {"name": "secretreader", "cluster": {**cluster, "extensions": [exec_extension]}}
+    inventory.profile("cluster1", accessProviders=[provider])
+    assert inventory.wait_ready("cluster1")["spec"]["kubeconfigSecretRef"] == {
+        "name": "cluster1-sluice",
+        "key": "token",
+    }
+    rotated = inventory.hub.client.checked("PUT", f"{SECRETS}/cluster1-sluice", probe)
+    assert rotated["metadata"]["labels"] == {synced: "cluster1-sluice", PROFILE_SECRET_LABEL: "cluster1"}
 
 
 def test_members_go_with_their_profiles_and_others_stay(inventory: Inventory) -> None:
