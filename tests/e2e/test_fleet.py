@@ -16,7 +16,7 @@ from e2e.fleet_recorder import FleetRecorder
 from e2e.outages import outage
 from e2e.support.app import Json, unix_time
 from e2e.support.fixtures import show
-from e2e.support.fleet_app import ALL, FleetApp, Leg
+from e2e.support.fleet_app import ALL, FleetApp, FleetWorkload, Leg
 from e2e.support.four import Four, four_members, writes_of_operator
 from e2e.support.manifests import canary, gauge, pause, weight
 from e2e.support.waiting import until
@@ -24,8 +24,9 @@ from e2e.support.world import World
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts four clusters
 log = logging.getLogger(__name__)
+MakeFleetApp = Callable[[], FleetApp]
 SOAK_SECONDS = 2
-KILLS = 4
+KILLS = 5
 MOST_LIFE_SECONDS = 2.0  # of an operator that leads, before it is killed
 OUTAGE_SECONDS = 4.0  # longer than the lease
 
@@ -38,7 +39,7 @@ def four(world: World) -> Iterator[Four]:
 
 
 @pytest.fixture
-def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[Callable[[], FleetApp]]:
+def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[MakeFleetApp]:
     """Makes apps in all members; nothing of them is made yet."""
     made: list[FleetApp] = []
 
@@ -53,9 +54,18 @@ def make_fleet_app(four: Four, request: pytest.FixtureRequest) -> Iterator[Calla
 
 
 @pytest.fixture
-def app(make_fleet_app: Callable[[], FleetApp]) -> FleetApp:
+def app(make_fleet_app: MakeFleetApp) -> FleetApp:
     """One of them."""
     return make_fleet_app()
+
+
+@pytest.fixture
+def workload(four: Four, request: pytest.FixtureRequest) -> Iterator[FleetWorkload]:
+    """An app whose pods Sluice runs."""
+    made = FleetWorkload(four, four.world.app())
+    show(request.node, four.world, made)
+    yield made
+    made.remove()
 
 
 def test_pilot_wave_and_rest_go_in_order(app: FleetApp) -> None:
@@ -138,6 +148,29 @@ def test_a_bad_cluster_takes_the_fleet_back(app: FleetApp) -> None:
     assert "the whole fleet returns" in message
 
 
+def test_by_hand_the_fleet_goes_back_also_where_the_old_pods_are_gone(four: Four, workload: FleetWorkload) -> None:
+    """`sluice rollback --fleet` after a batch completed and its old pods ended: they come up first, nothing fails."""
+    workload.lead(canary(weight(25), pause("1s")))
+    pilot = workload["member-1"]
+    with workload.loaded(), FleetRecorder(workload) as record:
+        workload.ship({"name": "pilot", "clusters": ["member-1"]}, {"name": "rest", "pause": {}})
+        workload.wait_awaits()
+        pilot.wait_serves("green", 2)
+        pilot.wait_gone("blue")
+        told = ("--fleet", "--reason", "wrong prices")
+        done = four.world.sluice("rollback", workload.name, "-n", workload.namespace, *told)
+        assert done.code == 0, done
+        assert "1 cluster returns to v1" in done.out, done
+        status = workload.wait_phase("Aborted")
+        assert "wrong prices" in status["message"]
+        for leg in workload.legs.values():
+            leg.wait_serves("blue", 2)
+            leg.only("v1")
+        record.catch_up()
+    record.check_plan(member_1=[0, 25, 100, 0], member_2=[0])
+    record.check_permitted()
+
+
 AWAY = ("member-2", "member-3")
 
 
@@ -160,7 +193,7 @@ def two_away(four: Four) -> Iterator[None]:
 
 
 def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
-    four: Four, make_fleet_app: Callable[[], FleetApp]
+    four: Four, make_fleet_app: MakeFleetApp
 ) -> None:
     """Two are lost in mid-batch: named, since when; others go on; a kill reaches whom it can, and those two at once."""
     held, free = make_fleet_app(), make_fleet_app()
@@ -174,27 +207,16 @@ def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
             leg.wait_percent(50)
         held.wait_awaits()
         with two_away(four):
-            answer = held.act("Promote")
-            assert answer["phase"] == "Rejected", answer
-            message = held.wait_message("does not answer since")
-            assert all(f"{name}, which does not answer since" in message for name in AWAY), message
-            assert all(held.notable()[name]["since"] for name in AWAY)
-            assert held.percents("member-1", "member-4") == {"member-1": 50, "member-4": 50}
-
+            insist_held(held)
             free.ship(ALL)
             assert free.wait_outcome(2) == "Completed"
             assert free.percents("member-1", "member-4") == {"member-1": 100, "member-4": 100}
-
-            engage = {"spec": {"engaged": True, "reason": "5xx on checkout"}}
-            held.kubectl("patch", "killswitch", "stop", "--type=merge", "-p", json.dumps(engage))
-            for name in ("member-1", "member-4"):
-                held[name].wait_percent(0)
-            held["member-1"].only("v1")
-            held.wait_phase("Killed")
-            left = until(lambda: returning(held) == set(AWAY) and held.notable(), "just two to be on their way back")
-            assert all(left[name]["since"] for name in AWAY), left
+            kill_within_reach(held)
             written = {name: len(writes_of_operator(four.cluster(name))) for name in AWAY}
             four.cluster(AWAY[0]).start_apiserver()
+            served_at = time.monotonic()
+            until(lambda: held[AWAY[0]].percent() == 0, "the dead one to be diverted")
+            log.warning("%s was diverted within %.2f s of serving again", AWAY[0], time.monotonic() - served_at)
             held[AWAY[0]].wait_percent(0)
             held[AWAY[0]].only("v1")
         held[AWAY[1]].wait_percent(0)
@@ -202,11 +224,33 @@ def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
             first = writes_of_operator(four.cluster(name))[written[name]]["objectRef"]
             assert (first["resource"], first["namespace"]) == ("httproutes", held.namespace), (name, first)
         until(lambda: not held.notable(), "everybody to be back")
-        assert "Killed" in held.status["phase"]
+        assert held.status["phase"] == "Killed"
         record.catch_up()
     plan = [0, 50, 0]
     record.check_plan(member_1=plan, member_2=plan, member_3=plan, member_4=plan)
     record.check_permitted()
+
+
+def insist_held(app: FleetApp) -> None:
+    """The run stays where it is, and says for whom and since when it waits; nobody can talk it out of that."""
+    answer = app.act("Promote")
+    assert answer["phase"] == "Rejected", answer
+    message = app.wait_message("does not answer since")
+    assert all(f"{name}, which does not answer since" in message for name in AWAY), message
+    assert all(app.notable()[name]["since"] for name in AWAY)
+    assert app.percents("member-1", "member-4") == {"member-1": 50, "member-4": 50}
+
+
+def kill_within_reach(app: FleetApp) -> None:
+    """Engage the switch: who can be reached is diverted, and the status says who is not, and since when."""
+    engage = {"spec": {"engaged": True, "reason": "5xx on checkout"}}
+    app.kubectl("patch", "killswitch", "stop", "--type=merge", "-p", json.dumps(engage))
+    for name in ("member-1", "member-4"):
+        app[name].wait_percent(0)
+    app["member-1"].only("v1")
+    app.wait_phase("Killed")
+    left = until(lambda: returning(app) == set(AWAY) and app.notable(), "just two to be on their way back")
+    assert all(left[name]["since"] for name in AWAY), left
 
 
 def returning(app: FleetApp) -> set[str]:
@@ -225,7 +269,7 @@ def test_crashes_repeat_nothing_and_skip_nothing(four: Four, app: FleetApp) -> N
     seed = int(os.environ.get("SLUICE_CRASH_SEED") or random.SystemRandom().randrange(2**32))
     log.warning("SLUICE_CRASH_SEED=%d repeats these moments", seed)
     draw = random.Random(seed)
-    app.everywhere().lead(canary(weight(20), pause("2s"), weight(60), pause("2s")))
+    app.everywhere().lead(canary(weight(20), pause("1s"), weight(60), pause("1s")))
     batches = (
         {"name": "pilot", "clusters": ["member-1"], "soak": "1s"},
         {"name": "wave", "clusters": ["member-2", "member-3"]},

@@ -15,6 +15,7 @@ from e2e.support.app import GATEWAY, MERGE, SLUICE, App, Json
 from e2e.support.four import Four, Place
 from e2e.support.traffic import Steady
 from e2e.support.waiting import PLENTY_SECONDS, until
+from e2e.support.workload import Workload
 from testbed import ApiError, apps, pods, sample
 from testbed.apps import SLOTS
 
@@ -133,6 +134,18 @@ class Leg:
             wanted = _shares({f"{self.app}-blue": 100 - percent, f"{self.app}-green": percent})
             what = f"Envoy in {self.name} to have {percent} %"
             until(lambda: _shares(plane.weights(self.host)) == wanted, what, timeout)
+
+    def wait_serves(self, slot: str, count: int) -> None:
+        """Wait until a slot has everything, and so many pods."""
+        if self.place.plane is None:
+            raise AssertionError(f"{self.name} has no traffic")
+        self.place.plane.wait_weights(self.host, {f"{self.app}-{slot}": 100})
+        self.place.plane.wait_endpoints(self.namespace, f"{self.app}-{slot}", count)
+
+    def wait_gone(self, slot: str) -> None:
+        """Wait until nothing runs in a slot of Sluice's."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.app}-{slot}"
+        until(lambda: not self.cluster.get(path).get("status", {}).get("replicas"), f"no pod in {slot} of {self.name}")
 
     def only(self, version: str, count: int = 300) -> None:
         """Insist that every request sent now is answered by one version."""
@@ -287,3 +300,32 @@ class FleetApp(App):
             )
             parts.append(f"--- in {leg.name}\n{told}")
         return "\n".join(parts)
+
+
+class FleetWorkload(FleetApp):
+    """One whose pods Sluice runs, in the members that have pods: a version is the tag of an image."""
+
+    def __init__(self, four: Four, like: App) -> None:
+        super().__init__(four, like)
+        self.legs = {name: leg for name, leg in self.legs.items() if leg.place.plane is not None}
+        self._pods = Workload(self.hub, self.data_plane, namespace=self.namespace, name=self.name, host=self.host)
+        self._pods.replicas, self._pods.grace_seconds = 2, 1
+
+    def lead(self, strategy: Json, *, selector: Json | None = None, **spec: Any) -> FleetWorkload:
+        """Make namespaces and routes, apply the Rollout, and wait until v1 serves in each."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        self.hub.apply(yaml.safe_dump(namespace))
+        for leg in self.legs.values():
+            route = self._pods.route_manifest({self.blue: 100, self.green: 0})
+            leg.cluster.apply(yaml.safe_dump_all([namespace, route]), server_side=True)
+        members = {"matchExpressions": [{"key": "member", "operator": "In", "values": list(self.legs)}]}
+        self._pods.apply_template(strategy, fleet={"batches": [ALL], "selector": selector or members}, **spec)
+        self.wait_phase("Healthy")
+        for leg in self.legs.values():
+            leg.wait_serves("blue", 2)
+        return self
+
+    def ship(self, *batches: Json, version: str = "v2", active: str = "green", **fleet: Any) -> None:
+        """Change the image's tag, by these batches; ``active`` says where that will run."""
+        self.patch_rollout({"fleet": {"batches": list(batches), **fleet}})
+        self._pods.ship(version)
