@@ -75,6 +75,12 @@ class FleetRecorder(Recording):
 
     # ------------------------------------------------------------------ asking
 
+    @property
+    def moments(self) -> int:
+        """How many states were seen so far."""
+        members = (*self.shares.values(), *self.parts.values())
+        return len(self.states) + sum(len(seen) for seen in members)
+
     def percents(self, member: str) -> list[float]:
         """The shares that green had in a member, in percent, in order."""
         return [round(each.share * 100, 2) for each in self.shares[member]]
