@@ -417,7 +417,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "`sluice clusters add` once more gives them, and installs the kinds; `sluice clusters check` shows which.",
         ),
         Reason.SECRET_MISSING: (
-            "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key.",
+            "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key. Of a member that "
+            "was discovered: no Secret, or several, are labelled for its ClusterProfile, or there is a token and "
+            "nobody said where to go with it.",
             "The message has the command.",
         ),
         Reason.KUBECONFIG_REFUSED: (

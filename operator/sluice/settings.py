@@ -39,6 +39,9 @@ class Settings:
         lease_seconds: how long a leader that vanished keeps others waiting.
         identity: of this process in the Lease.
         member_probe_seconds: between two probes of a member cluster that answers.
+        cluster_profiles: the namespace whose ClusterProfiles are made MemberClusters; None for none.
+        access_providers: those whose addresses a token may be taken to, the preferred first.
+        profile_grace_seconds: for how long a MemberCluster stays when its ClusterProfile is gone.
         heal_seconds: between the LISTs that heal what a lost watch missed.
     """
 
@@ -54,4 +57,7 @@ class Settings:
     lease_seconds: float = 15.0
     identity: str = field(default_factory=_identity)
     member_probe_seconds: float = 30.0
+    cluster_profiles: str | None = None
+    access_providers: tuple[str, ...] = ()
+    profile_grace_seconds: float = 300.0
     heal_seconds: float = 600.0

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from e2e.recorder import Recording, Share, share_of
+from e2e.recorder import Recording, Share, Trail, share_of
 from e2e.support.app import GATEWAY, SLUICE, unix_time
 from e2e.support.fleet_app import FleetApp, Leg
 from e2e.watch import Json, Watch, named, resource_version
@@ -39,6 +39,7 @@ class FleetRecorder(Recording):
         shares: of each member, oldest first, equal neighbours once.
         states: of the Rollout's status, oldest first.
         parts: of each member's MemberRollout, oldest first.
+        trail: the Rollout's audit trail.
     """
 
     def __init__(self, app: FleetApp) -> None:
@@ -47,6 +48,7 @@ class FleetRecorder(Recording):
         self._before = app.number
         self.shares: dict[str, list[Share]] = {name: [] for name in app.legs}
         self.states: list[State] = []
+        self.trail = Trail()
         self.parts: dict[str, list[State]] = {name: [] for name in app.legs}
         watches = [Watch(app.hub, f"{SLUICE}/namespaces/{app.namespace}/rollouts", named(app.name), self._take_rollout)]
         for leg in app.legs.values():
@@ -58,7 +60,9 @@ class FleetRecorder(Recording):
         super().__init__(str(app), *watches)
 
     def _take_rollout(self, rollout: Json) -> None:
-        self.states.append(State(resource_version(rollout), time.time(), rollout.get("status") or {}))
+        status = rollout.get("status") or {}
+        self.states.append(State(resource_version(rollout), time.time(), status))
+        self.trail.take(status)
 
     def _take_part(self, leg: Leg, part: Json) -> None:
         self.parts[leg.name].append(State(resource_version(part), time.time(), part.get("status") or {}))
@@ -70,6 +74,12 @@ class FleetRecorder(Recording):
             known.append(Share(resource_version(route), time.time(), share))
 
     # ------------------------------------------------------------------ asking
+
+    @property
+    def moments(self) -> int:
+        """How many states were seen so far."""
+        members = (*self.shares.values(), *self.parts.values())
+        return len(self.states) + sum(len(seen) for seen in members)
 
     def percents(self, member: str) -> list[float]:
         """The shares that green had in a member, in percent, in order."""

@@ -64,6 +64,38 @@ class Recording:
             until(partial(watch.has_seen, watch.newest()), f"the record of {self._what}")
 
 
+class Trail:
+    """A Rollout's audit trail, of which each status shows the newest entries.
+
+    Attributes:
+        entries: every entry that any status showed, by number.
+        rewritten: what a number that was told before said later, and should not have.
+    """
+
+    def __init__(self) -> None:
+        self.entries: dict[int, AuditEntry] = {}
+        self.rewritten: list[str] = []
+
+    def take(self, status: Json) -> None:
+        """Take note of what a status shows."""
+        for each in status.get("audit", {}).get("entries", ()):
+            entry = AuditEntry.model_validate(each)
+            known = self.entries.setdefault(entry.seq, entry)
+            if known != entry:
+                self.rewritten.append(f"entry {entry.seq} said {known}, then {entry}")
+
+    def check(self) -> None:
+        """Insist that it is whole: numbered without gaps, chained, each (id, stage) once, nothing rewritten."""
+        entries = [self.entries[number] for number in sorted(self.entries)]
+        assert entries, "no audit entry was seen"
+        assert not self.rewritten, self.rewritten
+        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+        told = Counter((entry.id, entry.stage) for entry in entries)
+        twice = [entry for entry in entries if told[entry.id, entry.stage] > 1]
+        assert not twice, twice
+        assert broken_at(Audit(seq=entries[-1].seq, head=entries[-1].hash, entries=tuple(entries))) is None
+
+
 class Recorder(Recording):
     """For the length of a ``with``: every share that the route gave to the candidate, and every intent before it.
 
@@ -75,8 +107,7 @@ class Recorder(Recording):
     Attributes:
         shares: states of the route, oldest first, equal neighbours once.
         intents: states of the Rollout's status, oldest first, equal neighbours once.
-        entries: every audit entry that any status showed, by number.
-        rewritten: what a number that was told before said later, and should not have.
+        trail: the audit trail.
         route_versions: of every state of the route, whatever changed in it.
         rollout_versions: of every state of the Rollout.
         readiness: every (status, reason) of its condition Ready.
@@ -87,8 +118,7 @@ class Recorder(Recording):
         self._candidate = f"{app.name}-{candidate}"
         self.shares: list[Share] = []
         self.intents: list[Intent] = []
-        self.entries: dict[int, AuditEntry] = {}
-        self.rewritten: list[str] = []
+        self.trail = Trail()
         self.route_versions: list[int] = []
         self.rollout_versions: list[int] = []
         self.readiness: set[tuple[str, str]] = set()
@@ -117,18 +147,12 @@ class Recorder(Recording):
         self.rollout_versions.append(resource_version(rollout))
         ready = [each for each in status.get("conditions", ()) if each["type"] == "Ready"]
         self.readiness |= {(each["status"], each["reason"]) for each in ready}
-        for entry in status.get("audit", {}).get("entries", ()):
-            self._take_entry(AuditEntry.model_validate(entry))
+        self.trail.take(status)
         share = float(str(status.get("weight", "0%")).rstrip("%")) / 100
         step = (status.get("step") or {}).get("index", 0)
         last = self.intents[-1] if self.intents else None
         if last is None or (last.share, last.step) != (share, step):
             self.intents.append(Intent(resource_version(rollout), time.time(), share, step))
-
-    def _take_entry(self, entry: AuditEntry) -> None:
-        known = self.entries.setdefault(entry.seq, entry)
-        if known != entry:
-            self.rewritten.append(f"entry {entry.seq} said {known}, then {entry}")
 
     # ------------------------------------------------------------------ asking
 
@@ -157,15 +181,8 @@ class Recorder(Recording):
                 )
 
     def check_audit(self) -> None:
-        """Insist that the trail is whole: numbered without gaps, chained, each (id, stage) once, nothing rewritten."""
-        entries = [self.entries[number] for number in sorted(self.entries)]
-        assert entries, "no audit entry was seen"
-        assert not self.rewritten, self.rewritten
-        assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
-        told = Counter((entry.id, entry.stage) for entry in entries)
-        twice = [entry for entry in entries if told[entry.id, entry.stage] > 1]
-        assert not twice, twice
-        assert broken_at(Audit(seq=entries[-1].seq, head=entries[-1].hash, entries=tuple(entries))) is None
+        """Insist that the audit trail is whole; see :meth:`Trail.check`."""
+        self.trail.check()
 
 
 def share_of(rule: Json, service: str) -> float:

@@ -10,6 +10,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 GATEWAY_API_VERSION = "gateway.networking.k8s.io/v1"
 RBAC_API_VERSION = "rbac.authorization.k8s.io/v1"
 EXTENSIONS_API_VERSION = "apiextensions.k8s.io/v1"
+# v1alpha2 is served beside it since v0.2.0, and has nothing more of what is read here; all that is older serves this.
+INVENTORY_API_VERSION = "multicluster.x-k8s.io/v1alpha1"
 
 FINALIZER = f"{GROUP}/return-to-stable"
 FIELD_MANAGER = "sluice"
@@ -46,6 +48,14 @@ ORDER_ANNOTATION = f"{GROUP}/order"
 # On Secrets that hold the kubeconfig of a member cluster: the operator watches those that carry it, and no others.
 MEMBER_LABEL = f"{GROUP}/member-cluster"
 
+# On a MemberCluster that the operator made of a ClusterProfile: as a label its own name, to list them by; as an
+# annotation the profile, `<namespace>/<name>`. Without either, it is no longer the operator's.
+PROFILE_LABEL = f"{GROUP}/cluster-profile"
+PROFILE_ANNOTATION = f"{GROUP}/cluster-profile"
+# On Secrets with credentials for the cluster of a ClusterProfile: its name, and (where it is said) its namespace.
+PROFILE_SECRET_LABEL = "x-k8s.io/cluster-profile"  # noqa: S105 - a label, not a secret
+PROFILE_NAMESPACE_LABEL = "x-k8s.io/cluster-profile-namespace"
+
 
 class Kind(StrEnum):
     """Every kind that Sluice reads or writes, under the name the caches and ports use."""
@@ -61,6 +71,7 @@ class Kind(StrEnum):
     FLEET_RUN = "FleetRun"
     MEMBER_ROLLOUT = "MemberRollout"
     MEMBER_ROLLOUT_RUN = "MemberRolloutRun"
+    CLUSTER_PROFILE = "ClusterProfile"
     HTTP_ROUTE = "HTTPRoute"
     GRPC_ROUTE = "GRPCRoute"
     SERVICE = "Service"

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from sluice.api.analysis import Baseline, ResolvedMetric
 from sluice.api.common import Model
+from sluice.api.fleet import Pace
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
-from sluice.api.rollout import Traffic
+from sluice.api.rollout import Revision, Traffic
 from sluice.api.units import Duration, StoredShare, Time
 from sluice.api.workload import CanarySize, SlotServices
 
@@ -62,6 +63,17 @@ class RolloutRunSpec(Model):
     on_deadline: Literal["Abort", "Hold"] = "Abort"
     cause: Literal["SpecChanged", "Retry", "Undo", "Rollback"] = "SpecChanged"
     requester: str = ""
+
+    def begun(self, pace: Pace | None, at: datetime) -> Revision:
+        """The revision that it is about, as a Rollout's status tells of it from now on."""
+        return Revision(
+            number=self.revision,
+            hash=self.hash,
+            slot=self.to_slot,
+            version=self.version,
+            fleet_run=pace.run if pace is not None else None,
+            started_at=at,
+        )
 
 
 class StepTimes(Model):

@@ -30,8 +30,8 @@ def command() -> None:
     """Register other clusters, and see how they are.
 
     A member cluster is registered with the hub, the cluster that Sluice runs in. The operator looks at it every half a
-    minute: does its API server answer, and may Sluice do there what it needs to? Rollouts over members are not built
-    yet.
+    minute: does its API server answer, and may Sluice do there what it needs to? Rollouts with spec.fleet go over the
+    members that they select.
 
     Examples:
       sluice clusters list

@@ -75,6 +75,27 @@ def _own_name() -> str:
     show_default=True,
     help="Between two probes of a member cluster that answers; its rights are asked for with every tenth.",
 )
+@click.option(
+    "--cluster-profiles",
+    metavar="NAMESPACE",
+    help="Make a MemberCluster of each ClusterProfile in this namespace; by default of none.",
+)
+@click.option(
+    "--access-provider",
+    "access_providers",
+    metavar="NAME",
+    multiple=True,
+    help="Where a Secret has a token only, go with it where this entry of a ClusterProfile's status.accessProviders "
+    "says; may be repeated, the preferred first.",
+)
+@click.option(
+    "--profile-grace-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86400),
+    default=300.0,
+    show_default=True,
+    help="For how long a MemberCluster stays when its ClusterProfile is gone: an inventory may be written anew.",
+)
 def command(**options: Any) -> None:
     """Run the operator.
 

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from sluice.api.analysis import ResolvedMetric
 from sluice.api.conditions import Reason
+from sluice.api.fleet import Pace
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
-from sluice.api.rollout import Confirmation, HistoryEntry, Revision, RolloutStatus, StableRevision, StepStatus
+from sluice.api.rollout import Confirmation, HistoryEntry, RolloutStatus, StableRevision, StepStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus, RunStep
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import Workload
@@ -77,15 +78,9 @@ class Draft:
         return next((run for run in self.observed.runs if run.name == self.status.run), None)
 
     @property
-    def led(self) -> bool:
-        """Whether a hub says how far the run may go."""
-        return self.observed.spec is not None and self.observed.spec.pace is not None
-
-    @property
-    def fleet_run(self) -> int | None:
-        """The FleetRun that the spec is part of; None where no hub leads."""
-        spec = self.observed.spec
-        return spec.pace.run if spec is not None and spec.pace is not None else None
+    def pace(self) -> Pace | None:
+        """How far a hub lets the run go; None where none leads."""
+        return self.observed.spec.pace if self.observed.spec is not None else None
 
     @property
     def under_way(self) -> bool:
@@ -369,14 +364,7 @@ class Draft:
         """
         self.create_run = None if exists else spec
         self.update(
-            revision=Revision(
-                number=spec.revision,
-                hash=spec.hash,
-                slot=spec.to_slot,
-                version=spec.version,
-                fleet_run=self.fleet_run,
-                started_at=self.now,
-            ),
+            revision=spec.begun(self.pace, self.now),
             run=name,
             step=None,
             weight=NONE,

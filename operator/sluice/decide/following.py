@@ -30,7 +30,7 @@ def follow(draft: Draft, spec: RolloutSpec) -> None:
 def _asked_anew(draft: Draft) -> bool:
     """Whether the hub tries a rejected revision again: by a run of the fleet that was not tried here yet."""
     revision = draft.status.revision
-    return draft.fleet_run is not None and (revision is None or revision.fleet_run != draft.fleet_run)
+    return draft.pace is not None and (revision is None or revision.fleet_run != draft.pace.run)
 
 
 def _name_problem(draft: Draft) -> None:
@@ -45,9 +45,9 @@ def _keep_or_leave(draft: Draft, desired: Desired) -> None:
     if revision is None:
         return
     if desired.hash == revision.hash:
-        if draft.fleet_run is not None and revision.fleet_run not in {None, draft.fleet_run}:
+        if draft.pace is not None and revision.fleet_run not in {None, draft.pace.run}:
             # It missed how the fleet's run ended that it is in: the next one begins at its beginning.
-            message = f"superseded by the fleet's run {draft.fleet_run}"
+            message = f"superseded by the fleet's run {draft.pace.run}"
             draft.end_run(Outcome.SUPERSEDED, Reason.SUPERSEDED, message)
         return
     rejected = desired.hash in draft.status.rejected

@@ -158,7 +158,7 @@ def _done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> 
             return _size_done(draft)
         case "analysis":
             return _analysis_done(draft, step, at)
-        case "pause" if step.duration is None and draft.led:
+        case "pause" if step.duration is None and draft.pace is not None:
             return True  # the hub waits for the person
         case "pause" if step.duration is None:
             name, namespace = draft.observed.ref.name, draft.observed.ref.namespace

@@ -31,6 +31,21 @@ LONGEST_RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Inventory:
+    """Where members come from that nobody registered; each is asked with a MemberCluster.
+
+    Attributes:
+        problem: why its kubeconfig cannot be told yet; "" where it can, or is not told here.
+        kubeconfig: the text; None where it is in a Secret as that of any other.
+        missing: what to say where that Secret is not there; "" for the usual.
+    """
+
+    problem: Callable[[Obj], str] = lambda _: ""
+    kubeconfig: Callable[[Obj], str | None] = lambda _: None
+    missing: Callable[[Obj], str] = lambda _: ""
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all members' tasks share.
 
@@ -46,6 +61,7 @@ class Surroundings:
         interval_seconds: between two probes of a member that answers.
         open_site: prepares the work in a member: by its name, its connection, and the address of its Prometheus.
         probes: counts them by how they ended.
+        inventory: of members that are discovered.
     """
 
     cluster: Cluster
@@ -59,6 +75,7 @@ class Surroundings:
     interval_seconds: float
     open_site: Callable[[str, Member, str], Site] | None = None
     probes: Counter[str] = field(default_factory=Counter)
+    inventory: Inventory = Inventory()
 
 
 class MemberTask:
@@ -141,7 +158,7 @@ class MemberTask:
 
     async def _connect(self, member: Obj) -> None:
         """Connect anew where the spec or its Secret are no longer those that we are connected by."""
-        problem = self._around.secrets_problem()
+        problem = self._around.secrets_problem() or self._around.inventory.problem(member)
         if problem:
             if self._connection is None:
                 waits = f"the Secrets of {self._around.namespace} are not known yet: {problem}"
@@ -163,13 +180,18 @@ class MemberTask:
 
     def _kubeconfig(self, member: Obj) -> str:
         spec = MemberClusterSpec.parse(member.get("spec") or {}, f"MemberCluster {self._name}: spec")
+        inventory = self._around.inventory
+        text = inventory.kubeconfig(member)
+        if text is not None:
+            return text
         name, key = spec.kubeconfig_secret_ref.name, spec.kubeconfig_secret_ref.key
         where = f"Secret {self._around.namespace}/{name}"
         data = self._around.secret(name)
         if data is None:
             raise InvalidSpec(
                 Reason.SECRET_MISSING,
-                f"{where} is not there, or lacks the label {MEMBER_LABEL}: create it, or `kubectl -n "
+                inventory.missing(member)
+                or f"{where} is not there, or lacks the label {MEMBER_LABEL}: create it, or `kubectl -n "
                 f"{self._around.namespace} label secret {name} {MEMBER_LABEL}={self._name}`",
             )
         if key not in data:

@@ -17,7 +17,7 @@ from sluice.api.member import MemberClusterStatus
 from sluice.decide.fleet.model import MemberView
 from sluice.decide.members import MemberState, state_of
 from sluice.decide.metadata import labels_of
-from sluice.engine.member import MemberTask, Surroundings
+from sluice.engine.member import Inventory, MemberTask, Surroundings
 from sluice.engine.site import Site
 from sluice.errors import InvalidSpec
 from sluice.ports import Clock, Cluster, Member, MemberConnector, Obj
@@ -84,6 +84,10 @@ class Members:
         """
         self._around = replace(self._around, open_site=open_site)
         self._tell_changed = changed
+
+    def discover(self, inventory: Inventory) -> None:
+        """Ask an inventory for kubeconfigs, too; to be said before `run`."""
+        self._around = replace(self._around, inventory=inventory)
 
     # ------------------------------------------------------------------ what the hub tells
 

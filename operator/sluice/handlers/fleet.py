@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sluice.adapters.audit.log import LogAudit
 from sluice.adapters.kube.member import connect_member
 from sluice.adapters.kube.transport import Transport
@@ -12,7 +14,8 @@ from sluice.api.names import MEMBER_LABEL, Kind
 from sluice.engine.engine import Engine
 from sluice.engine.members import Members
 from sluice.engine.site import MIRRORED, Headquarters, Site
-from sluice.ports import Clock, Cluster, Leadership, Member, MetricProvider
+from sluice.handlers.inventory import Discovery
+from sluice.ports import Clock, Cluster, Leadership, Member, MetricProvider, Obj
 from sluice.settings import Settings
 from sluice.wiring import Outlets, build_engine
 
@@ -72,9 +75,12 @@ class Fleet:
         )
         self.members.work(open_site, lambda: engine.look_at_fleets("", ""))
         engine.lead(self.members)
-        self._clusters = Informer(
-            transport, Kind.MEMBER_CLUSTER, self.members.take_member, self.members.replace_members
-        )
+        self._discovery: Discovery | None = None
+        if settings.cluster_profiles:
+            self._discovery = Discovery(
+                transport, cluster, clock, settings, namespace=settings.cluster_profiles, members=self.members
+            )
+        self._clusters = Informer(transport, Kind.MEMBER_CLUSTER, self._take_member, self._replace_members)
         self._secrets = Informer(
             transport,
             Kind.SECRET,
@@ -83,7 +89,28 @@ class Fleet:
             namespace=settings.namespace,
             selectors={"labelSelector": MEMBER_LABEL},
         )
-        self.informers = (self._clusters, self._secrets)
+        self.informers = (
+            self._clusters,
+            self._secrets,
+            *(self._discovery.informers if self._discovery is not None else ()),
+        )
+
+    async def run(self) -> None:
+        """Look after the members, and make those that are discovered, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.members.run())
+            if self._discovery is not None:
+                group.create_task(self._discovery.profiles.run())
+
+    def _take_member(self, event: str, obj: Obj) -> None:
+        self.members.take_member(event, obj)
+        if self._discovery is not None:
+            self._discovery.profiles.take_member(event, obj)
+
+    def _replace_members(self, objects: list[Obj]) -> None:
+        if self._discovery is not None:
+            self._discovery.profiles.replace_members(objects)
+        self.members.replace_members(objects)
 
     def _build_engine(self, name: str, cluster: Cluster, prometheus: str) -> Engine:
         return build_engine(

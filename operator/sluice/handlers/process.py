@@ -210,7 +210,7 @@ class OperatorProcess:
 
     async def _lead(self) -> None:
         """Run the engine, and look after the members, for one term."""
-        members = asyncio.create_task(self._fleet.members.run(), name="members")
+        members = asyncio.create_task(self._fleet.run(), name="members")
         members.add_done_callback(self._ended)
         try:
             await self._engine.run()

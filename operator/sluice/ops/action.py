@@ -19,6 +19,7 @@ from sluice.views.rows import revision_of
 
 _NAME_MAX = 63
 _BORN_ANEW = 3
+_SAID = {Verb.PROMOTE_FULLY: "promote fully", Verb.ROLLBACK: "roll back"}
 _ALL_OF_IT: Mapping[str, object] = {}
 
 
@@ -99,7 +100,7 @@ async def act_on_revision(
 
 def words(verb: Verb) -> tuple[str, str]:
     """How a sentence says it, and the RBAC verb."""
-    return ("promote fully" if verb is Verb.PROMOTE_FULLY else verb.lower()), verb.lower()
+    return _SAID.get(verb, verb.lower()), verb.lower()
 
 
 async def _create(

@@ -8,7 +8,14 @@ from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
-from sluice.api.names import API_VERSION, EXTENSIONS_API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
+from sluice.api.names import (
+    API_VERSION,
+    EXTENSIONS_API_VERSION,
+    GATEWAY_API_VERSION,
+    INVENTORY_API_VERSION,
+    RBAC_API_VERSION,
+    Kind,
+)
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 
@@ -24,6 +31,7 @@ API_VERSIONS = {
     Kind.FLEET_RUN: API_VERSION,
     Kind.MEMBER_ROLLOUT: API_VERSION,
     Kind.MEMBER_ROLLOUT_RUN: API_VERSION,
+    Kind.CLUSTER_PROFILE: INVENTORY_API_VERSION,
     Kind.HTTP_ROUTE: GATEWAY_API_VERSION,
     Kind.GRPC_ROUTE: GATEWAY_API_VERSION,
     Kind.SERVICE: "v1",

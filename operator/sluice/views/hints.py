@@ -149,6 +149,10 @@ def _held_by_hand(case: _Case) -> str:
 def _aborted(case: _Case) -> str:
     if case.phase != Phase.ABORTED:
         return ""
+    if case.status.at("fleet"):
+        everything = case.status.text("fleet", "revision", "reason") == Reason.ROLLED_BACK
+        keeps = "" if everything else f"; where it had completed, it stays until {case.call('rollback', '--fleet')}"
+        return f"to try this revision again: {case.call('retry')}{keeps}"
     back = _way_back(case)
     return f"stable serves; to try this revision again: {case.call('retry')}{', or ' + back if back else ''}"
 

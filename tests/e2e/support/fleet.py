@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from e2e.support.waiting import until
 from e2e.support.world import Done, World
 from testbed import Cluster
@@ -107,6 +109,10 @@ class Fleet:
         """The kubeconfig in the Secret of a member."""
         data = self.hub.get(f"/api/v1/namespaces/sluice-system/secrets/member-{name}")["data"]
         return base64.b64decode(data["kubeconfig"]).decode()
+
+    def token(self, name: str) -> str:
+        """The token in the Secret of a member."""
+        return str(yaml.safe_load(self.secret(name))["users"][0]["user"]["token"])
 
     def register_by_hand(self, name: str, kubeconfig: str) -> None:
         """A Secret and a MemberCluster."""

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 
 from e2e.recorder import share_of
-from e2e.support.app import GATEWAY, SLUICE, App, Json
+from e2e.support.app import GATEWAY, MERGE, SLUICE, App, Json
 from e2e.support.four import Four, Place
 from e2e.support.traffic import Steady
 from e2e.support.waiting import PLENTY_SECONDS, until
+from e2e.support.workload import Workload
 from testbed import ApiError, apps, pods, sample
 from testbed.apps import SLOTS
 
@@ -96,6 +97,35 @@ class Leg:
             return {}
         return found
 
+    @property
+    def phase(self) -> str:
+        """Of the MemberRollout; "" before it has one."""
+        return str((self.part().get("status") or {}).get("phase", ""))
+
+    def runs(self) -> list[Json]:
+        """The MemberRolloutRuns."""
+        found: list[Json] = self.cluster.get(f"{SLUICE}/namespaces/{self.namespace}/memberrolloutruns")["items"]
+        return found
+
+    # ------------------------------------------------------------------ as somebody else
+
+    def claim(self, status: Json) -> None:
+        """Somebody with the right to it edits the MemberRollout's status; fields that are None are removed."""
+        self.cluster.client.checked("PATCH", f"{self.part_path}/status", {"status": status}, MERGE)
+
+    def lead_by(self, hub: str, spec: Json) -> Json:
+        """Another hub has a MemberRollout of the app's name here; returns it."""
+        body = {
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "MemberRollout",
+            "metadata": {"name": self.app, "annotations": {"sluice.dev/hub": hub}},
+            "spec": spec,
+        }
+        made: Json = self.cluster.client.checked("POST", self.part_path.rpartition("/")[0], body)
+        return made
+
+    # ------------------------------------------------------------------ waiting
+
     def wait_percent(self, percent: float, timeout: float = PLENTY_SECONDS) -> None:
         """Wait until green has this share, of the route and, where there is one, in Envoy."""
         until(lambda: self.percent() == percent, f"{percent} % in {self.name}", timeout)
@@ -104,6 +134,18 @@ class Leg:
             wanted = _shares({f"{self.app}-blue": 100 - percent, f"{self.app}-green": percent})
             what = f"Envoy in {self.name} to have {percent} %"
             until(lambda: _shares(plane.weights(self.host)) == wanted, what, timeout)
+
+    def wait_serves(self, slot: str, count: int) -> None:
+        """Wait until a slot has everything, and so many pods."""
+        if self.place.plane is None:
+            raise AssertionError(f"{self.name} has no traffic")
+        self.place.plane.wait_weights(self.host, {f"{self.app}-{slot}": 100})
+        self.place.plane.wait_endpoints(self.namespace, f"{self.app}-{slot}", count)
+
+    def wait_gone(self, slot: str) -> None:
+        """Wait until nothing runs in a slot of Sluice's."""
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.app}-{slot}"
+        until(lambda: not self.cluster.get(path).get("status", {}).get("replicas"), f"no pod in {slot} of {self.name}")
 
     def only(self, version: str, count: int = 300) -> None:
         """Insist that every request sent now is answered by one version."""
@@ -258,3 +300,32 @@ class FleetApp(App):
             )
             parts.append(f"--- in {leg.name}\n{told}")
         return "\n".join(parts)
+
+
+class FleetWorkload(FleetApp):
+    """One whose pods Sluice runs, in the members that have pods: a version is the tag of an image."""
+
+    def __init__(self, four: Four, like: App) -> None:
+        super().__init__(four, like)
+        self.legs = {name: leg for name, leg in self.legs.items() if leg.place.plane is not None}
+        self._pods = Workload(self.hub, self.data_plane, namespace=self.namespace, name=self.name, host=self.host)
+        self._pods.replicas, self._pods.grace_seconds = 2, 1
+
+    def lead(self, strategy: Json, *, selector: Json | None = None, **spec: Any) -> FleetWorkload:
+        """Make namespaces and routes, apply the Rollout, and wait until v1 serves in each."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        self.hub.apply(yaml.safe_dump(namespace))
+        for leg in self.legs.values():
+            route = self._pods.route_manifest({self.blue: 100, self.green: 0})
+            leg.cluster.apply(yaml.safe_dump_all([namespace, route]), server_side=True)
+        members = {"matchExpressions": [{"key": "member", "operator": "In", "values": list(self.legs)}]}
+        self._pods.apply_template(strategy, fleet={"batches": [ALL], "selector": selector or members}, **spec)
+        self.wait_phase("Healthy")
+        for leg in self.legs.values():
+            leg.wait_serves("blue", 2)
+        return self
+
+    def ship(self, *batches: Json, version: str = "v2", active: str = "green", **fleet: Any) -> None:
+        """Change the image's tag, by these batches; ``active`` says where that will run."""
+        self.patch_rollout({"fleet": {"batches": list(batches), **fleet}})
+        self._pods.ship(version)

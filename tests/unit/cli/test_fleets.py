@@ -185,6 +185,25 @@ def test_what_to_do_when_too_many_failed(shell: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "reason, told",
+    [
+        ("RolledBack", "to try this revision again: sluice retry checkout -n shop"),
+        (
+            "TooManyFailed",
+            "to try this revision again: sluice retry checkout -n shop; where it had completed, it stays until "
+            "sluice rollback checkout -n shop --fleet",
+        ),
+    ],
+)
+def test_what_to_do_about_a_run_that_was_aborted(shell: Any, reason: str, told: str) -> None:
+    """What completed before stays, unless the whole fleet was taken back."""
+    obj = fleet_object(phase="Aborted", waiting=None)
+    obj["status"]["fleet"]["revision"] |= {"outcome": "Aborted", "reason": reason}
+    shell.add(Kind.ROLLOUT, obj)
+    assert hint(shell) == told
+
+
 # ------------------------------------------------------------------ telling it
 
 

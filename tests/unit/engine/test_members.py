@@ -96,8 +96,12 @@ class Stage:
             interval_seconds=INTERVAL_SECONDS,
         )
         self.hub.subscribe(Kind.MEMBER_CLUSTER, self.members.take_member)
-        self.hub.subscribe(Kind.SECRET, self.members.take_secret)
+        self.hub.subscribe(Kind.SECRET, self.take_secret)
         self.hub.on_change.append(self._count)
+
+    def take_secret(self, event: str, obj: Obj) -> None:
+        """As the watch of Secrets has it."""
+        self.members.take_secret(event, obj)
 
     def _count(self, change: Change) -> None:
         if change.kind is Kind.MEMBER_CLUSTER and change.type == "MODIFIED":

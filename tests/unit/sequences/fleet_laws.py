@@ -123,7 +123,8 @@ class FleetLaws:
         if run is None:
             raise Broken(f"the status tells of run {number}, of which there is no FleetRun")
         outcome = fleet.revision.outcome if fleet.revision else None
-        if run.outcome is not None and outcome is not run.outcome:
+        taken_back = fleet.revision is not None and fleet.revision.reason == "RolledBack"
+        if run.outcome is not None and outcome is not run.outcome and not taken_back:
             raise Broken(f"run {number} ended {run.outcome}, and is {outcome or 'under way'} now")
         run.outcome = outcome
         if outcome is Outcome.COMPLETED:
@@ -239,7 +240,7 @@ class FleetLaws:
                 raise Broken(f"{name} grew from {was} to {became} although {kind} {switch} diverts")
         run = self._runs.get(revision.fleet_run or 0)
         if run is None:
-            if not any(each.spec.stable_hash == revision.hash and each.outcome for each in self._runs.values()):
+            if not any(each.spec.stable_hash == revision.hash for each in self._runs.values()):
                 raise Broken(f"{name} grew from {was} to {became} in no run of the fleet's")
             return
         batch = run.batch_of(name)

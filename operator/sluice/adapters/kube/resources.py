@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sluice.api.names import API_VERSION, EXTENSIONS_API_VERSION, GATEWAY_API_VERSION, RBAC_API_VERSION, Kind
+from sluice.api.names import (
+    API_VERSION,
+    EXTENSIONS_API_VERSION,
+    GATEWAY_API_VERSION,
+    INVENTORY_API_VERSION,
+    RBAC_API_VERSION,
+    Kind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.FLEET_RUN: Resource(API_VERSION, "fleetruns"),
     Kind.MEMBER_ROLLOUT: Resource(API_VERSION, "memberrollouts"),
     Kind.MEMBER_ROLLOUT_RUN: Resource(API_VERSION, "memberrolloutruns"),
+    Kind.CLUSTER_PROFILE: Resource(INVENTORY_API_VERSION, "clusterprofiles"),
     Kind.HTTP_ROUTE: Resource(GATEWAY_API_VERSION, "httproutes"),
     Kind.GRPC_ROUTE: Resource(GATEWAY_API_VERSION, "grpcroutes"),
     Kind.SERVICE: Resource("v1", "services"),

@@ -227,12 +227,13 @@ class Course:
                 counted_until=self.now,
             )
         )
-        self.update(step=None, weight=None)
+        self.update(step=None, weight=None, next_transition_at=None)
 
     def enter_stage(self, stage: BatchStage) -> None:
         """Go on to the batch's next stage."""
         changes = {"stage": stage, "started_at": self.now, "counted_seconds": 0.0, "counted_until": self.now}
         self.update_fleet(batch=self.at.model_copy(update=changes))
+        self.update(next_transition_at=None)
 
     def enter_step(self, index: int) -> None:
         """Let the clusters which move now enter a step, all of them together."""

@@ -22,10 +22,7 @@ def obey_switches(course: Course) -> None:
     halfway = course.among(tuple(course.phases), *_HALFWAY)
     if not halfway:
         return
-    completed = course.among(tuple(course.phases), ClusterPhase.COMPLETED)
-    message = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}"
-    if completed:
-        message += f"; {len(completed)} clusters had completed before and keep it"
+    message = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}{keepers(course)}"
     send_back(course, tuple(halfway))
     course.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
 
@@ -55,7 +52,7 @@ def _act(course: Course, spec: FleetRunSpec, batch: RunBatch, failed: tuple[str,
         case OnFailure.ROLLBACK_BATCH:
             send_back(course, course.among(batch.clusters, ClusterPhase.COMPLETED))
             send_back(course, course.among(tuple(course.phases), *_HALFWAY))
-            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the batch returns")
+            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the batch returns{keepers(course)}")
         case OnFailure.HOLD:
             course.stall(Reason.TOO_MANY_FAILED, f"{message}; all waits: {_ways_on(course)}")
         case OnFailure.ROLLBACK_CLUSTER:
@@ -76,6 +73,15 @@ def send_back(course: Course, names: tuple[str, ...]) -> None:
     """These clusters return to what was stable before the run."""
     for name in names:
         course.phases[name] = ClusterPhase.RETURNING
+
+
+def keepers(course: Course) -> str:
+    """How many clusters keep the revision though its run ends, for the end of a message; "" where none does."""
+    count = len(course.among(tuple(course.phases), ClusterPhase.COMPLETED))
+    if not count:
+        return ""
+    clusters, keep = ("cluster", "keeps") if count == 1 else ("clusters", "keep")
+    return f"; {count} {clusters} had completed before and {keep} it"
 
 
 def halted(course: Course) -> bool:

@@ -15,7 +15,7 @@ from sluice.api.rollout import PausedBy
 from sluice.decide import audit
 from sluice.decide.fleet.advance import freeze, promote
 from sluice.decide.fleet.course import Course
-from sluice.decide.fleet.failing import send_back
+from sluice.decide.fleet.failing import keepers, send_back
 from sluice.decide.fleet.following import start
 from sluice.decide.fleet.rollback import NothingToTakeBack, roll_back
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
@@ -55,7 +55,10 @@ def refuse_all(course: Course, why: str) -> None:
 def _do(course: Course, action: ActionView) -> str:
     known = _VERBS.get(action.spec.action)
     if known is None:
-        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done")
+        ref = course.observed.ref
+        back = f"; to go back: sluice rollback {ref.name} -n {ref.namespace} --fleet"
+        instead = back if action.spec.action is Verb.UNDO else ""
+        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done{instead}")
     return known(course, action)
 
 
@@ -118,9 +121,7 @@ def _resume(course: Course, _: ActionView) -> str:
 def _abort(course: Course, action: ActionView) -> str:
     _needs_run(course, "abort")
     halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
-    completed = course.among(tuple(course.phases), ClusterPhase.COMPLETED)
-    keep = f"; {len(completed)} clusters had completed before and keep it" if completed else ""
-    message = f"{len(halfway)} clusters return{keep}"
+    message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{keepers(course)}"
     send_back(course, halfway)
     why = f": {action.spec.reason}" if action.spec.reason else ""
     course.end_run(

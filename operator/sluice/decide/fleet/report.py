@@ -85,10 +85,16 @@ def _cluster(course: Course, name: str) -> ClusterStatus:
     return ClusterStatus(
         name=name,
         phase=phase,
-        weight=format_share(leg.weight) if leg.weight > NONE else "",
+        weight=format_share(leg.weight) if leg.weight > NONE and _is_revision(course, leg.hash) else "",
         message=clip(message, _MESSAGE_BYTES),
         since=lost,
     )
+
+
+def _is_revision(course: Course, revision_hash: str) -> bool:
+    """Whether what a cluster's own run brings is the revision of the run over the fleet; on the way back it is not."""
+    revision = course.fleet.revision
+    return revision is not None and revision.hash == revision_hash
 
 
 def _condition(course: Course, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:

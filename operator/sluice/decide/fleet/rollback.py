@@ -13,7 +13,7 @@ from sluice.api.outcome import Outcome
 from sluice.decide.fleet.advance import freeze
 from sluice.decide.fleet.course import MOST_FAILURES, Course
 from sluice.decide.fleet.failing import send_back
-from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip
 
 _HAVE_IT = (ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.COMPLETED)
 _WHY_NOT = {
@@ -110,6 +110,10 @@ def _all(course: Course, run: FleetRunSpec, by: str, actor: str) -> str:
     course.record_first = True
     if course.under_way or completed:
         course.end_run(Outcome.ABORTED, Reason.ROLLED_BACK, f"{by}; {message}", actor=actor)
+    elif course.fleet.revision is not None:
+        ended = course.fleet.revision
+        told = clip(f"{ended.message}; {by}; {message}", MESSAGE_BYTES)
+        course.update_fleet(revision=ended.model_copy(update={"message": told}))
     if completed:
         course.update_fleet(stable=_revision_before(course, run))
     return message

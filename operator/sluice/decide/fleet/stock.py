@@ -19,11 +19,19 @@ def take_stock(course: Course) -> None:
     for batch in spec.batches:
         last = len(course.steps_of(batch))
         _catch_up(course, batch)
+        early = _not_at(course, batch, last)
         for name in batch.clusters:
             if course.member(name) is None:
                 _leave(course, name)
             else:
-                _look(course, spec, batch, name, last)
+                _look(course, spec, batch, name, None if name in early else last)
+
+
+def _not_at(course: Course, batch: RunBatch, step: int) -> frozenset[str]:
+    """The clusters that may not be in this step yet: who says so is not believed, for to be done lets it go further."""
+    at = course.fleet.batch
+    here = course.under_way and at is not None and at.name == batch.name
+    return frozenset(course.wave) if here and course.step < step else frozenset()
 
 
 def _has_moved(course: Course, batch: RunBatch) -> bool:
@@ -51,7 +59,7 @@ def _leave(course: Course, name: str) -> None:
         course.phases[name] = ClusterPhase.LEFT
 
 
-def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: int) -> None:
+def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: int | None) -> None:
     leg, phase = course.leg(name), course.phases[name]
     if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and (course.under_way or _completed(course)):
         if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):

@@ -11,6 +11,7 @@ from sluice.api.common import ObjectRef
 from sluice.api.fleet import ClusterPhase, FleetRunStatus
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus
+from sluice.api.units import FULL
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetRunView, LegView, MemberView
@@ -169,7 +170,7 @@ def _obey(leg: LegView, spec: dict[str, Any]) -> LegView:
     if not leg.stable_hash or leg.stable_hash == wanted:
         return replace(at_rest, stable_hash=wanted, serves=True)
     if pace is None:
-        return replace(at_rest, stable_hash=wanted, hash=wanted, fleet_run=None, outcome=Outcome.COMPLETED)
+        return replace(at_rest, stable_hash=wanted, hash=wanted, fleet_run=None, weight=FULL, outcome=Outcome.COMPLETED)
     moved = replace(at_rest, hash=wanted, fleet_run=pace["run"])
     if pace["upTo"] > len(spec["strategy"]["canary"]["steps"]) + 1:
         return replace(moved, stable_hash=wanted, outcome=Outcome.COMPLETED)

@@ -107,7 +107,7 @@ def test_an_abort_takes_back_what_is_halfway() -> None:
     hub.act(Verb.ABORT)
     hub.go()
     assert (hub.outcome, hub.letters) == (Outcome.ABORTED, ["c", "bb"])
-    assert "1 clusters had completed before" in hub.status.message
+    assert "1 cluster had completed before" in hub.status.message
     assert "sluice retry" in hub.status.message
 
 

@@ -167,6 +167,7 @@ def test_a_fleet_that_was_aborted_takes_back_who_had_completed() -> None:
     assert fleet.status.fleet is not None
     assert fleet.status.fleet.revision is not None
     assert fleet.status.fleet.revision.reason == "AbortedByAction"
+    assert fleet.status.fleet.revision.message.endswith("keeps it; rolled back by alice; 1 cluster returns to v1")
 
 
 # ------------------------------------------------------------------ refused
@@ -176,6 +177,13 @@ def test_a_first_revision_has_nothing_before_it() -> None:
     """There is no spec to send back."""
     told = refusal(healthy(), clusters=["c1"])
     assert told == "revision 1 is the first that the fleet has: there is nothing before it"
+
+
+def test_undo_names_what_goes_back() -> None:
+    """A fleet has another word for it."""
+    answer = completed().tell(Verb.UNDO)
+    assert not answer.done
+    assert answer.message.endswith("nothing was done; to go back: sluice rollback checkout -n shop --fleet")
 
 
 @pytest.mark.parametrize(

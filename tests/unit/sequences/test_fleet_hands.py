@@ -1,0 +1,89 @@
+"""Two hubs and one member: what one leads there, the other leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sluice.api.names import HUB_ANNOTATION, Kind, Slot
+from sluice.ports import Obj
+from sluice.sim import manifests
+from sluice.sim.clock import run
+from sluice.sim.fleet import FleetWorld
+from unit.defects import gathered
+
+APP = "checkout"
+CANARY = manifests.canary(*manifests.step_weights(10, 50, pause="20s"))
+NAMES = ("m1", "m2")
+
+
+def told(story: Callable[[FleetWorld], Awaitable[None]]) -> None:
+    """A fleet of two whose Rollout is not created yet, and then the story; nothing in it may be a defect."""
+
+    async def main() -> None:
+        world = FleetWorld(pods=False)
+        for name in NAMES:
+            world.join(name)
+        world.fleet_app(APP, [{"name": "all"}], CANARY)
+        await world.start()
+        await story(world)
+        assert world.operator.failure() is None
+
+    with gathered() as defects:
+        run(main())
+    assert not defects.texts, defects.texts[0]
+
+
+def stored(world: FleetWorld, name: str) -> Obj:
+    """The MemberRollout in a member."""
+    found: Obj = world.members[name].cluster.store.get(Kind.ROLLOUT, world.namespace, APP)
+    return found
+
+
+def by_another_hub(world: FleetWorld) -> Obj:
+    """A MemberRollout that asks for green at once."""
+    services = {str(slot): manifests.slot_service(APP, slot) for slot in Slot}
+    workload = {"services": services, "active": str(Slot.GREEN), "version": "9.9.9"}
+    body = manifests.managed_rollout(world.namespace, APP, CANARY, workload, pace={"run": 1, "upTo": 9})
+    body["metadata"]["annotations"] = {HUB_ANNOTATION: "another-hub"}
+    return body
+
+
+def test_what_was_there_first_is_left_alone() -> None:
+    """Neither its status nor its route is written; the Rollout says whose it is; once it is gone, ours comes."""
+
+    async def story(world: FleetWorld) -> None:
+        cluster = world.members["m2"].cluster
+        await cluster.create(Kind.ROLLOUT, world.namespace, by_another_hub(world))
+        before = stored(world, "m2")["metadata"]
+        await world.create_fleet(APP)
+        await world.until(lambda: "belongs to another hub (another-hub)" in world.status(APP).message)
+        await asyncio.sleep(60)
+        assert (stored(world, "m2")["metadata"], world.share("m2", APP)) == (before, 0)
+        assert world.part("m1", APP).phase == "Healthy"
+        await cluster.delete(Kind.ROLLOUT, world.namespace, APP, uid=before["uid"])
+        await world.until_phase(APP, "Healthy")
+        assert stored(world, "m2")["metadata"]["annotations"][HUB_ANNOTATION] != "another-hub"
+
+    told(story)
+
+
+def test_what_changes_hands_in_mid_run_is_let_go_of() -> None:
+    """Another hub takes a part over at 10 %: it stays there, for whoever leads it now; here the deadline decides."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.create_fleet(APP)
+        await world.until_phase(APP, "Healthy")
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: world.share("m2", APP) == 1000)
+        annotations = {"annotations": {HUB_ANNOTATION: "another-hub"}}
+        await world.members["m2"].cluster.patch_merge(Kind.ROLLOUT, world.namespace, APP, {"metadata": annotations})
+        before = stored(world, "m2")["metadata"]
+        await world.until(lambda: "belongs to another hub (another-hub)" in world.status(APP).message)
+        await asyncio.sleep(60)
+        assert world.share("m1", APP) == 1000
+        await world.until_phase(APP, "Aborted", timeout_seconds=1200)
+        assert (stored(world, "m2")["metadata"], world.share("m2", APP)) == (before, 1000)
+        await world.until(lambda: world.share("m1", APP) == 0)
+
+    told(story)
