@@ -59,7 +59,7 @@ def test_a_member_rollout_is_a_rollout_with_a_pace_and_without_a_fleet() -> None
     rules = theirs["properties"]["spec"]["x-kubernetes-validations"]
     theirs["properties"]["spec"]["x-kubernetes-validations"] = [rule for rule in rules if "fleet" not in rule["rule"]]
     assert ours == theirs
-    assert "'fleet'" not in str(ours)
+    assert "'fleet'" not in str(ours)  # a run's fleetRun is the member's to know
 
 
 def test_a_member_rollout_run_is_a_rollout_run() -> None:

@@ -123,7 +123,8 @@ class FleetLaws:
         if run is None:
             raise Broken(f"the status tells of run {number}, of which there is no FleetRun")
         outcome = fleet.revision.outcome if fleet.revision else None
-        if run.outcome is not None and outcome is not run.outcome:
+        taken_back = fleet.revision is not None and fleet.revision.reason == "RolledBack"
+        if run.outcome is not None and outcome is not run.outcome and not taken_back:
             raise Broken(f"run {number} ended {run.outcome}, and is {outcome or 'under way'} now")
         run.outcome = outcome
         if outcome is Outcome.COMPLETED:
@@ -239,7 +240,7 @@ class FleetLaws:
                 raise Broken(f"{name} grew from {was} to {became} although {kind} {switch} diverts")
         run = self._runs.get(revision.fleet_run or 0)
         if run is None:
-            if not any(each.spec.stable_hash == revision.hash and each.outcome for each in self._runs.values()):
+            if not any(each.spec.stable_hash == revision.hash for each in self._runs.values()):
                 raise Broken(f"{name} grew from {was} to {became} in no run of the fleet's")
             return
         batch = run.batch_of(name)
@@ -305,7 +306,9 @@ class FleetLaws:
             return f"is in a run still: {part.message}"
         if self.candidate_share(name):
             return f"has {self.candidate_share(name)} on what is not stable"
-        wanted = {"c": spec.hash, "b": spec.stable_hash}.get(letter, part.stable.hash)
+        if letter == "b" and part.stable.hash == spec.hash:
+            return "still serves what it was to leave"
+        wanted = {"c": spec.hash}.get(letter, part.stable.hash)
         if letter in "mdr":
             return "is on its way still"
         return "" if part.stable.hash == wanted else f"serves {part.stable.hash}, not {wanted}"

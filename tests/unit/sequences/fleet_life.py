@@ -97,6 +97,14 @@ class FleetLife:
         self.laws.asks += verb == "Retry"
         await self.world.act(APP, verb)
 
+    async def roll_back(self, name: str) -> None:
+        """Take a member back, or ("") all of them."""
+        fleet = self.world.status(APP).fleet
+        number = fleet.revision.number if fleet is not None and fleet.revision is not None else None
+        body = manifests.action(self.world.namespace, APP, "Rollback", revision=number, actor="bob", reason="")
+        body["spec"] |= {"clusters": [name]} if name else {}
+        await self.world.people.create(Kind.ROLLOUT_ACTION, self.world.namespace, body)
+
     async def pause(self, paused: bool) -> None:
         """Set spec.paused."""
         await self.world.spec(APP, {"paused": paused})

@@ -78,6 +78,8 @@ RELEASES = (
 )
 PEOPLE = (
     *(Happening(f"bob says {v}", FleetLife.act, v) for v in ("Promote", "Pause", "Resume", "Abort", "Retry")),
+    *(Happening(f"bob takes {name} back", FleetLife.roll_back, name) for name in NAMES),
+    Happening("bob takes the whole fleet back", FleetLife.roll_back, ""),
     Happening("spec.paused becomes true", FleetLife.pause, True),
     Happening("spec.paused becomes false", FleetLife.pause, False),
 )
