@@ -76,10 +76,14 @@ class FleetRecorder(Recording):
     # ------------------------------------------------------------------ asking
 
     @property
-    def moments(self) -> int:
-        """How many states were seen so far."""
-        members = (*self.shares.values(), *self.parts.values())
-        return len(self.states) + sum(len(seen) for seen in members)
+    def progress(self) -> int:
+        """How many shares members had so far, and how many steps and stages the run was in."""
+        stages = {
+            (batch.get("name"), batch.get("stage"), (state.status.get("step") or {}).get("index"))
+            for state in tuple(self.states)
+            for batch in [(state.status.get("fleet") or {}).get("batch") or {}]
+        }
+        return len(stages) + sum(len(shares) for shares in self.shares.values())
 
     def percents(self, member: str) -> list[float]:
         """The shares that green had in a member, in percent, in order."""
