@@ -33,6 +33,7 @@ def leg_of(part: Obj, trouble: str) -> LegView:
         under_way=bool(revision) and "outcome" not in revision,
         outcome=outcome,
         reason=_text(revision.get("reason"), 64),
+        why=one_line(_text(revision.get("message"), 4 * _MESSAGE_CHARACTERS), _MESSAGE_CHARACTERS),
         step=_number(step.get("index")) or 0,
         step_done=step.get("done") is True,
         weight=_share(status.get("weight")),

@@ -40,6 +40,8 @@ class LegView:
         stable_hash: of what serves when no run is under way; "" before anything does.
         hash: of the candidate of its current or last run.
         fleet_run: the FleetRun that this run is part of.
+        reason: why its current or last run ended, in a word; "" while it is under way.
+        why: the same in a sentence.
         step: that it is in, from 1; 0 before the first.
         step_done: whether the step is done, confirmed and measured, and waits for the hub.
         weight: of the candidate.
@@ -57,6 +59,7 @@ class LegView:
     under_way: bool = False
     outcome: Outcome | None = None
     reason: str = ""
+    why: str = ""
     step: int = 0
     step_done: bool = False
     weight: BasisPoints = NONE

@@ -63,7 +63,7 @@ def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: 
     leg, phase = course.leg(name), course.phases[name]
     if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and (course.under_way or _completed(course)):
         if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):
-            course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.message)
+            course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.why or leg.message)
         elif leg.rests_on(spec.hash) and leg.up_to_date and leg.serves:
             course.phases[name] = ClusterPhase.COMPLETED if _may_complete(course, batch) else ClusterPhase.DONE
         elif phase is ClusterPhase.MOVING and leg.runs(spec) and leg.step == last and leg.step_done:
