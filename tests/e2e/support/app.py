@@ -412,7 +412,7 @@ class App:
                 "get",
                 "httproutes,grpcroutes",
                 "-o",
-                "jsonpath={range .items[*]}{.spec.rules}{.metadata.annotations}{end}",
+                "jsonpath={range .items[*]}{.spec.rules}{.metadata.annotations}{.status}{end}",
             ),
             ("get", "events", "--sort-by=.lastTimestamp"),
         ):
