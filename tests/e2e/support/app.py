@@ -418,6 +418,7 @@ class App:
         ):
             told = self.hub.kubectl("-n", self.namespace, *arguments, check=False)
             parts.append(f"$ kubectl -n {self.namespace} {' '.join(arguments)}\n{told}")
+        parts.append(f"Contour complains:\n{self.data_plane.complaints()}")
         return "\n".join(parts)
 
 
