@@ -283,7 +283,7 @@ class DataPlane:
         return False
 
     def complaints(self, lines: int = 15) -> str:
-        """The last that Contour logged of what went wrong: a status that it could not write is not written again."""
+        """The last that Contour logged of what went wrong, such as a status that it could not write."""
         child = self._children.get("contour")
         logged = child.log.read_text(errors="replace").splitlines() if child is not None else []
         return "\n".join([line for line in logged if "level=info" not in line][-lines:])

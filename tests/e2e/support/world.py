@@ -124,7 +124,7 @@ class World:
         ]
         about = [line for line in told if f"{app.namespace}/" in line[1]]
         warned = [line for line in told if _WARNED.search(line[1]) and '"rollout"' not in line[1]]
-        return "\n".join(line for _, line in sorted([*about[-lines:], *warned[-lines:]]))
+        return "\n".join(line for _, line in sorted({*about[-lines:], *warned[-lines:]}))
 
 
 def _time_of(line: str) -> str:
