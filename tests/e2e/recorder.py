@@ -1,7 +1,4 @@
-"""Records what a Rollout intended and what its route really said, by watches of its own, and holds one to the other.
-
-Resource versions of one API server are comparable across kinds: they tell which of two writes was first, exactly.
-"""
+"""Records what a Rollout intended and what its route really said, by watches of its own, and holds one to the other."""
 
 from __future__ import annotations
 

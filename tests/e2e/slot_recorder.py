@@ -1,7 +1,4 @@
-"""Records what happened to both slots and to the route, and holds them to what no moment may break.
-
-Resource versions of one API server are comparable across kinds: they tell which of two writes was first, exactly.
-"""
+"""Records what happened to both slots and to the route, and holds them to what no moment may break."""
 
 from __future__ import annotations
 

@@ -141,5 +141,5 @@ class Watch:
 
 
 def resource_version(obj: Json) -> int:
-    """Of an object, as a number; see the top of :mod:`e2e.recorder` for what that tells."""
+    """Of an object, as a number: of any two writes to one API server, whatever the kinds, it tells which was first."""
     return int(obj["metadata"]["resourceVersion"])

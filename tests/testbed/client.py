@@ -6,15 +6,13 @@ import http.client
 import json
 import ssl
 import threading
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from testbed.errors import ApiError, ApiUnreachableError
 
 _TIMEOUT_SECONDS = 30.0
-_MOST_IDLE_SECONDS = 30.0  # an API server closes what was idle for 90
-_REUSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.CannotSendRequest)
+_REUSED = (ConnectionError, ssl.SSLError, http.client.CannotSendRequest)
 
 
 class ApiClient:
@@ -30,7 +28,7 @@ class ApiClient:
         self._address = urlsplit(server).netloc
         self._token = token
         self._context = ssl.create_default_context(cafile=ca_file)
-        self._idle: list[tuple[float, http.client.HTTPSConnection]] = []
+        self._idle: list[http.client.HTTPSConnection] = []
         self._lock = threading.Lock()
 
     def request(
@@ -84,10 +82,11 @@ class ApiClient:
         """Close the idle connections; a later request opens new ones."""
         with self._lock:
             while self._idle:
-                self._idle.pop()[1].close()
+                self._idle.pop().close()
 
     def _send(self, method: str, path: str, payload: bytes | str | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        reused = self._idle_connection()
+        with self._lock:
+            reused = self._idle.pop() if self._idle else None
         if reused:
             try:
                 return self._exchange(reused, method, path, payload, headers)
@@ -95,15 +94,6 @@ class ApiClient:
                 # The server closed the idle connection; a fresh one tells whether it is there.
                 self.close()
         return self._exchange(self._new_connection(), method, path, payload, headers)
-
-    def _idle_connection(self) -> http.client.HTTPSConnection | None:
-        with self._lock:
-            since, connection = self._idle.pop() if self._idle else (0.0, None)
-        if connection and time.monotonic() - since > _MOST_IDLE_SECONDS:
-            connection.close()
-            self.close()  # those beneath it are older
-            return None
-        return connection
 
     def _new_connection(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(self._address, timeout=_TIMEOUT_SECONDS, context=self._context)
@@ -124,7 +114,7 @@ class ApiClient:
             connection.close()
             raise
         with self._lock:
-            self._idle.append((time.monotonic(), connection))
+            self._idle.append(connection)
         return answer
 
 

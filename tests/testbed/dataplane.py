@@ -282,6 +282,12 @@ class DataPlane:
             return bool(response.status == 200)
         return False
 
+    def complaints(self, lines: int = 15) -> str:
+        """The last that Contour logged of what went wrong, such as a status that it could not write."""
+        child = self._children.get("contour")
+        logged = child.log.read_text(errors="replace").splitlines() if child is not None else []
+        return "\n".join([line for line in logged if "level=info" not in line][-lines:])
+
     def _check(self, name: str) -> bool:
         return self._children[name].check()
 

@@ -412,12 +412,13 @@ class App:
                 "get",
                 "httproutes,grpcroutes",
                 "-o",
-                "jsonpath={range .items[*]}{.spec.rules}{.metadata.annotations}{end}",
+                "jsonpath={range .items[*]}{.spec.rules}{.metadata.annotations}{.status}{end}",
             ),
             ("get", "events", "--sort-by=.lastTimestamp"),
         ):
             told = self.hub.kubectl("-n", self.namespace, *arguments, check=False)
             parts.append(f"$ kubectl -n {self.namespace} {' '.join(arguments)}\n{told}")
+        parts.append(f"Contour complains:\n{self.data_plane.complaints()}")
         return "\n".join(parts)
 
 

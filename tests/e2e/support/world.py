@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sl
 LONE_LEASE_SECONDS = 3
 MEMBER_PROBE_SECONDS = 0.5
 _numbers = itertools.count(1)
+_WARNED = re.compile(r'"level": "(WARNING|ERROR|CRITICAL)"')
 T = TypeVar("T", bound=App)
 
 
@@ -115,14 +117,15 @@ class World:
             self.leader()
 
     def log_about(self, app: App, lines: int = 25) -> str:
-        """The end of what the replicas logged about an app."""
+        """The end of what the replicas logged about an app, and of what they warned of that is about no app."""
         told = [
             (_time_of(line), f"{operator.name}: {line}")
             for operator in (*self.operators, *self.others)
             for line in operator.log.splitlines()
-            if f"{app.namespace}/" in line
         ]
-        return "\n".join(line for _, line in sorted(told)[-lines:])
+        about = [line for line in told if f"{app.namespace}/" in line[1]]
+        warned = [line for line in told if _WARNED.search(line[1]) and '"rollout"' not in line[1]]
+        return "\n".join(line for _, line in sorted({*about[-lines:], *warned[-lines:]}))
 
 
 def _time_of(line: str) -> str:
