@@ -200,8 +200,21 @@ class Member(Protocol):
         """Of its API server, with its port; fit to be shown."""
         ...
 
-    async def fetch_version(self) -> str:
-        """The version of its Kubernetes, such as `v1.36.3`. Whether it answers at all is asked with this."""
+    def tell(self, *, silent: Callable[[], None], back: Callable[[], None]) -> None:
+        """Whom to tell that it may be away, and that it answers again.
+
+        Args:
+            silent: called once when a request got no answer. From then on ordinary writes raise Unavailable at once.
+            back: called in the moment of the next answer, before any ordinary write is sent.
+        """
+        ...
+
+    async def fetch_version(self, *, patient: bool = False) -> str:
+        """The version of its Kubernetes, such as `v1.36.3`. Whether it answers at all is asked with this.
+
+        Args:
+            patient: wait for half a minute, as long as a server under a heavy load may take.
+        """
         ...
 
     async def fetch_kinds(self) -> frozenset[str]:

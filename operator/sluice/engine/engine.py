@@ -138,9 +138,17 @@ class Engine:
         """Look at everything, and first of all divert what engaged switches say."""
         if not self._leading:
             return
+        self.divert()
         for kind in (*SWITCH_KINDS, Kind.ROLLOUT):
             for obj in self.store.all(kind):
                 self._add(kind, obj, urgent=kind in SWITCH_KINDS)
+
+    def divert(self) -> None:
+        """Divert what engaged switches say, by the shortest way."""
+        if not self._leading:
+            return
+        for kind in SWITCH_KINDS:
+            for obj in self.store.all(kind):
                 self._kills.trip(kind, None, obj)
 
     async def run(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import random
 from collections import Counter
@@ -95,6 +96,7 @@ class MemberTask:
         self._connection: Member | None = None
         self.site: Site | None = None
         self._work: asyncio.Task[None] | None = None
+        self._patient: asyncio.Task[None] | None = None
         self._connected_by: object = None
         self._findings = Findings()
         self._until_review = 0
@@ -172,6 +174,7 @@ class MemberTask:
             await self._disconnect()
             self._findings, self._until_review = Findings(), 0
             self._connection = await self._around.connect(self._name, text)
+            self._connection.tell(silent=self.wake, back=self._came_back)
             self._connected_by = by
             self._findings = Findings(host=self._connection.host)
         except InvalidSpec as error:
@@ -216,12 +219,11 @@ class MemberTask:
 
     async def _end_work(self) -> None:
         work, self._work, self.site = self._work, None, None
-        if work is not None:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        await _end(work)
 
     async def _disconnect(self) -> None:
         await self._end_work()
+        await _end(self._patient)
         connection, self._connection, self._connected_by = self._connection, None, None
         if connection is not None:
             await connection.close()
@@ -233,7 +235,7 @@ class MemberTask:
         try:
             version = await connection.fetch_version()
             if before.failure is not None and self.site is not None:
-                self.site.came_back()
+                self.site.catch_up()
             missing = before.missing
             if self._until_review <= 0 or before.failure is not None or missing:
                 missing = await review(connection)
@@ -243,11 +245,22 @@ class MemberTask:
             self._findings = replace(before, failure=problem_of(error), failures=before.failures + 1)
             self._at_least_seconds = error.retry_after_seconds if isinstance(error, Unavailable) else 0.0
             self._around.probes["failed"] += 1
+            if isinstance(error, Unavailable) and not error.retry_after_seconds:
+                self._wait_patiently(connection)
             return
         self._findings = Findings(
             host=connection.host, version=version, missing=missing, answered_at=self._around.clock.now()
         )
         self._around.probes["answered"] += 1
+
+    def _wait_patiently(self, connection: Member) -> None:
+        """Beside the probes, which give up soon: a server that takes long for each answer can still be killed in."""
+        if self._patient is None or self._patient.done():
+            self._patient = asyncio.create_task(_ask_patiently(connection), name=f"patient {self._name}")
+
+    def _came_back(self) -> None:
+        if self.site is not None:
+            self.site.divert()
 
     async def _tell(self, member: Obj) -> None:
         """Write the status, where it says something new."""
@@ -265,6 +278,17 @@ class MemberTask:
         ready = next((told for told in after.conditions if told.type == "Ready"), None)
         if ready is not None:
             _log.info("member", extra={"member": self._name, "ready": ready.status, "reason": ready.reason})
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _ask_patiently(connection: Member) -> None:
+    with contextlib.suppress(SluiceError):  # the probes tell why
+        await connection.fetch_version(patient=True)
 
 
 def _status_of(member: Obj) -> MemberClusterStatus:

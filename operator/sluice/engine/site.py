@@ -21,6 +21,7 @@ from sluice.engine.observe import Moves
 from sluice.engine.sites import hub_of
 from sluice.engine.slim import slim
 from sluice.engine.store import Key, Obj, Store, key_of
+from sluice.engine.yielding import Yielding
 from sluice.errors import NotLeader, SluiceError
 from sluice.ports import Cluster, Leadership, Member, Watch
 
@@ -89,7 +90,7 @@ class Site:
         self.ready = False
         self._connection = connection
         self._headquarters = headquarters
-        cluster = connection.cluster(headquarters.leadership)
+        cluster = Yielding(connection.cluster(headquarters.leadership), self._give_way)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
         self._hub = ""
@@ -146,8 +147,15 @@ class Site:
         part = self.part(namespace, name)
         return self._engine.moves_of(part) if part is not None else None
 
-    def came_back(self) -> None:
-        """It answers again: first of all it is diverted what was to be diverted meanwhile."""
+    def divert(self) -> None:
+        """It answers again: before anything else is written there, divert what was to be diverted meanwhile."""
+        self._engine.divert()
+
+    async def _give_way(self) -> None:
+        await self._engine.give_way()
+
+    def catch_up(self) -> None:
+        """It was away: look at everything there."""
         self._engine.rush()
 
     def trouble(self, namespace: str, name: str) -> str:

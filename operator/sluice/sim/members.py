@@ -105,8 +105,13 @@ class MemberConnection:
         await asyncio.sleep(self._member.delay_seconds)
         self._member.check()
 
-    async def fetch_version(self) -> str:
-        """The version of its Kubernetes."""
+    def tell(self, *, silent: Callable[[], None], back: Callable[[], None]) -> None:
+        """Nobody is told: watches that end are, and probes, and nothing sent to a silent member waits in it here."""
+        del silent, back
+
+    async def fetch_version(self, *, patient: bool = False) -> str:
+        """The version of its Kubernetes. Who is patient learns no more than others."""
+        del patient
         await self._answer()
         return VERSION
 

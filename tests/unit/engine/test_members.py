@@ -40,10 +40,17 @@ class FakeMember:
         self.denied: set[str] = set()
         self.kinds = frozenset(right.resource for right in RIGHTS if right.group == GROUP)
         self.version = "v1.36.3"
-        self.probes = self.reviews = self.closed = 0
+        self.probes = self.patient = self.reviews = self.closed = 0
 
-    async def fetch_version(self) -> str:
+    def tell(self, *, silent: Callable[[], None], back: Callable[[], None]) -> None:
+        """Take note of whom to tell."""
+        self.told_silent, self.told_back = silent, back
+
+    async def fetch_version(self, *, patient: bool = False) -> str:
         """Answer, fail or hang."""
+        if patient:
+            self.patient += 1
+            await asyncio.Event().wait()
         self.probes += 1
         if self.hangs:
             await asyncio.Event().wait()
@@ -287,6 +294,21 @@ def test_how_it_fails_is_told(error: SluiceError, reason: str, state: MemberStat
         await stage.until(lambda: stage.told("one").get("Ready") == f"False {reason}", 10)
         assert any(str(error) in each["message"] for each in stage.status("one")["conditions"])
         assert list(stage.members.states()) == [state]
+
+    play(story)
+
+
+def test_beside_the_probes_one_waits_longer() -> None:
+    """Probes give up soon; one question at a time waits, so that who takes long for an answer can be killed in, too."""
+
+    async def story(stage: Stage) -> None:
+        one = stage.add("one")
+        await stage.until_ready("one")
+        one.fails = Unavailable("read the version: no answer within 5 s")
+        one.told_silent()
+        await stage.until(lambda: one.patient == 1, FIRST_RETRY_SECONDS)
+        await asyncio.sleep(3600)
+        assert one.patient == 1
 
     play(story)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -28,11 +29,12 @@ from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.names import API_VERSION, Kind
 from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
-from sluice.ports import Cluster, Leadership, Obj
+from sluice.ports import Cluster, Lane, Leadership, Obj
 
 REPLY_BYTES = 32 * 1024 * 1024  # a page of a list; one object is never more than a few MiB
 CONNECTIONS = 8
 TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
+PATIENCE_SECONDS = 30.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}([-+][-+.0-9A-Za-z]{1,40})?")
 
@@ -67,10 +69,21 @@ class KubeMember:
         self._breaker = Breaker(f"MemberCluster {name}")
         limits = Limits(CONNECTIONS, CONNECTIONS, REPLY_BYTES, self._resolver)
         self._transport = Transport(identity, name=name, timeouts=TIMEOUTS, limits=limits)
+        self._is_slow = False
+        self._silent: Callable[[], None] = lambda: None
+        self._back: Callable[[], None] = lambda: None
 
-    async def fetch_version(self) -> str:
-        """Ask for the version, also while the breaker is open: an answer closes it."""
-        request = Request("GET", "/version", "read the version", "Version")
+    def tell(self, *, silent: Callable[[], None], back: Callable[[], None]) -> None:
+        """Whom to tell that a request got no answer, and that one did after that. Implements `ports.Member`."""
+        self._silent, self._back = silent, back
+
+    async def fetch_version(self, *, patient: bool = False) -> str:
+        """Ask for the version, also while the breaker is open: an answer closes it.
+
+        Where only the patient get an answer, kills wait as long as they: sooner given up, none would ever be confirmed.
+        """
+        seconds = PATIENCE_SECONDS if patient else 0.0
+        request = Request("GET", "/version", "read the version", "Version", seconds=seconds)
         try:
             answer = _decode(await self._send(request, trial=True))
         except NotFound as error:
@@ -163,19 +176,36 @@ class KubeMember:
 
     async def _send(self, request: Request, *, trial: bool = False) -> bytes:
         if not trial:
-            self._breaker.check()
+            self._breaker.check(ordinary_write=_is_ordinary_write(request))
+        if self._is_slow and request.lane is Lane.KILL:
+            request = replace(request, seconds=PATIENCE_SECONDS)
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
         try:
             body = await self._transport.send(request)
         except Unavailable as error:
-            self._breaker.failed()
+            # Who was patient may tell of long ago; and who tries is not to be told that he should.
+            if not request.seconds and self._breaker.failed() and not trial:
+                self._silent()
             if self._resolver.refusal:
                 raise InvalidSpec(Reason.ADDRESS_REFUSED, f"{self._resolver.refusal}: no member can be there") from None
             raise Unavailable(self._identity.conceal(str(error)), error.retry_after_seconds) from None
         except SluiceError as error:
-            self._breaker.answered()
+            self._answered(loop.time() - sent_at)
             raise type(error)(self._identity.conceal(str(error))) from None
-        self._breaker.answered()
+        self._answered(loop.time() - sent_at)
         return body
+
+    def _answered(self, after_seconds: float) -> None:
+        """Tell it in the very moment, so that nobody who waited to write gets ahead of the kills."""
+        self._is_slow = after_seconds > TIMEOUTS.normal
+        if self._breaker.answered():
+            self._transport.renew_kills()
+            self._back()
+
+
+def _is_ordinary_write(request: Request) -> bool:
+    return request.writes and request.lane is not Lane.KILL and request.path != _REVIEWS
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ NORMAL_CONNECTIONS = 32
 # than several patches do: with 64, two hundred kills took three times as long.
 KILL_CONNECTIONS = 16
 
+_LONGEST_REQUEST_SECONDS = 60.0
 _KEEPALIVE_SECONDS = 88.0  # the API server closes idle connections after 90; a Lease is renewed 16 times in 80
 
 # Before these versions, TLS connections whose peer is slow to say goodbye stay open; aiohttp knows how to end them.
@@ -175,6 +176,7 @@ class Transport:
             Lane.KILL: asyncio.Semaphore(self._limits.kill_connections),
         }
         self._sessions: dict[Lane | None, aiohttp.ClientSession] = {}
+        self._left: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         """Nothing to do: sessions are opened when they are first used."""
@@ -189,6 +191,10 @@ class Transport:
     async def close(self) -> None:
         """End every connection. Requests under way fail with Unavailable."""
         sessions, self._sessions = self._sessions, {}
+        left, self._left = self._left, set()
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         for session in sessions.values():
             await session.close()
         for _ in range(2):  # the event loop closes aborted sockets in its next rounds
@@ -249,6 +255,15 @@ class Transport:
         """
         await asyncio.gather(*(self._touch() for _ in range(connections)))
 
+    def renew_kills(self) -> None:
+        """Give the kills to come turns and connections of their own. Those under way may hang; they are left to end."""
+        self._turns[Lane.KILL] = asyncio.Semaphore(self._limits.kill_connections)
+        session = self._sessions.pop(Lane.KILL, None)
+        if session is not None:
+            leaving = asyncio.create_task(_close_later(session), name="leave connections of kills")
+            self._left.add(leaving)
+            leaving.add_done_callback(self._left.discard)
+
     async def _touch(self) -> None:
         # What the answer is does not matter, only that a connection is open after it.
         request = Request("GET", "/version", "read the version", "Version", lane=Lane.KILL)
@@ -303,7 +318,9 @@ class Transport:
             params=request.params,
             data=request.body,
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=request.seconds or usual, sock_connect=self._timeouts.connect),
+            timeout=aiohttp.ClientTimeout(
+                total=request.seconds or usual, sock_connect=max(self._timeouts.connect, request.seconds)
+            ),
             allow_redirects=False,
         ) as response:
             return _Answer(response.status, response.headers, await self._read(response, request.what))
@@ -354,6 +371,13 @@ class Transport:
                 proxy=self.credentials.proxy,
             )
         return session
+
+
+async def _close_later(session: aiohttp.ClientSession) -> None:
+    try:
+        await asyncio.sleep(_LONGEST_REQUEST_SECONDS)
+    finally:
+        await session.close()
 
 
 class _Answer(NamedTuple):

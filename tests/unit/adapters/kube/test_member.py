@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from sluice.adapters.kube import member as member_module
 from sluice.adapters.kube import resolver
 from sluice.adapters.kube.breaker import FAILURES, Breaker
+from sluice.adapters.kube.client import AlwaysLeader
 from sluice.adapters.kube.identity import MemberIdentity
-from sluice.adapters.kube.member import REPLY_BYTES, KubeMember, connect_member
+from sluice.adapters.kube.member import CONNECTIONS, REPLY_BYTES, KubeMember, connect_member
 from sluice.adapters.kube.resolver import GuardedResolver
+from sluice.adapters.kube.transport import Timeouts
 from sluice.api.kubeconfig import Kubeconfig, render_kubeconfig
+from sluice.api.names import Kind
 from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, SluiceError, Unavailable
+from sluice.ports import Lane, Obj
 
 TLS = Path(__file__).parents[3] / "contract" / "metrics" / "tls"
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.the-members-own-token"
@@ -230,6 +235,82 @@ async def test_the_breaker_spares_everybody_the_waiting(api: Api, member: KubeMe
     api.handler = good
     await member.fetch_version()
     assert await member.may(PATCH_PODS)
+
+
+async def write(member: KubeMember, lane: Lane) -> Obj:
+    """Write something in the member."""
+    cluster = member.cluster(AlwaysLeader())
+    return await cluster.patch_json(Kind.HTTP_ROUTE, "shop", "checkout", [], lane=lane)
+
+
+async def test_nothing_but_kills_is_written_to_who_left_a_request_unanswered(api: Api, member: KubeMember) -> None:
+    """What is sent to a frozen server may be read in any order later; with the next answer, kills come first."""
+    told: list[str] = []
+    member.tell(silent=lambda: told.append("silent"), back=lambda: told.append(f"back at {len(api.asked)}"))
+    api.handler = answering(b"", 503)
+    with pytest.raises(Unavailable):
+        await write(member, Lane.NORMAL)
+    assert told == ["silent"]
+    with pytest.raises(Unavailable, match="nothing but kills is written until it does"):
+        await write(member, Lane.NORMAL)
+    assert len(api.asked) == 1
+    api.handler = answering(b'{"metadata": {"name": "checkout"}}')
+    await write(member, Lane.KILL)
+    assert told == ["silent", "back at 2"]
+    await write(member, Lane.NORMAL)
+    assert told == ["silent", "back at 2"]
+
+
+async def test_a_slow_server_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the patient get an answer, kills are patient; when it is quick again, they give up as soon as ever."""
+    monkeypatch.setattr(member_module, "TIMEOUTS", Timeouts(connect=0.2, normal=0.2, kill=0.2))
+    member = await connect_member("pilot", api.kubeconfig())
+
+    async def quick(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"gitVersion": "v1.36.3", "metadata": {"name": "checkout"}})
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        return await quick(request)
+
+    api.handler = slow
+    with pytest.raises(Unavailable):
+        await member.fetch_version()
+    with pytest.raises(Unavailable):
+        await write(member, Lane.KILL)
+    await member.fetch_version(patient=True)
+    await write(member, Lane.KILL)
+    api.handler = quick
+    await write(member, Lane.KILL)
+    api.handler = slow
+    with pytest.raises(Unavailable):
+        await write(member, Lane.KILL)
+    await member.close()
+
+
+async def test_kills_that_hang_are_in_no_later_ones_way(api: Api, member: KubeMember) -> None:
+    """All turns of kills may be taken by requests that are lost; who answers again is killed in at once."""
+    lost, hung = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        if len(api.asked) == CONNECTIONS:
+            hung.set()
+        await lost.wait()
+        return web.json_response({})
+
+    good = answering(b'{"gitVersion": "v1.36.3", "metadata": {"name": "checkout"}}')
+    api.handler = hang
+    hanging = [asyncio.create_task(write(member, Lane.KILL)) for _ in range(CONNECTIONS)]
+    await hung.wait()
+    api.handler = answering(b"", 503)
+    with pytest.raises(Unavailable):
+        await member.fetch_version()
+    api.handler = good
+    await member.fetch_version()
+    await write(member, Lane.KILL)
+    assert not any(task.done() for task in hanging)
+    lost.set()
+    await asyncio.gather(*hanging)
 
 
 def test_any_answer_closes_the_breaker() -> None:
