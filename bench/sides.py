@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import fleet
+from sluice.adapters.kube.member import CONNECTIONS
 from testbed import Cluster
 from testbed.processes import Child, session
 from wire import CORE, GATEWAY, SLUICE, Api, Obj, Watch, quiet
@@ -154,14 +155,33 @@ async def measure(arena: Arena, side: Side) -> tuple[float, float]:
     return answered_at, await gone.at(_SETTLE_SECONDS)
 
 
-async def start_bare(arena: Arena, routes: Mapping[str, Sequence[str]]) -> Child:
+async def start_bare(
+    arena: Arena, routes: Mapping[str, Sequence[str]], members: Mapping[str, tuple[Cluster, Api]] | None = None
+) -> Child:
     """Start the bare client with an account of its own, and wait until it watches.
 
     Args:
-        arena: where.
+        arena: where its switches are.
         routes: `<namespace>/<name>` of the routes to patch, by the name of their switch.
+        members: the clusters in which these routes are, by name, where that is another than the switches'.
     """
-    cluster, api = arena.cluster, arena.api
+    places = members or {}
+    for api in (arena.api, *(api for _, api in places.values())):
+        await _admit(api)
+    for switch in routes:
+        body = {"metadata": {"name": switch}, "data": {"engaged": "false"}}
+        await arena.api.send("POST", f"{CORE}/namespaces/{BARE}/configmaps", body)
+    order = {
+        **_access(arena.cluster),
+        "namespace": BARE,
+        "routes": {switch: [route_path(name) for name in names] for switch, names in routes.items()},
+        "members": [{**_access(cluster), "connections": CONNECTIONS} for cluster, _ in places.values()],
+    }
+    return await spawn("bare", order)
+
+
+async def _admit(api: Api) -> None:
+    """Make the account, with its rights."""
     names = {"metadata": {"name": BARE}}
     rules = [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]},
@@ -173,17 +193,11 @@ async def start_bare(arena: Arena, routes: Mapping[str, Sequence[str]]) -> Child
     await api.send("POST", f"{CORE}/namespaces/{BARE}/serviceaccounts", names)
     await api.send("POST", f"{rbac}/clusterroles", {**names, "rules": rules})
     await api.send("POST", f"{rbac}/clusterrolebindings", {**names, "roleRef": role, "subjects": [subject]})
-    for switch in routes:
-        body = {"metadata": {"name": switch}, "data": {"engaged": "false"}}
-        await api.send("POST", f"{CORE}/namespaces/{BARE}/configmaps", body)
-    order = {
-        "server": cluster.server,
-        "ca_file": str(cluster.ca_file),
-        "token": cluster.token_for(BARE, BARE, 6 * 3600),
-        "namespace": BARE,
-        "routes": {switch: [route_path(name) for name in names] for switch, names in routes.items()},
-    }
-    return await spawn("bare", order)
+
+
+def _access(cluster: Cluster) -> Obj:
+    token = cluster.token_for(BARE, BARE, 6 * 3600)
+    return {"server": cluster.server, "ca_file": str(cluster.ca_file), "token": token}
 
 
 async def spawn(script: str, order: Obj) -> Child:
