@@ -12,10 +12,11 @@ from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
-from sluice.ports import AuditSink, Clock, Cluster, Leadership, MetricProvider, Notifier, TrafficRouter
+from sluice.ports import AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
 
 
 def build_engine(
@@ -24,15 +25,18 @@ def build_engine(
     metrics: MetricProvider,
     notifier: Notifier,
     audit: AuditSink,
-    leadership: Leadership,
+    fence: Fence,
     clock: Clock,
     meter: Meter | None = None,
 ) -> Engine:
-    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading."""
+    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it.
+
+    The cluster's own Leadership is to be the same `fence`, so that each write is checked right before it is sent.
+    """
     store = Store()
     routers = routers_over(store, cluster)
     ports = Ports(cluster=cluster, routers=routers, notifier=notifier, audit=audit, clock=clock)
-    return Engine(ports, store, metrics=metrics, leadership=leadership, telemetry=Telemetry(clock, meter or NoMeter()))
+    return Engine(ports, store, metrics=metrics, fence=fence, telemetry=Telemetry(clock, meter or NoMeter()))
 
 
 def routers_over(store: Store, cluster: Cluster) -> Mapping[Kind, TrafficRouter]:

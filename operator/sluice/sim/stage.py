@@ -13,6 +13,7 @@ from sluice.api.action import RolloutActionStatus
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import BasisPoints
+from sluice.engine.fence import Fence
 from sluice.sim import manifests
 from sluice.sim.budgets import FakeBudgets
 from sluice.sim.clock import VirtualClock
@@ -21,7 +22,7 @@ from sluice.sim.deployments import FakeDeployments
 from sluice.sim.gateway import FakeEndpoints, FakeGateway
 from sluice.sim.kubelet import FakeKubelet
 from sluice.sim.metrics import FakeMetrics, constant
-from sluice.sim.operator import Build, Engine, FakeAudit, FakeLeadership, FakeNotifier, Operator
+from sluice.sim.operator import Build, Engine, FakeAudit, FakeMastery, FakeNotifier, Operator
 from sluice.sim.traffic import Traffic, weights_of
 from sluice.wiring import build_engine
 
@@ -59,13 +60,13 @@ class Stage:
         self._stirred = asyncio.Event()
         self.cluster.on_change.append(lambda _: self._stirred.set())
 
-    def _build(self, cluster: FakeCluster, leadership: FakeLeadership) -> Engine:
+    def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
             notifier=self.notifier,
             audit=self.audit,
-            leadership=leadership,
+            fence=Fence(mastery),
             clock=self.clock,
         )
 
