@@ -72,13 +72,14 @@ class Stage:
 
     async def start(self, *, settle_seconds: float = 5.0) -> None:
         """Start the controllers and the operator, and let them settle."""
-        self.gateway.start()
-        self.endpoints.start()
-        self.kubelet.start()
-        self.deployments.start()
-        self.budgets.start()
+        self.start_controllers()
         self.operator.start()
         await asyncio.sleep(settle_seconds)
+
+    def start_controllers(self) -> None:
+        """Start what an operator lives among, and no operator."""
+        for controller in (self.gateway, self.endpoints, self.kubelet, self.deployments, self.budgets):
+            controller.start()
 
     async def restart(self) -> None:
         """Crash the operator and start it anew."""
