@@ -11,7 +11,7 @@ from sluice.adapters.kube.terms import LeaseTimes
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.decide.sharding import ALL, Shards, shard_of
 from sluice.engine.engine import Engine
-from sluice.engine.fence import Fence
+from sluice.engine.fence import Fence, WorkKey
 from sluice.ports import Obj
 from sluice.sim.cluster import Call, FakeCluster
 from sluice.sim.operator import WATCHED, FakeAudit, FakeNotifier
@@ -21,7 +21,8 @@ from sluice.wiring import build_engine
 
 TIMES = LeaseTimes()
 HOME, LEASE = "sluice-system", "sluice"
-LATENCY_SECONDS = 0.02
+LATENCY_SECONDS = 0.02  # of requests about the Lease
+SLOWLY_SECONDS = 0.2  # of all others: what is on its way can be overtaken by what is said in the Lease
 # Beyond the duration: requests to the Lease that fail or time out, and the spread of several replicas.
 SLACK_SECONDS = TIMES.request + 2 * TIMES.retry + 1.0
 
@@ -42,6 +43,7 @@ class Replica:
         self._froze_at = 0.0
         world.cluster.faults.append(self._stall)
         self._bare, self._fenced = self._connect(world.cluster), self._connect(world.cluster)
+        self._fenced.latency_seconds = SLOWLY_SECONDS
         self.keeper = ShardKeeper(
             self._bare, HOME, LEASE, name, clock=world.clock, times=TIMES, monotonic=self._monotonic
         )
@@ -202,7 +204,7 @@ class Fleet(World):
         if call.phase != "after" or not call.client or not call.writes or call.kind in (Kind.LEASE, Kind.EVENT):
             return
         if call.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH):
-            key = (call.kind, call.namespace, call.name)
+            key: WorkKey = (call.kind, call.namespace, call.name)
         else:
             app = next(app for app in self.apps if call.name == app or call.name.startswith(f"{app}-"))
             key = (Kind.ROLLOUT, call.namespace, app)
