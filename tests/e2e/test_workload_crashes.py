@@ -67,7 +67,7 @@ class Reaper:
     def _run(self) -> None:
         try:
             while not self._ended.is_set() and self.kills < KILLS:
-                until(self._operator.leads, "the operator to lead", 60)
+                until(self._operator.works, "the operator to work", 60)
                 self._ended.wait(self._draw.uniform(0.0, MOST_LIFE_SECONDS))
                 self._operator.kill()
                 self.kills += 1
@@ -101,7 +101,7 @@ def test_twenty_crashes_in_the_life_of_a_workload(world: World, workload: Worklo
         with workload.steady(rate=150), Recorder(workload) as record, SlotRecorder(workload) as slots:
             with Reaper(operator, random.Random(seed)) as reaper:
                 told = next(number for number, _ in enumerate(life(workload), 1) if reaper.done())
-            until(operator.leads, "the operator to lead", 60)
+            until(operator.works, "the operator to work", 60)
             stories.finished(workload, "v100")
             slots.check()
             record.catch_up()
