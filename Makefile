@@ -103,7 +103,7 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle bench-update
+.PHONY: bench-kill bench-idle bench-update bench-shards
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
@@ -112,6 +112,9 @@ bench-idle: $(STAMP) ## What a quiet fleet costs; the last line is JSON
 
 bench-update: $(STAMP) ## How long new images take to their first weight, and what that costs; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/update.py $(ARGS)
+
+bench-shards: $(STAMP) ## What three replicas give beside one, on the same fleet; the last line is JSON
+	@$(TESTBED) run -- $(PY) bench/shards.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml anew into the lock file (UPGRADE=1: take newer versions)

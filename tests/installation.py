@@ -113,6 +113,10 @@ class Operator:
         """What it logged since it was started last."""
         return self._running().log.read_text(errors="replace")
 
+    def running(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._child is not None and self._child.running()
+
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
         self._running().check()
