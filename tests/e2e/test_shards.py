@@ -135,6 +135,8 @@ def test_a_cluster_kill_while_a_replica_is_dead(world: World, herd: Herd, three:
         until(lambda: told(world)["state"] == "Engaged", "the switch to tell that it is in force")
         assert told(world)["diverted"] == {"routes": ROLLOUTS, "pending": 0}
     herd.check_audits()
+    release = {"spec": {"engaged": False, "releaseReason": "it was a test"}}
+    world.hub.kubectl("patch", "clusterkillswitch", SWITCH, "--type=merge", "-p", json.dumps(release))
     world.hub.kubectl("delete", "clusterkillswitch", SWITCH)
 
 

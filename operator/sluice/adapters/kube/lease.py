@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Collection
 from typing import Any
 
@@ -21,15 +22,13 @@ class SharedLease:
         cluster: with a Leadership that always agrees, for this is what decides it.
         namespace: of the Lease.
         name: of the Lease.
-        duration_seconds: for versions from before there were shards: how long they wait after the last write.
         clock: for the times in the Lease, which only people read.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, name: str, *, duration_seconds: float, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, name: str, *, clock: Clock) -> None:
         self.name = name
         self._cluster = cluster
         self._namespace = namespace
-        self._duration_seconds = duration_seconds
         self._clock = clock
 
     def __str__(self) -> str:
@@ -50,8 +49,8 @@ class SharedLease:
         now = format_time(self._clock.now())
         gone = [*register.stale, *(LINE_PREFIX + other for other in dead)]
         lines: dict[str, str | None] = {**dict.fromkeys(gone), LINE_PREFIX + name: line.text}
-        duration = max(1, round(self._duration_seconds))
-        spec: dict[str, Any] = {"holderIdentity": TOGETHER, "renewTime": now, "leaseDurationSeconds": duration}
+        spec: dict[str, Any] = {"holderIdentity": TOGETHER, "renewTime": now}
+        spec["leaseDurationSeconds"] = _duration(register, line)
         if register.holder != TOGETHER:
             spec |= {"acquireTime": now, "leaseTransitions": register.transitions + (register is not ABSENT)}
         async with self._deadline(patience):
@@ -60,13 +59,14 @@ class SharedLease:
             body = {"metadata": {"name": self.name, "annotations": lines}, "spec": spec}
             return Register.parse(await self._cluster.create(Kind.LEASE, self._namespace, body))
 
-    async def renew(self, name: str, line: Line, following: Line, patience: float) -> Register:
+    async def renew(self, register: Register, name: str, line: Line, following: Line, patience: float) -> Register:
         """Write a replica's line, if nobody took it out (Conflict); whatever else changed does not matter."""
-        operations = [
+        operations: list[Obj] = [
             {"op": "test", "path": "/spec/holderIdentity", "value": TOGETHER},
             {"op": "test", "path": line_path(name), "value": line.text},
             {"op": "replace", "path": line_path(name), "value": following.text},
             {"op": "replace", "path": "/spec/renewTime", "value": format_time(self._clock.now())},
+            {"op": "replace", "path": "/spec/leaseDurationSeconds", "value": _duration(register, following)},
         ]
         async with self._deadline(patience):
             # Without the Lease no kill is written, so it goes with the kills; and it keeps their connections open.
@@ -92,3 +92,8 @@ class SharedLease:
                 yield
         except TimeoutError as error:
             raise Unavailable(f"{self}: no answer within {seconds:.1f}s") from error
+
+
+def _duration(register: Register, line: Line) -> int:
+    """For versions from before there were shards, which wait that long after the last write: the longest of all."""
+    return max(1, math.ceil(max(each.seconds for each in (line, *register.lines.values()))))

@@ -51,7 +51,7 @@ class ShardKeeper:
         monotonic: Callable[[], float] = boot_seconds,
     ) -> None:
         self._times = times or LeaseTimes()
-        self._lease = SharedLease(cluster, namespace, name, duration_seconds=self._times.duration, clock=clock)
+        self._lease = SharedLease(cluster, namespace, name, clock=clock)
         self._identity = identity
         self._name = line_name(identity)
         self._monotonic = monotonic
@@ -180,7 +180,8 @@ class ShardKeeper:
             await self._write(tenure.seen, following)
             return
         sent_at = self._monotonic()
-        tenure.answered(await self._lease.renew(self._name, line, following, tenure.patience), sent_at)
+        stored = await self._lease.renew(tenure.seen, self._name, line, following, tenure.patience)
+        tenure.answered(stored, sent_at)
 
     async def _write(self, register: Register, line: Line) -> None:
         sent_at, dead = self._monotonic(), self._tenure.dead(register)

@@ -323,3 +323,21 @@ def test_a_replica_that_is_started_anew_has_its_shards_at_once() -> None:
         assert team[0].shards == lost
 
     playing(story)
+
+
+def test_the_lease_says_the_longest_that_anybody_may_act() -> None:
+    """While `--lease-seconds` differ, in a rolling update, everybody waits for the most patient one."""
+
+    async def story(cluster: FakeCluster, team: list[Replica]) -> None:
+        team.append(Replica(cluster, "patient", LeaseTimes.lasting(60)))
+        team.append(Replica(cluster, "hasty", LeaseTimes.lasting(10)))
+        for _ in range(10):
+            await asyncio.sleep(3)
+            assert cluster.store.get(Kind.LEASE, "shop", NAME)["spec"]["leaseDurationSeconds"] == 60
+        patient = team.pop(1)
+        await patient.crash()
+        await asyncio.sleep(60 - 20 - 1)  # it renewed in the last 20 s
+        assert not even(team)
+        await until_even(team)
+
+    playing(story, replicas=1)
