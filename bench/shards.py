@@ -81,10 +81,10 @@ class Bench:
         await api.create_all(fleet.rollout(FLEET, app) for app in apps)
         await self._side.prepare()
 
-    async def measure(self, replicas: int) -> Figures:
-        """All there is to measure of so many."""
+    async def measure(self, name: str, replicas: int) -> Figures:
+        """All there is to measure of so many, which have not been there before."""
         arguments = ["--lease-seconds", str(LEASE_SECONDS)]
-        team = [Operator(self._cluster, arguments=arguments, name=f"of-{replicas}-{each}") for each in range(replicas)]
+        team = [Operator(self._cluster, arguments=arguments, name=f"{name}-{each}") for each in range(replicas)]
         began_at = time.monotonic()
         for operator in team:
             await asyncio.to_thread(operator.start, ready=False)
@@ -171,7 +171,7 @@ async def run(options: argparse.Namespace) -> int:
         await bench.populate()
         # The first replica of all meets the Rollouts, and writes much; what follows is compared among equals.
         for name, replicas in (("first", 1), ("one", 1), ("several", options.replicas)):
-            figures[name] = await bench.measure(replicas)
+            figures[name] = await bench.measure(name, replicas)
         arena.close()
     cluster.stop()
     return report(options, figures)
