@@ -262,7 +262,7 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend the route as the message says.",
         ),
         Reason.ROUTE_CLAIMED: (
-            "Another Rollout already moves one of its routes or Services.",
+            "Another Rollout already has one of its routes or Services.",
             "Remove it from one of the two.",
         ),
         Reason.ROUTE_REFUSED: (
@@ -292,8 +292,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Narrow its selector, or declare it as `spec.traffic.stableService`.",
         ),
         Reason.FOREIGN_WRITER: (
-            "Somebody else changed a share, and it was put back; again and again, the Rollout stalls over it.",
-            "Stop that writer from setting weights: see [GitOps](../guides/gitops.md).",
+            "Somebody else changed a share, or changed or deleted a slot's Deployment, and it was put back; again and "
+            "again, the Rollout stalls over it.",
+            "Stop that writer, or keep its sync from the weights: see [GitOps](../guides/gitops.md).",
         ),
         Reason.NO_HEALTHY_STABLE: (
             "Stable has no ready endpoint. Traffic is not moved to where nobody answers, not even by a kill.",
@@ -334,8 +335,9 @@ def page() -> str:
         "Told as Kubernetes Events of the Rollout: "
         + ", ".join(f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED))
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
-        + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}` and `{Reason.ACTION_REJECTED}`. "
-        "Repeated ones are counted up, not told anew.",
+        + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
+        + f"`{Reason.NO_HEALTHY_STABLE}`, and what the condition `Stalled` says, once for each reason and change of "
+        "the spec. Repeated ones are counted up, not told anew.",
     ]
     parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]
     parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]

@@ -173,7 +173,7 @@ def test_a_second_rollout_on_the_same_route(hostile: Hostile, neighbours: Neighb
     second.apply_rollout(HALF, active="green", version="v2", traffic=routes)
     with neighbours.beside(second), first.steady(rate=50), Recorder(first) as record:
         stalled = second.wait_condition("Stalled", reason="RouteClaimed")
-        assert f"Rollout {first.namespace}/{first.name} already moves" in stalled["message"]
+        assert f"Rollout {first.namespace}/{first.name} already has" in stalled["message"]
         first.do("Promote")
         first.wait_phase("Healthy")
         record.catch_up()

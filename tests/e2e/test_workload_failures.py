@@ -52,7 +52,8 @@ def test_pods_that_are_never_ready(workload: Workload) -> None:
         status = workload.wait_phase("Aborted")
         record.catch_up()
         assert status["revision"]["reason"] == "ProgressDeadlineExceeded"
-        assert "0 of 1" in status["message"], status["message"]
+        for part in ("0 of 1", "container app of pod checkout-green-", "its readiness probe has not passed"):
+            assert part in status["message"], (part, status["message"])
         workload.ship("v3", annotations={})
         for share in ("20%", "50%"):
             stories.at_stop(workload, share)

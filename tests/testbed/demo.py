@@ -194,7 +194,7 @@ def _summary(console: Console, acts: list[Act], log: str, seconds: float) -> int
     console.print(
         f"[bold]All three ended as they should[/bold], after {seconds:.0f} s. What you saw was a real API server, a "
         "real Envoy, a real Prometheus,\nand every request counted. To have the same running, and try it yourself:\n\n"
-        "  [bold]make testbed[/bold]\n\nTo begin with Services of your own: README.md",
+        "  [bold]make testbed[/bold]\n\nTo begin with an app of your own: README.md",
         soft_wrap=True,
     )
     return 0

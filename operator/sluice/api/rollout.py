@@ -186,7 +186,7 @@ class PausedBy(Model):
 
 
 class Drift(Model):
-    """Foreign writes put back. `count` starts anew after a quiet while."""
+    """Foreign writes put back, one after the other. `count` starts anew after a quiet while."""
 
     count: int
     last_at: Time
@@ -315,6 +315,7 @@ class RolloutStatus(Model):
     waiting: Waiting | None = None
     paused_by: PausedBy | None = None
     drift: Drift | None = None
+    repairs: dict[str, Drift] = {}  # objects written within the last minutes, by name and what they shall say
     baselines: dict[str, float] = {}  # by metric name
     metrics: tuple[MetricStatus, ...] = ()
     rejected: tuple[str, ...] = ()  # revision hashes that need Retry

@@ -132,7 +132,7 @@ class Listing:
 def _rollouts(rows: Sequence[RolloutRow], *, wide: bool, with_namespace: bool) -> str:
     columns = [Column("NAME"), Column("PHASE", by_meaning)]
     columns += [Column(title) for title in ("STEP", "WEIGHT", "VERSION", "PODS", "NEXT", "AGE")]
-    cells = [[row.name, row.phase, row.step, row.weight, row.version, row.pods, row.next, row.age] for row in rows]
+    cells = [[row.name, row.phase, row.step, row.weight, _versions(row), row.pods, row.next, row.age] for row in rows]
     if wide:
         columns += [Column(title) for title in ("REPLICAS", "STRATEGY", "REVISION", "MESSAGE")]
         more = [[row.replicas, row.strategy, row.revision, row.message] for row in rows]
@@ -141,6 +141,11 @@ def _rollouts(rows: Sequence[RolloutRow], *, wide: bool, with_namespace: bool) -
         columns = [Column("NAMESPACE"), *columns]
         cells = [[row.namespace, *line] for line, row in zip(cells, rows, strict=True)]
     return render(columns, cells)
+
+
+def _versions(row: RolloutRow) -> str:
+    """From what to what, while a run is under way: `kubectl get rollouts` names only what is stable."""
+    return f"{row.stable} → {row.version}" if row.stable and row.stable != row.version else row.version
 
 
 def _switches(rows: Sequence[SwitchRow], *, wide: bool) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sluice.api.conditions import ConditionType
 from sluice.api.names import Kind
 from sluice.cli.exits import NOT_FOUND, Failure
 from sluice.cli.mirror import Mirror
@@ -164,7 +165,9 @@ def lay_out(detail: RolloutDetail, *, wide: bool) -> str:
 def _head(detail: RolloutDetail) -> str:
     row = detail.row
     step = f"step {row.step}" if row.step else ""
-    weight = f"weight {row.weight}{f' ({detail.confirmation})' if detail.confirmation else ''}" if row.weight else ""
+    astray = any((each.type, each.status) == (ConditionType.TRAFFIC_CONFIRMED, "False") for each in detail.conditions)
+    known = "not confirmed" if detail.confirmation and astray else detail.confirmation
+    weight = f"weight {row.weight}{f' ({known})' if known else ''}" if row.weight else ""
     revision = f"revision {row.revision}" if row.revision else ""
     outcome = f"{detail.outcome.lower()}" if detail.outcome else ""
     pods = f"pods {row.pods or '-'} (replicas {row.replicas})" if row.replicas else ""

@@ -18,7 +18,8 @@ def command(name: str, access: Access, output: str | None, **how: Any) -> None:
     """Return to the version before.
 
     A run under way ends and its traffic returns to stable; a completed one is followed by a run the other way. The
-    revision that is undone is not tried again before `sluice retry` or a new one.
+    revision that is undone is not tried again before `sluice retry` or a new one. After a run that was aborted or
+    killed, stable serves already: undo would then leave that version, for the one before it.
 
     Examples:
       sluice undo checkout -n shop --reason "refunds fail since 2.4.1"

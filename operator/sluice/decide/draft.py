@@ -164,8 +164,12 @@ class Draft:
 
     @property
     def unserved(self) -> bool:
-        """Whether what is called stable is a first version that did not come up yet."""
-        return self.workload is not None and not self.stable.number and self.stable.served_at is None
+        """Whether what is called stable is a first version that did not come up yet.
+
+        From the first run on it is what there is to go back to, be it with fewer pods than were asked for.
+        """
+        first = not self.stable.number and self.status.revision is None
+        return self.workload is not None and first and self.stable.served_at is None
 
     @property
     def number(self) -> int:

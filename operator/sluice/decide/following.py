@@ -84,14 +84,15 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
     if draft.observed.templates.problem:
         draft.stall(draft.observed.templates.problem_reason, draft.observed.templates.problem)
         return
-    begun = _begun(draft, desired)
-    run = begun.spec if begun else _run_to(draft, spec, desired)
+    run = _run_to(draft, spec, desired)
+    begun = _begun(draft, run)
+    run = begun.spec if begun else run
     try_out(draft, run)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=begun is not None)
     draft.note(
         Reason.RUN_STARTED,
         f"revision {run.revision}{f' ({run.version})' if run.version else ''} begins: {run.from_slot} to {run.to_slot} "
-        f"in {len(run.steps)} steps",
+        f"in {len(run.steps)} step{'' if len(run.steps) == 1 else 's'}",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
 
@@ -119,16 +120,15 @@ def try_out(draft: Draft, run: RolloutRunSpec) -> None:
         draft.trial = trial_of(draft, draft.workload, run)
 
 
-def _begun(draft: Draft, desired: Desired) -> RunView | None:
-    """A RolloutRun created just before a crash, which no status speaks of yet."""
+def _begun(draft: Draft, run: RolloutRunSpec) -> RunView | None:
+    """A RolloutRun created just before a crash, which no status speaks of yet: one that was made for the same cause."""
     last = draft.observed.runs[-1] if draft.observed.runs else None
     if (
         last is None
         or last.status.outcome is not None
         or last.name in draft.run_statuses
         or last.spec.rollout_uid != draft.observed.ref.uid
-        or last.spec.hash != desired.hash
-        or last.spec.from_slot is not draft.stable.slot
+        or (last.spec.hash, last.spec.cause, last.spec.from_slot) != (run.hash, run.cause, run.from_slot)
         or last.spec.revision <= draft.number
     ):
         return None

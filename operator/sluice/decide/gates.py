@@ -15,7 +15,7 @@ from sluice.decide import analysis, coverage
 from sluice.decide.analysis import Outcome
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-from sluice.decide.faults import faults_of
+from sluice.decide.faults import cause_of
 from sluice.decide.hold import Hold
 from sluice.decide.rendering import revision_in
 from sluice.decide.slots import exposure, vacant
@@ -71,7 +71,7 @@ def target_unfit(draft: Draft) -> Hold | None:
     if draft.observed.rival:
         return Hold(
             Reason.ROUTE_CLAIMED,
-            f"Rollout {draft.observed.rival} already moves one of this Rollout's routes or Services; "
+            f"Rollout {draft.observed.rival} already has one of this Rollout's routes or Services; "
             "remove it from one of the two",
         )
     for target in draft.observed.targets:
@@ -118,11 +118,15 @@ def freshly_measured(draft: Draft) -> bool:
 
 def held_by_hand(draft: Draft) -> Hold | None:
     """Somebody broke the glass: a route carries `sluice.dev/hold`."""
-    for target in draft.observed.targets:
-        if target.hold:
-            text = f"{target.ref} carries {HOLD_ANNOTATION} ({clip(target.hold, REASON_BYTES)})"
-            return Hold(Reason.HELD_BY_HAND, f"{text}; goes on when it is removed")
-    return None
+    text = broken_glass(draft)
+    return Hold(Reason.HELD_BY_HAND, f"{text}; goes on when it is removed") if text else None
+
+
+def broken_glass(draft: Draft) -> str:
+    """Which route or Service is held by hand, by whom and why; "" where none is."""
+    held = (target for target in draft.observed.targets if target.hold)
+    told = (f"{target.ref} carries {HOLD_ANNOTATION} ({clip(target.hold, REASON_BYTES)})" for target in held)
+    return next(told, "")
 
 
 def exposed_outside_weight(draft: Draft) -> Hold | None:
@@ -148,8 +152,8 @@ def candidate_too_small(draft: Draft) -> Hold | None:
     needed, ready = max(1, needed_pods(draft, workload, run)), ready_pods(draft, slot, run.hash)
     if ready >= needed:
         return None
-    trouble = faults_of(draft, slot)
-    message = f"{name} has {ready} of {needed} pods ready" + (f": {trouble}" if trouble else "")
+    cause = cause_of(draft, slot)
+    message = f"{name} has {ready} of {needed} pods ready" + (f": {cause}" if cause else "")
     return Hold(Reason.WAITS_FOR_ENDPOINTS, message, counts=True)
 
 

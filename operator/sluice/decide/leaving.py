@@ -19,6 +19,7 @@ from sluice.decide import records
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
 from sluice.decide.model import FinalizerChange, Release, Removal
+from sluice.decide.patience import may_write
 from sluice.decide.report import report
 from sluice.decide.slots import tend
 from sluice.decide.steering import confirm, steer
@@ -61,6 +62,13 @@ def let_go(draft: Draft) -> None:
     report(draft)
 
 
+def let_drop(draft: Draft) -> None:
+    """What the spec names no more is not kept as it is any longer: its share, selector or size is its owner's again."""
+    for marked in draft.observed.dropped:
+        if may_write(draft, f"{marked.kind} {draft.observed.ref.namespace}/{marked.name}", "released"):
+            _end(draft, marked.kind, marked.name, marked.uid, removes=False)
+
+
 def _leave(draft: Draft) -> None:
     """Take Sluice's marks off what stays, so that nothing keeps its weights and selectors as they are any longer."""
     spec, seen = draft.observed.spec, draft.observed
@@ -78,6 +86,8 @@ def _leave(draft: Draft) -> None:
             _end(draft, target.ref.kind, target.ref.name, target.uid, removes=False)
     if seen.source is not None and seen.source.owner == draft.owner:
         _end(draft, Kind.DEPLOYMENT, seen.source.name, seen.source.uid, removes=False)
+    for marked in seen.dropped:
+        _end(draft, marked.kind, marked.name, marked.uid, removes=False)
 
 
 def _end(draft: Draft, kind: Kind, name: str, uid: str, *, removes: bool) -> None:

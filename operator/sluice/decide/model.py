@@ -188,6 +188,15 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """An object that carries the Rollout's stamp, and that neither its spec nor the run under way names any more."""
+
+    kind: Kind
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Templates:
     """What became of the analysis templates that the spec names.
 
@@ -231,6 +240,7 @@ class Observed:
     source: DeploymentView | None = None  # the Deployment that `workloadRef` names
     source_selected_by: tuple[str, ...] = ()  # Services whose selectors match its pods
     budgets: tuple[BudgetView, ...] = ()
+    dropped: tuple[Marked, ...] = ()
     rival: str = ""  # "<namespace>/<name>" of the older Rollout that has one of the targets
     write_problem: tuple[str, str] | None = None  # Reason and message of a write that the API server refused for good
 

@@ -108,11 +108,18 @@ def _needs_run(draft: Draft, doing: str) -> None:
         raise _Refused(f"no run is under way to {doing}: {ended}")
 
 
+def _not_begun(draft: Draft) -> _Refused:
+    """There is no step to leave: the pods of the first one may take as long as the deadline lets them."""
+    waiting = draft.status.waiting
+    so = f": it waits ({waiting.reason}); see: {draft.command('status')}" if waiting else "; try again in a moment"
+    return _Refused(f"the run has not begun its first step yet{so}")
+
+
 def _promote(draft: Draft, _: ActionView) -> str:
     _needs_run(draft, "promote")
     spec, step = draft.run_spec, draft.status.step
     if spec is None or step is None:
-        raise _Refused("the run has not begun its first step yet; try again in a moment")
+        raise _not_begun(draft)
     if step.kind == "setWeight":
         raise _Refused(f"step {step.index} is still moving weight, there is no wait to skip; see: sluice status")
     frozen = gates.first(gates.FREEZING, draft)
@@ -158,7 +165,7 @@ def _promote_fully(draft: Draft, _: ActionView) -> str:
     _needs_run(draft, "promote")
     spec, step = draft.run_spec, draft.status.step
     if spec is None or step is None:
-        raise _Refused("the run has not begun its first step yet; try again in a moment")
+        raise _not_begun(draft)
     draft.sought = FULL
     hold = gates.first(gates.GROWTH, draft)
     if hold is not None and hold.reason is Reason.NO_MEASUREMENT:  # a person need not wait for the next measurement
@@ -212,7 +219,7 @@ def _retry(draft: Draft, _: ActionView) -> str:
         raise _Refused("what the spec asks for was not aborted, killed or undone, so there is nothing to retry")
     frozen = gates.first(gates.FREEZING, draft)
     if frozen is not None:
-        raise _Refused(frozen.message)
+        raise _Refused(f"{frozen.message}; then ask again")
     if draft.observed.templates.problem:
         raise _Refused(draft.observed.templates.problem)
     run = new_run(draft.observed, spec, draft.stable, again, draft.observed.templates, retry=True)
@@ -231,7 +238,7 @@ def _undo(draft: Draft, action: ActionView) -> str:
     _slot_untouched(draft, before)
     hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
     if hold is not None:
-        raise _Refused(hold.message)
+        raise _Refused(f"{hold.message}; then ask again")
     view = draft.observed.slots[before.from_slot]
     if view.ready_endpoints == NONE and draft.workload is None:
         raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")

@@ -17,8 +17,8 @@ from sluice.decide import following, measuring, people, progress, records
 from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
-from sluice.decide.gates import held_by_hand, target_unfit
-from sluice.decide.leaving import let_go
+from sluice.decide.gates import broken_glass, target_unfit
+from sluice.decide.leaving import let_drop, let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.report import report
 from sluice.decide.revision import run_name
@@ -101,6 +101,7 @@ def _go(draft: Draft) -> None:
     tend(draft)
     dress(draft)
     retire(draft)
+    let_drop(draft)
     measuring.measure(draft)
     records.mend(draft)
     _hurry(draft)
@@ -142,9 +143,9 @@ def _obey_switches(draft: Draft) -> None:
 
 def _obey_glass(draft: Draft) -> None:
     """A hold that a person wrote onto a route acts as an engaged Divert."""
-    hold = held_by_hand(draft)
-    if hold is not None and draft.under_way and draft.exposed:
-        draft.end_run(Outcome.KILLED, Reason.HELD_BY_HAND, hold.message)
+    text = broken_glass(draft)
+    if text and draft.under_way and draft.exposed:
+        draft.end_run(Outcome.KILLED, Reason.HELD_BY_HAND, f"killed by hand: {text}")
 
 
 def _notice_loss(draft: Draft) -> None:

@@ -11,11 +11,14 @@ from sluice.api.workload import ServicePort
 
 @dataclass(frozen=True, slots=True)
 class PodFault:
-    """A container that cannot run, in the kubelet's words."""
+    """What keeps a container or pod from being ready, in the cluster's words.
+
+    `container` is empty where the whole pod is meant, `pod` too where none could be made.
+    """
 
     pod: str
     container: str
-    reason: str  # such as ImagePullBackOff, CrashLoopBackOff
+    reason: str  # such as ImagePullBackOff, CrashLoopBackOff, Unschedulable, FailedCreate, NotReady
     message: str
 
 
@@ -35,7 +38,7 @@ class DeploymentView:
 
     `hash`, `applied` and `owner` are what its annotations say; empty where they are missing. `rolled`: the controller
     has seen the present spec, and no pod of an older template is left. `available`: ready for `minReadySeconds`, of
-    whatever template.
+    whatever template; `former` of them are ready pods of another revision.
     """
 
     name: str
@@ -52,18 +55,27 @@ class DeploymentView:
     applied: str = ""
     owner: str = ""
     writer: str = ""  # field manager of the newest write to the spec, for messages
-    faults: tuple[PodFault, ...] = ()  # of pods of the present template
+    faults: tuple[PodFault, ...] = ()  # of pods of the present template, and what keeps such from being made
+    waits: tuple[PodFault, ...] = ()  # of those as well, where all may still come right by itself
     members: tuple[PodView, ...] = ()  # its pods that are not being deleted
+    former: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """A slot's Service, as far as Sluice keeps it."""
+    """A slot's Service, as far as Sluice keeps it.
+
+    `applied` is what its annotation says. `labelled`: it carries the labels that tell a slot's Service. `external`: it
+    leads out of the cluster, not to pods.
+    """
 
     uid: str
     owner: str
     selector: dict[str, str]
     ports: tuple[ServicePort, ...]  # targetPort always set
+    applied: str = ""
+    labelled: bool = True
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)

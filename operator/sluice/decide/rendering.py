@@ -109,10 +109,17 @@ class Place:
         labels = {MANAGED_BY_LABEL: FIELD_MANAGER, **selector_of(self.rollout, self.slot)}
         return {"labels": labels, "annotations": {OWNER_ANNOTATION: self.owner}}
 
-    def service(self, ports: Iterable[ServicePort], *, uid: str) -> Apply:
-        """The slot's Service."""
-        spec = {"selector": selector_of(self.rollout, self.slot), "ports": [port.dump() for port in ports]}
-        return Apply(Kind.SERVICE, self.name, {"metadata": self._metadata, "spec": spec}, uid)
+    def service(self, ports: Iterable[ServicePort], *, uid: str, external: bool = False) -> Apply:
+        """The slot's Service; `sluice.dev/applied` tells what it shall say.
+
+        Its type is others' to choose, unless it leads out of the cluster: `external`.
+        """
+        spec: JSON = {"selector": selector_of(self.rollout, self.slot), "ports": [port.dump() for port in ports]}
+        metadata = self._metadata
+        metadata["annotations"] |= {APPLIED_ANNOTATION: _digest(spec)}
+        if external:
+            spec["type"] = "ClusterIP"
+        return Apply(Kind.SERVICE, self.name, {"metadata": metadata, "spec": spec}, uid)
 
     def deployment(self, content: Content, *, uid: str) -> Apply:
         """The slot's Deployment. `sluice.dev/applied` tells this write, and each repair of it, from every other."""
@@ -154,7 +161,7 @@ class Content:
 
 
 def applied_of(apply: Apply) -> str:
-    """What tells a Deployment's write from every other."""
+    """What tells the write of a Deployment or Service from every other."""
     return str(apply.body["metadata"]["annotations"][APPLIED_ANNOTATION])
 
 

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
+from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.rollout import Confirmation, HistoryEntry, Outcome, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
 from sluice.api.units import format_share
 from sluice.decide import analysis
+from sluice.decide.alarms import warn
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-from sluice.decide.faults import faults_of
+from sluice.decide.faults import cause_of, faults_of
+from sluice.decide.gates import broken_glass
 from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 
+_TRUE: Status = "True"
+_FALSE: Status = "False"
 PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
@@ -49,22 +55,36 @@ def report(draft: Draft) -> None:
     if stalled is not None:
         conditions.append(_condition(draft, ConditionType.STALLED, "True", stalled.reason, stalled.message))
     conditions += [_progressing(draft, message), _paused(draft), _analysis(draft), _traffic(draft), _killed(draft)]
+    warn(draft, conditions[0])
     draft.update(conditions=merge_conditions(draft.observed.status.conditions, conditions, draft.now))
 
 
 def with_stalled(status: RolloutStatus, reason: str, message: str, generation: int, now: datetime) -> RolloutStatus:
-    """A status as it is, but Stalled for that reason; the same where it says so already. Pure."""
-    stalled = Condition(
-        type=ConditionType.STALLED,
-        status="True",
-        reason=reason,
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=generation,
-        last_transition_time=now,
-    )
-    replaced = {ConditionType.STALLED, ConditionType.RECONCILING}
+    """A status as it is, but Stalled for that reason; the same where it says so already. Pure.
+
+    That is then all there is to say of the generation: who waits for it learns that waiting does not help. What a run
+    under way says of itself stays.
+    """
+    told = {
+        kind: Condition(
+            type=kind,
+            status=value,
+            reason=reason,
+            message=clip(message, CONDITION_BYTES),
+            observed_generation=generation,
+            last_transition_time=now,
+        )
+        for kind, value in ((ConditionType.READY, _FALSE), (ConditionType.STALLED, _TRUE))
+    }
+    changes: dict[str, Any] = {"observed_generation": generation}
+    if status.revision is not None and status.revision.outcome is None:
+        del told[ConditionType.READY]
+    else:
+        changes |= {"phase": Phase.DEGRADED, "message": clip(message, MESSAGE_BYTES)}
+    replaced = {*told, ConditionType.RECONCILING}
     others = [condition for condition in status.conditions if condition.type not in replaced]
-    return status.model_copy(update={"conditions": merge_conditions(status.conditions, [*others, stalled], now)})
+    conditions = merge_conditions(status.conditions, [*told.values(), *others], now)
+    return status.model_copy(update={**changes, "conditions": conditions})
 
 
 def _condition(draft: Draft, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:
@@ -145,9 +165,11 @@ def _phase(draft: Draft) -> Phase:
 
 
 def _way_on(draft: Draft) -> str:
-    """How a rejected revision is tried again; a kill switch has to be released first."""
+    """How a rejected revision is tried again; a kill switch has to be released first, and a hold by hand removed."""
     if draft.observed.switches:
         return f"to try again, first release {draft.observed.switches[0]}, then: {draft.command('retry')}"
+    if broken_glass(draft):
+        return f"to try again, first remove {HOLD_ANNOTATION} from it, then: {draft.command('retry')}"
     return f"try again: {draft.command('retry')}"
 
 
@@ -155,9 +177,11 @@ def _message(draft: Draft) -> str:
     if draft.stalled is not None and not draft.under_way:
         return draft.stalled.message
     if draft.under_way:
-        return _run_message(draft)
+        told = draft.main_hold is not None and draft.main_hold.reason is Reason.NO_HEALTHY_STABLE
+        urgent = "" if told or _serves(draft) else f"{_stable_fails(draft)}; "
+        return urgent + _run_message(draft)
     rejected = _rejected(draft)
-    if rejected is not None:
+    if rejected is not None and _serves(draft):
         return f"{rejected.message}; {draft.stable.slot} serves; {_way_on(draft)}"
     if draft.main_hold is not None:
         return draft.main_hold.message
@@ -166,10 +190,15 @@ def _message(draft: Draft) -> str:
     if draft.unserved:
         return _first_message(draft)
     if not _serves(draft):
-        trouble = faults_of(draft, draft.stable.slot)
-        return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (trouble and f": {trouble}")
+        return _stable_fails(draft)
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
+
+
+def _stable_fails(draft: Draft) -> str:
+    asks_for_none = draft.workload is not None and not draft.workload.replicas
+    cause = "spec.workload.replicas is 0" if asks_for_none else cause_of(draft, draft.stable.slot)
+    return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
 
 
 def _first_message(draft: Draft) -> str:
@@ -177,9 +206,9 @@ def _first_message(draft: Draft) -> str:
     wanted = draft.workload.replicas if draft.workload is not None else 0
     if not wanted:
         return "the first version has no pods: spec.workload.replicas is 0"
-    version, trouble = draft.stable.version or draft.stable.hash, faults_of(draft, slot)
+    version, cause = draft.stable.version or draft.stable.hash, cause_of(draft, slot)
     pods = f"{view.ready_endpoints} of {wanted} pods ready"
-    return f"the first version, {version}, comes up in {slot}: {pods}" + (trouble and f": {trouble}")
+    return f"the first version, {version}, comes up in {slot}: {pods}" + (cause and f": {cause}")
 
 
 def _run_message(draft: Draft) -> str:

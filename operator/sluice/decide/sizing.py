@@ -38,10 +38,17 @@ def candidate_pods(capacity: int, share: BasisPoints, size: CanarySize) -> int:
     return max(size.by_weight.min if size.by_weight else 1, pods_for(capacity, share))
 
 
-def bearable(capacity: int, ready: int) -> BasisPoints:
-    """The share that so many ready pods can carry. A capacity of 1 says that any ready pod can carry all.
+def bearable(capacity: int, ready: int, others: int) -> BasisPoints:
+    """The share that so many ready pods can carry, where `others` are ready in the other slot.
 
-    >>> [bearable(4, ready) for ready in (0, 1, 3, 4, 9)]
+    Where both together are too few, neither is loaded more than the other: what nobody answers in the other slot is
+    better answered late. A capacity of 1 says that any ready pod can carry all.
+
+    >>> [bearable(4, ready, others=4) for ready in (0, 1, 3, 4, 9)]
     [0, 2500, 7500, 10000, 10000]
+    >>> [bearable(4, 1, others=others) for others in (4, 1, 0)]
+    [2500, 5000, 10000]
     """
-    return FULL if ready >= max(1, capacity) else ready * FULL // max(1, capacity)
+    if ready >= max(1, capacity):
+        return FULL
+    return max(ready * FULL // max(1, capacity), ready * FULL // max(1, ready + others))

@@ -39,6 +39,7 @@ def tend(draft: Draft) -> None:
         _note_traffic(draft, slot)
         content = _content(draft, workload, slot, budgets)
         if content is not None:
+            _miss(draft, slot)
             upkeep_deployment(draft, slot, content)
         _tend_service(draft, workload, slot, content)
     views = [view for slot in Slot if (view := draft.deployment(slot)) is not None]
@@ -72,8 +73,20 @@ def _note_traffic(draft: Draft, slot: Slot) -> None:
     if entry is None:
         return
     idle_since = None if may_serve(draft, slot) else (entry.idle_since or draft.now)
-    seen = {"pods": view.pods, "ready": view.available} if view else {"pods": 0, "ready": 0}
+    ready = max(0, view.available - view.former) if view else 0
+    seen = {"pods": view.pods if view else 0, "ready": ready}
     keep(draft, slot, entry.model_copy(update={**seen, "idle_since": idle_since}))
+
+
+def _miss(draft: Draft, slot: Slot) -> None:
+    """Tell that a Deployment is gone which was seen as it should be; it is made anew in the same pass."""
+    entry = draft.status.slots.get(slot)
+    if entry is None or not entry.generation or draft.deployment(slot) is not None:
+        return
+    message = f"Deployment {draft.observed.ref.namespace}/{place(draft, slot).name} was deleted"
+    draft.note(Reason.FOREIGN_WRITER, f"{message}; made anew", warning=True)
+    cause = f"deleted/{draft.now.isoformat()}"
+    draft.record("Intended", f"repair-{slot}", Reason.FOREIGN_WRITER, message, cause=cause)
 
 
 def _content(draft: Draft, workload: Workload, slot: Slot, budgets: Budgets) -> Content | None:
@@ -135,8 +148,9 @@ def vacant(draft: Draft, workload: Workload, slot: Slot) -> bool:
 
 def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: DeploymentView | None) -> int:
     """The old slot stays up for `scaleDownDelay`; what a kill switch stopped stays, so that people can look into it."""
-    current = view.replicas if view is not None else entry.replicas
-    revision = draft.status.revision
+    current, revision = entry.replicas, draft.status.revision
+    if entry.idle_since is None and view is not None:
+        return max(current, view.replicas)  # meant to go, but requests came back before it was written
     if entry.idle_since is None or draft.under_way:
         return current
     if revision is not None and revision.outcome is Outcome.KILLED and revision.hash == entry.hash:

@@ -9,6 +9,7 @@ from sluice.api.names import OWNER_ANNOTATION, Kind
 from sluice.api.rollout import Confirmation
 from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
+from sluice.decide.patience import may_write
 from sluice.decide.pods import DeploymentView
 
 
@@ -30,6 +31,8 @@ def retire(draft: Draft) -> None:
     if draft.now < due:
         return
     where = f"Deployment {draft.observed.ref.namespace}/{source.name}"
+    if not may_write(draft, where, "no pods"):
+        return
     draft.patches.append(Patch(Kind.DEPLOYMENT, source.name, _scale_to_zero(draft, source)))
     message = (
         f"{where} has no traffic any more: its {source.replicas} pods end, its template stays the one that is asked for"

@@ -21,17 +21,14 @@ from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, TargetView
+from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, patience
+from sluice.decide.returning import shares_back
 from sluice.decide.switches import diverting
 from sluice.decide.texts import REASON_BYTES, clip
-from sluice.decide.traffic import stable_bears
+from sluice.decide.traffic import stable_takes
 
-QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
-PATIENCE_SECONDS = 0.25
-MOST_PATIENCE = timedelta(seconds=60)
-MOST_PATIENCE_EXPOSED = timedelta(seconds=2)  # while the candidate has more than it may: patience is exposure then
 KILL_PATIENCE = timedelta(seconds=1)  # the most while a kill switch diverts: nobody else's write may undo that for long
 REPAIR = "repair"
-FIGHT = 3  # so many foreign writes in a row need a person
 
 
 def confirm(draft: Draft) -> None:
@@ -139,13 +136,12 @@ def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         draft.hold(Reason.NO_HEALTHY_STABLE, message, counts=True)
         draft.stall(Reason.NO_HEALTHY_STABLE, message)
         return []
-    least_left = FULL - stable_bears(draft)
-    if least_left <= share:
-        return [_shift(draft, target, services, share, grows=False) for target in targets]
-    message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(FULL - least_left)} so far"
-    draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
-    able = [target for target in targets if not target.all_or_nothing and target.least(draft.candidate) > least_left]
-    return [_shift(draft, target, services, least_left, grows=False) for target in able]
+    bears = stable_takes(draft)
+    if FULL - bears > share:
+        message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(bears)} so far"
+        draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
+    back = shares_back(targets, draft.candidate, share, bears)
+    return [_shift(draft, target, services, left, grows=False) for target, left in back]
 
 
 def _notice_drift(draft: Draft) -> None:
@@ -153,7 +149,7 @@ def _notice_drift(draft: Draft) -> None:
     if draft.status.confirmation is None:
         return
     drift = draft.status.drift
-    if drift is None or not timedelta(0) <= draft.now - drift.last_at <= QUIET:
+    if drift is None or is_calm(drift.last_at, draft.now):
         drift = Drift(count=0, last_at=draft.now)
     draft.update(confirmation=None, drift=drift)
 
@@ -169,13 +165,13 @@ def _may_repair(draft: Draft, target: TargetView) -> bool:
             f"{_foreign(draft, target)}, again and again; "
             "stop that writer from setting weights (let Git ignore the field)",
         )
-    patience = _patience(drift.count)
-    if target.share(draft.candidate) > draft.intended:
-        patience = min(patience, MOST_PATIENCE_EXPOSED)
+    waits = patience(drift.count)
+    if target.share(draft.candidate) > draft.intended:  # patience is exposure then
+        waits = min(waits, MOST_SERVING)
     if diverting(draft.observed.switches):
-        patience = min(patience, KILL_PATIENCE)
-    if timedelta(0) <= draft.now - drift.last_at < patience:
-        draft.wake(drift.last_at + patience)
+        waits = min(waits, KILL_PATIENCE)
+    if timedelta(0) <= draft.now - drift.last_at < waits:
+        draft.wake(drift.last_at + waits)
         return False
     return True
 
@@ -199,17 +195,6 @@ def _foreign(draft: Draft, target: TargetView) -> str:
         f"{target.ref} was changed by {target.writer or 'somebody else'}: {slot} has "
         f"{format_share(target.share(slot))} instead of {format_share(draft.intended)}"
     )
-
-
-def _patience(count: int) -> timedelta:
-    """How long to wait before the next repair: nothing at first, then doubling.
-
-    >>> [_patience(count).total_seconds() for count in (0, 1, 2, 4, 20)]
-    [0.0, 0.25, 0.5, 2.0, 60.0]
-    """
-    if count == 0:
-        return timedelta(0)
-    return min(MOST_PATIENCE, timedelta(seconds=PATIENCE_SECONDS * 2 ** min(count - 1, 10)))
 
 
 def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: BasisPoints) -> None:

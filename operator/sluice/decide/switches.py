@@ -1,22 +1,13 @@
-"""Kill switches: which Rollouts one covers, which of several counts, and the weights that a Divert writes. Pure.
-
-`divert` is what the engine's fast path runs on the very event of a switch, before any queue; the planner runs it too,
-so that a Divert is carried on after a crash, a failed write or a late-coming route.
-"""
+"""Kill switches: which Rollouts one covers, which of several counts, and how objects name what moved them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
-from sluice.api.names import Kind, Slot
-from sluice.api.rollout import RolloutStatus
-from sluice.api.units import FULL, BasisPoints, format_time
-from sluice.api.workload import SlotServices
-from sluice.decide.model import Cause, Shift, SwitchView, TargetView
-from sluice.decide.texts import REASON_BYTES, clip
+from sluice.api.names import Kind
+from sluice.decide.model import SwitchView
 
 
 def covers(
@@ -66,51 +57,3 @@ def run_id(rollout_uid: str, revision: int) -> str:
 def owner_id(ref: ObjectRef) -> str:
     """How targets name the Rollout that moves them."""
     return f"{ref.namespace}/{ref.name}/{ref.uid}"
-
-
-def divert(
-    ref: ObjectRef,
-    status: RolloutStatus,
-    services: SlotServices,
-    targets: Sequence[TargetView],
-    switch: SwitchView,
-    *,
-    stable_bears: BasisPoints,
-    now: datetime,
-) -> tuple[Shift, ...]:
-    """The writes that take all traffic from the candidate at once, or as much as stable can take.
-
-    Args:
-        ref: the Rollout.
-        status: of the Rollout.
-        services: the slots' Services.
-        targets: what carries the traffic.
-        switch: the switch that diverts.
-        stable_bears: the share that stable can take, see `sizing.bearable`: 0 where it has no ready endpoint.
-        now: the time, aware.
-
-    Returns:
-        One shift per target that still gives the candidate more. Empty without a run under way, and where stable
-        has no ready endpoint: a candidate that answers is better than a stable that cannot.
-    """
-    if status.stable is None or status.revision is None or status.revision.outcome is not None or not stable_bears:
-        return ()
-    cause = Cause(
-        run=run_id(ref.uid, status.revision.number),
-        action="divert",
-        switch=switch.id,
-        reason=clip(switch.reason, REASON_BYTES),
-        actor=switch.actor,
-        at=format_time(now),
-    )
-    candidate: Slot = status.stable.slot.other
-    left = FULL - stable_bears
-    return tuple(
-        Shift(
-            target=target, services=services, slot=candidate, share=left, grows=False, cause=cause, owner=owner_id(ref)
-        )
-        for target in targets
-        if target.shares
-        and not target.at(candidate, left)
-        and (not left or (not target.all_or_nothing and target.least(candidate) > left))
-    )

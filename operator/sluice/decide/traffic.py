@@ -14,7 +14,8 @@ from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload
 from sluice.decide.draft import Draft
 from sluice.decide.rendering import revision_in
-from sluice.decide.sizing import bearable, candidate_pods, pods_for
+from sluice.decide.returning import stable_bears
+from sluice.decide.sizing import candidate_pods, pods_for
 
 
 def may_serve(draft: Draft, slot: Slot) -> bool:
@@ -51,8 +52,17 @@ def stable_pods(draft: Draft, workload: Workload) -> int:
 
 def candidate_size(draft: Draft, run: RolloutRunSpec) -> CanarySize:
     """The size that the run has reached: the run's own, or the last setCanaryScale step's."""
-    at = draft.status.step.index if draft.status.step else 0
-    return next((step.size for step in reversed(run.steps[:at]) if step.size is not None), run.canary_size)
+    return _reached(draft, run)[-1][1]
+
+
+def _reached(draft: Draft, run: RolloutRunSpec) -> list[tuple[BasisPoints, CanarySize]]:
+    """The greatest share so far and the size, at the beginning of the run and after each step up to the present one."""
+    share, size = NONE, run.canary_size
+    found = [(share, size)]
+    for step in run.steps[: draft.status.step.index if draft.status.step else 0]:
+        share, size = max(share, step.share or NONE), step.size or size
+        found.append((share, size))
+    return found
 
 
 def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
@@ -61,13 +71,19 @@ def needed_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
 
 
 def wanted_pods(draft: Draft, workload: Workload, run: RolloutRunSpec) -> int:
-    """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run."""
+    """Pods of the candidate of a run under way: for the greatest share that it has, had or seeks in this run.
+
+    A step to a smaller size takes none of the pods that this share needs by weight, if the candidate had them before.
+    """
     given = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
     # More pods would get more of the traffic that no weight governs.
     sought = NONE if draft.observed.slots[draft.candidate].exposed_by else draft.sought
     share = max(draft.status.sized_for or NONE, draft.intended, sought, given)
     draft.update(sized_for=share)
-    return candidate_pods(workload.replicas, share, candidate_size(draft, run))
+    capacity = workload.replicas
+    had = max((candidate_pods(capacity, each, size) for each, size in _reached(draft, run) if each > NONE), default=0)
+    wanted = candidate_pods(capacity, share, candidate_size(draft, run))
+    return max(wanted, min(had, pods_for(capacity, share)))
 
 
 def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
@@ -78,13 +94,19 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
     return min(deployment.available, view.ready_endpoints)
 
 
-def stable_bears(draft: Draft) -> BasisPoints:
-    """The share that stable can take now. Less than all only where a run with `dynamicStable` has made it small."""
-    workload, run = draft.workload, draft.run_spec or (draft.run.spec if draft.run else None)
+def stable_takes(draft: Draft) -> BasisPoints:
+    """The share that stable can take now. Less than all only while a run with `dynamicStable` is left, or just was."""
+    run, ready = draft.run_spec or (draft.run.spec if draft.run else None), draft.observed.slots
+    bears = stable_bears(
+        draft.workload,
+        run,
+        stable=ready[draft.stable.slot].ready_endpoints,
+        candidate=ready[draft.candidate].ready_endpoints,
+    )
+    if draft.under_way or run is None or bears == NONE:
+        return bears
     completed = draft.status.revision is not None and draft.status.revision.outcome is Outcome.COMPLETED
-    if workload is None or run is None or not run.dynamic_stable or completed:
-        return FULL
-    ended = draft.status.history[-1].ended_at if draft.status.history and not draft.under_way else None
-    if ended is not None and draft.now - ended > run.progress_deadline:
-        return FULL  # a stable that does not come up again is no reason to leave traffic on what was aborted
-    return bearable(workload.replicas, draft.observed.slots[draft.stable.slot].ready_endpoints)
+    ended = draft.status.history[-1].ended_at if draft.status.history else None
+    # A stable that does not come up again is no reason to leave traffic on what was aborted.
+    late = ended is not None and draft.now - ended > run.progress_deadline
+    return FULL if completed or late else bears

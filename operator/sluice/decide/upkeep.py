@@ -16,14 +16,11 @@ from sluice.api.workload import ServicePort
 from sluice.decide import rendering
 from sluice.decide.draft import Draft
 from sluice.decide.model import Patch
-from sluice.decide.pods import DeploymentView, ServiceView
+from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, may_write, patience
+from sluice.decide.pods import DeploymentView
 from sluice.decide.rendering import Content, Place
 from sluice.decide.traffic import may_serve
 
-QUIET = timedelta(minutes=10)  # after this long without a foreign write, patience starts anew
-MOST_PATIENCE_SECONDS = 60.0
-MOST_PATIENCE_SERVING = timedelta(seconds=2)  # while a slot with traffic has fewer pods than it shall have
-FIGHT = 3  # so many foreign writes in a row need a person
 LOOK_AGAIN = timedelta(seconds=30)
 
 
@@ -48,7 +45,7 @@ def is_taken(draft: Draft, slot: Slot) -> bool:
         ("Deployment", mine.items() <= labels.items(), deployment.owner if deployment else ""),
         (
             "Service",
-            service is None or service.selector == mine or bool(service.owner),
+            service is None or service.selector == mine or bool(service.owner) or service.labelled,
             service.owner if service else "",
         ),
     ):
@@ -63,15 +60,17 @@ def is_taken(draft: Draft, slot: Slot) -> bool:
 
 
 def upkeep_service(draft: Draft, slot: Slot, ports: tuple[ServicePort, ...]) -> None:
-    """See that the slot's Service is as it shall be, and stays so."""
+    """See that the slot's Service is as it shall be, and stays so. Further ports are for others to add."""
     at, kept = place(draft, slot), draft.observed.slots[slot].kept
-    wanted = ServiceView("", at.owner, rendering.selector_of(at.rollout, slot), tuple(sorted(ports, key=_port_key)))
-    if kept is None or replace(kept, uid="", ports=tuple(sorted(kept.ports, key=_port_key))) != wanted:
-        draft.applies.append(at.service(ports, uid=kept.uid if kept else ""))
-
-
-def _port_key(port: ServicePort) -> tuple[int, str]:
-    return port.port, port.protocol
+    write = at.service(ports, uid=kept.uid if kept else "", external=kept is not None and kept.external)
+    applied = rendering.applied_of(write)
+    wanted = (at.owner, rendering.selector_of(at.rollout, slot), applied, True, False)
+    if kept is not None and (kept.owner, kept.selector, kept.applied, kept.labelled, kept.external) == wanted:
+        there = {(port.port, port.protocol): port.dump().items() for port in kept.ports}
+        if all(port.dump().items() <= there.get((port.port, port.protocol), {}.items()) for port in ports):
+            return
+    if may_write(draft, f"Service {draft.observed.ref.namespace}/{at.name}", applied):
+        draft.applies.append(write)
 
 
 def upkeep_deployment(draft: Draft, slot: Slot, content: Content) -> None:
@@ -107,16 +106,16 @@ def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, 
     """Somebody else changed the Deployment: apply it anew, at once or, where this goes on and on, after a while."""
     at, last = place(draft, slot), entry.repaired_at
     message = f"Deployment {draft.observed.ref.namespace}/{at.name} was changed by {view.writer or 'somebody else'}"
-    calm = last is None or draft.now - last > QUIET
+    calm = is_calm(last, draft.now)
     # Each repair has another number than the one before, also where they are counted anew.
     repairs = 1 if calm and entry.repairs != 1 else entry.repairs + 1
     if not calm and entry.repairs >= FIGHT:
         draft.stall(Reason.FOREIGN_WRITER, f"{message}, again and again; stop that writer")
-    patience = timedelta(0) if calm else _patience(repairs)
+    waits = timedelta(0) if calm else patience(repairs + 1)
     if view.replicas < content.replicas and may_serve(draft, slot):
-        patience = min(patience, MOST_PATIENCE_SERVING)
-    if last is not None and timedelta(0) <= draft.now - last < patience:
-        draft.wake(last + patience)
+        waits = min(waits, MOST_SERVING)
+    if last is not None and timedelta(0) <= draft.now - last < waits:
+        draft.wake(last + waits)
         return
     write = at.deployment(replace(content, repairs=repairs), uid=view.uid)
     draft.applies.append(write)
@@ -145,7 +144,3 @@ def _put_back(draft: Draft, slot: Slot, view: DeploymentView, content: Content, 
             }
         ),
     )
-
-
-def _patience(repairs: int) -> timedelta:
-    return timedelta(seconds=min(MOST_PATIENCE_SECONDS, 0.25 * 2 ** min(repairs, 10)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluice.api.names import Kind
-from sluice.engine.index import Index, parent_of, rollout_of
-from sluice.engine.metadata import owner_of
+from sluice.engine.index import Index, parent_of, rollout_of, stamp_of
 from sluice.engine.selecting import selector_of
 from sluice.engine.store import Key, Obj, Store, key_of, service_of
 
@@ -39,7 +38,7 @@ class Concerns:
         if kind is Kind.POD_DISRUPTION_BUDGET:
             return self._selected(kind, before, after) if _budget(before) != _budget(after) else []
         if kind in _MOVED:
-            found = self._index.concerned(kind, namespace, name) | _owner(obj)
+            found = self._index.concerned(kind, namespace, name) | _stamped(obj)
             return found | self._selected(kind, before, after) if kind is Kind.SERVICE else found
         return self._all_there(kind, obj)
 
@@ -68,10 +67,10 @@ class Concerns:
         return map(key_of, self._store.of_namespace(Kind.ROLLOUT, namespace))
 
 
-def _owner(obj: Obj) -> set[Key]:
+def _stamped(obj: Obj) -> set[Key]:
     """The Rollout that the object's stamp names: a run under way may move what the spec no longer names."""
-    owner = owner_of(obj).split("/")
-    return {(owner[0], owner[1])} if len(owner) == 3 and owner[0] == key_of(obj)[0] else set()
+    stamp = stamp_of(obj)
+    return {stamp} if stamp is not None else set()
 
 
 def _told(pod: Obj) -> Obj:

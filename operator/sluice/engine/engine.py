@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.sharding import ALL, Shards, shard_of
@@ -25,7 +26,7 @@ from sluice.engine.measure import Inbox, Measurer, Subject
 from sluice.engine.observe import Observer
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
 from sluice.engine.store import Obj, Store, key_of
-from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, labels_of
+from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard
 from sluice.engine.switches import SwitchReporter
 from sluice.engine.telemetry import Telemetry
 from sluice.engine.writes import Ports, reason_of

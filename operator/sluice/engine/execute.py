@@ -7,7 +7,8 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
+from sluice.decide.alarms import is_news
+from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
@@ -79,9 +80,11 @@ class Executor:
             if plan.finalizer is FinalizerChange.ADD:
                 version = await self._writer.change_finalizer(rollout, observed, version, present=True)
         except Permanent as error:
-            now = self._ports.clock.now()
-            status = with_stalled(observed.status, reason_of(error), str(error), observed.generation, now)
+            now, reason = self._ports.clock.now(), reason_of(error)
+            status = with_stalled(observed.status, reason, str(error), observed.generation, now)
             await self._writer.write_status(rollout, observed, status, version)
+            if is_news(observed.status, reason, observed.generation):
+                self._ports.notifier.note(rollout, Note(True, reason, str(error)))
             raise
         return version
 

@@ -1,6 +1,6 @@
 """The kill path: from the event of an engaged Divert to the weight writes, before any queue (I4).
 
-It decides with the same pure function as the planner (`decide.switches.divert`) and leaves everything else, status,
+It decides with the same pure function as the planner (`decide.returning.divert`) and leaves everything else, status,
 audit, retries, to the ordinary passes that follow. A write that fails here is planned again there. While kill writes
 are under way, passes wait: they would write the same weights again, and compute where every millisecond counts.
 """
@@ -16,8 +16,8 @@ from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
 from sluice.decide.model import Shift, SwitchView
+from sluice.decide.returning import divert
 from sluice.decide.sharding import ALL, Shards, shard_of
-from sluice.decide.switches import divert
 from sluice.engine.execute import Executor, log_share
 from sluice.engine.fence import Fence
 from sluice.engine.observe import Observer
@@ -135,8 +135,8 @@ class KillPath:
         seen = self._observer.moves_of(rollout)
         if seen.services is None:
             return ()
-        bears, now = seen.stable_bears, self._clock.now()
-        return divert(ref, seen.status, seen.services, seen.targets, view, stable_bears=bears, now=now)
+        now = self._clock.now()
+        return divert(ref, seen.status, seen.services, seen.targets, view, bears=seen.stable_bears, now=now)
 
     async def _write(self, rollout: Obj, shift: Shift) -> Shift | None:
         """Write one shift. Returns it, or None where that failed."""

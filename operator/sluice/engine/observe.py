@@ -16,20 +16,20 @@ from sluice.api.conditions import Reason
 from sluice.api.names import FINALIZER, OWNER_ANNOTATION, Kind
 from sluice.api.rollout import Outcome, RolloutSpec, RolloutStatus, Traffic
 from sluice.api.run import RolloutRunSpec
-from sluice.api.units import FULL, NONE, BasisPoints
+from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide import templates
-from sluice.decide.model import Observed, RunView, TargetRef, TargetView, Templates
+from sluice.decide.metadata import annotation_of, created_at, labels_of, owner_of, requester_of
+from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
+from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
-from sluice.decide.sizing import bearable
 from sluice.decide.switches import owner_id
-from sluice.engine.index import Index
+from sluice.engine.index import Index, places_in, places_of
 from sluice.engine.measure import Inbox
-from sluice.engine.metadata import annotation_of, created_at, requester_of
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
-from sluice.engine.switchboard import SwitchBoard, labels_of
+from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.workloads import Subject, WorkloadObserver
 from sluice.errors import InvalidSpec
 from sluice.ports import TrafficRouter
@@ -87,7 +87,7 @@ class Observer:
             has_finalizer=FINALIZER in metadata.get("finalizers", ()),
             namespace_terminating=(home.get("status") or {}).get("phase") == "Terminating",
             labels=labels_of(rollout),
-            requester=requester_of(rollout),
+            requester=requester_of(rollout, *self._workloads.sources(ref, spec)),
             spec=spec,
             spec_problem=problem,
             status=status,
@@ -106,6 +106,7 @@ class Observer:
             source=around.source,
             source_selected_by=around.source_selected_by,
             budgets=around.budgets,
+            dropped=self._dropped(ref, rollout, spec, services, traffic),
             rival=self._rival(ref, rollout, traffic),
             taken_number=self._records.taken_number(ref, status, runs),
         )
@@ -185,13 +186,14 @@ class Observer:
         services: SlotServices | None,
         run: RolloutRunSpec | None,
     ) -> BasisPoints:
-        """All, or nothing; or a part where the run let stable shrink."""
         if services is None or status.stable is None:
             return NONE
-        ready = self._workloads.ready_endpoints(ref.namespace, services.of(status.stable.slot))
-        if not ready or run is None or not run.dynamic_stable or spec is None or not spec.workload.managed:
-            return FULL if ready else NONE
-        return bearable(spec.workload.replicas, ready)
+        stable = status.stable.slot
+        stable_ready, candidate_ready = (
+            self._workloads.ready_endpoints(ref.namespace, services.of(slot)) for slot in (stable, stable.other)
+        )
+        workload = spec.workload if spec is not None and spec.workload.managed else None
+        return stable_bears(workload, run, stable=stable_ready, candidate=candidate_ready)
 
     def targets(self, namespace: str, services: SlotServices | None, traffic: Traffic) -> tuple[TargetView, ...]:
         """The targets as the caches know them."""
@@ -238,8 +240,27 @@ class Observer:
 
         return templates.resolve_all(spec, lookup)
 
+    def _dropped(
+        self, ref: ObjectRef, rollout: Obj, spec: RolloutSpec | None, services: SlotServices | None, traffic: Traffic
+    ) -> tuple[Marked, ...]:
+        """What carries the Rollout's stamp without being named; nothing where nobody knows what is."""
+        moved, read = places_of(rollout)
+        left = self._index.stamped(ref.namespace, ref.name) - moved - read
+        if not left or spec is None or services is None:
+            return ()
+        left -= places_in(ref.namespace, traffic.dump(), services.dump())
+        found = ((kind, name, self._store.get(kind, namespace, name)) for kind, namespace, name in sorted(left))
+        return tuple(
+            Marked(kind, name, obj["metadata"]["uid"])
+            for kind, name, obj in found
+            if obj is not None and owner_of(obj) == owner_id(ref)
+        )
+
     def _rival(self, ref: ObjectRef, rollout: Obj, traffic: Traffic) -> str:
-        """The Rollout that has one of the targets already: by its stamp on the target, else the older one."""
+        """The Rollout that has one of the targets already: by its stamp on the target, else the older one.
+
+        A Service that is another's slot is its, too: pointed elsewhere, that slot would serve this one's pods.
+        """
         names = [(Kind(route.kind), route.name) for route in traffic.routes]
         if traffic.service is not None:
             names += [(Kind.SERVICE, name) for name in (traffic.service.active, traffic.service.preview) if name]
@@ -247,7 +268,7 @@ class Observer:
             names.append((Kind.SERVICE, traffic.stable_service))
         for kind, name in names:
             stamp = annotation_of(self._store.get(kind, ref.namespace, name), OWNER_ANNOTATION)
-            for namespace, other in self._index.movers(kind, ref.namespace, name):
+            for namespace, other in sorted(self._index.claimants(kind, ref.namespace, name)):
                 if other == ref.name:
                     continue
                 found = self._store.get(Kind.ROLLOUT, namespace, other)

@@ -1,4 +1,4 @@
-"""Pods of a slot as decisions see them: whose metadata may change hands, and whose containers cannot run. Pure."""
+"""Pods of a slot as decisions see them: whose metadata may change hands, and what keeps them from being ready. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sluice.api.names import REVISION_LABEL, SLOT_LABEL, Slot
+from sluice.decide.metadata import labels_of
 from sluice.decide.pods import PodFault, PodView
-from sluice.engine.switchboard import labels_of
 from sluice.ports import Obj
 
 MESSAGE_CHARACTERS = 256
@@ -37,9 +37,55 @@ def view_of(pod: Obj) -> PodView:
 
 def faults_of(pods: Iterable[Obj], revision_hash: str) -> tuple[PodFault, ...]:
     """What keeps the containers of a revision's pods from running, in the kubelet's words, by pod and container."""
-    return tuple(
-        fault for pod in pods if labels_of(pod).get(REVISION_LABEL) == revision_hash for fault in _faults_of(pod)
+    return tuple(fault for pod in _of(pods, revision_hash) for fault in _faults_of(pod))
+
+
+def waits_of(pods: Iterable[Obj], revision_hash: str) -> tuple[PodFault, ...]:
+    """What the others of a revision's pods wait for: for a node first, then for their containers' probes."""
+    found = tuple(_of(pods, revision_hash))
+    return (*(wait for pod in found for wait in _unscheduled(pod)), *(wait for pod in found for wait in _unready(pod)))
+
+
+def ready_of_others(pods: Iterable[Obj], revision_hash: str) -> int:
+    """How many pods of other revisions are ready: what a slot had before, and gives up once new pods are ready."""
+    return sum(1 for pod in pods if labels_of(pod).get(REVISION_LABEL) != revision_hash and _is_ready(pod))
+
+
+def refusal_of(deployment: Obj) -> tuple[PodFault, ...]:
+    """Why no more pods of a Deployment can be made (a quota, a webhook); empty where they can."""
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return (_of_whole("", condition),)
+    return ()
+
+
+def _of(pods: Iterable[Obj], revision_hash: str) -> Iterator[Obj]:
+    return (pod for pod in pods if labels_of(pod).get(REVISION_LABEL) == revision_hash)
+
+
+def _is_ready(pod: Obj) -> bool:
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(containers) and all(container.get("ready") for container in containers)
+
+
+def _unscheduled(pod: Obj) -> Iterator[PodFault]:
+    for condition in (pod.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            yield _of_whole(str(pod["metadata"].get("name")), condition)
+
+
+def _of_whole(pod: str, condition: dict[str, Any]) -> PodFault:
+    return PodFault(
+        pod, "", _clean(str(condition.get("reason") or condition["type"])), _clean(str(condition.get("message") or ""))
     )
+
+
+def _unready(pod: Obj) -> Iterator[PodFault]:
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if container.get("ready") is False and "running" in (container.get("state") or {}):
+            probe = "startup" if container.get("started") is False else "readiness"
+            words = f"it runs, and its {probe} probe has not passed"
+            yield PodFault(str(pod["metadata"].get("name")), str(container.get("name") or ""), "NotReady", words)
 
 
 def _faults_of(pod: Obj) -> Iterator[PodFault]:

@@ -9,10 +9,10 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
 from sluice.api.rollout import RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
+from sluice.decide.metadata import created_at
 from sluice.decide.model import ActionView, RunView
 from sluice.decide.revision import run_name
 from sluice.engine.index import Index
-from sluice.engine.metadata import created_at
 from sluice.engine.store import Obj, Store
 from sluice.errors import InvalidSpec
 

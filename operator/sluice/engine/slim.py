@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from sluice.api.names import Kind
+from sluice.decide.metadata import mapping
 from sluice.ports import Obj
 
 _POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "labels", "annotations", "deletionTimestamp")
 _CONTAINERS = ("initContainerStatuses", "containerStatuses")
+_CONDITION = ("type", "status", "reason", "message")
 _WRITER = ("manager", "operation", "subresource", "time")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -21,30 +23,37 @@ def slim(kind: Kind, obj: Obj) -> Obj:
     if kind is Kind.POD:
         return _pod(obj)
     if kind is Kind.DEPLOYMENT:
-        return {**obj, "metadata": _metadata(_dict(obj.get("metadata")))}
+        return {**obj, "metadata": _metadata(mapping(obj.get("metadata")))}
     return obj
 
 
 def _pod(pod: Obj) -> Obj:
-    """Who it is, and how its containers fare."""
-    metadata, status = _picked(_dict(pod.get("metadata")), _POD_METADATA), _dict(pod.get("status"))
-    containers = {field: [_container(each) for each in status.get(field) or ()] for field in _CONTAINERS}
+    """Who it is, and how its containers fare; of its conditions, those that are not met."""
+    metadata, status = _picked(mapping(pod.get("metadata")), _POD_METADATA), mapping(pod.get("status"))
+    lists = {field: [_container(each) for each in status.get(field) or ()] for field in _CONTAINERS}
+    lists["conditions"] = [
+        _picked(each, _CONDITION)
+        for each in map(mapping, status.get("conditions") or ())
+        if each.get("status") == "False"
+    ]
     return {
         "metadata": _without_last_applied(metadata),
-        "status": {**_picked(status, ("phase",)), **{field: told for field, told in containers.items() if told}},
+        "status": {**_picked(status, ("phase",)), **{field: told for field, told in lists.items() if told}},
     }
 
 
 def _container(status: Any) -> Obj:
-    status = _dict(status)
+    status = mapping(status)
     return {
-        **_picked(status, ("name", "restartCount")),
+        **_picked(status, ("name", "restartCount", "ready", "started")),
         **{field: _state(status[field]) for field in ("state", "lastState") if status.get(field)},
     }
 
 
 def _state(state: Any) -> Obj:
-    return {name: _picked(_dict(detail), ("reason", "message", "exitCode")) for name, detail in _dict(state).items()}
+    return {
+        name: _picked(mapping(detail), ("reason", "message", "exitCode")) for name, detail in mapping(state).items()
+    }
 
 
 def _metadata(metadata: Obj) -> Obj:
@@ -53,8 +62,8 @@ def _metadata(metadata: Obj) -> Obj:
     if not isinstance(entries, list):
         return _without_last_applied(metadata)
     outline = [
-        {**_picked(entry, _WRITER), "fieldsV1": {field: {} for field in _dict(entry.get("fieldsV1"))}}
-        for entry in map(_dict, entries)
+        {**_picked(entry, _WRITER), "fieldsV1": {field: {} for field in mapping(entry.get("fieldsV1"))}}
+        for entry in map(mapping, entries)
     ]
     return _without_last_applied({**metadata, "managedFields": outline})
 
@@ -69,7 +78,3 @@ def _without_last_applied(metadata: Obj) -> Obj:
 
 def _picked(obj: Obj, fields: tuple[str, ...]) -> Obj:
     return {field: obj[field] for field in fields if field in obj}
-
-
-def _dict(value: Any) -> Obj:
-    return value if isinstance(value, dict) else {}

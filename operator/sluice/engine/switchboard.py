@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import Kind
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import SwitchView
 from sluice.decide.switches import covers, strictest_first
 from sluice.engine.store import Key, Obj, Store, key_of
@@ -69,11 +70,6 @@ class SwitchBoard:
         return covers(
             kind, key[0], spec, namespace=namespace, namespace_labels=labels_of(home) if home else {}, labels=labels
         )
-
-
-def labels_of(obj: Obj) -> dict[str, str]:
-    """The labels of an object."""
-    return (obj.get("metadata") or {}).get("labels") or {}
 
 
 def parse_switch(kind: Kind, obj: Obj) -> tuple[KillSwitchSpec, SwitchView] | None:

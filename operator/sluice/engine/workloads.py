@@ -11,13 +11,13 @@ from sluice.api.conditions import Reason
 from sluice.api.names import APPLIED_ANNOTATION, REVISION_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutSpec, RolloutStatus, Traffic
 from sluice.api.workload import RoleMetadata, ServicePort, SlotServices, Workload
+from sluice.decide.metadata import annotation_of, labels_of, owner_of, writer_of
 from sluice.decide.model import SlotView
 from sluice.decide.pods import AskedTemplate, BudgetView, DeploymentView, ServiceView
-from sluice.decide.rendering import pod_labels, revision_in
+from sluice.decide.rendering import pod_labels, revision_in, selector_of
 from sluice.decide.revision import image_version, template_hash
 from sluice.engine import pods
 from sluice.engine.index import Index
-from sluice.engine.metadata import annotation_of, owner_of, writer_of
 from sluice.engine.store import Obj, Store
 from sluice.errors import InvalidSpec
 
@@ -115,6 +115,12 @@ class WorkloadObserver:
                     unnamed += 1
         return unnamed + len(pods_ready)
 
+    def sources(self, ref: ObjectRef, spec: RolloutSpec | None) -> tuple[Obj, ...]:
+        """The Deployment that `workloadRef` names, where there is one."""
+        named = spec.workload.workload_ref if spec is not None else None
+        found = self._store.get(Kind.DEPLOYMENT, ref.namespace, named.name) if named is not None else None
+        return (found,) if found is not None else ()
+
     # ------------------------------------------------------------------ slots
 
     def _bare(self, subject: Subject, slot: Slot) -> SlotView:
@@ -132,7 +138,7 @@ class WorkloadObserver:
             bare.service,
             bare.exists,
             bare.ready_endpoints,
-            kept=_service_view(self._store.get(Kind.SERVICE, subject.ref.namespace, bare.service)),
+            kept=_service_view(self._store.get(Kind.SERVICE, subject.ref.namespace, bare.service), subject.ref, slot),
             deployment=deployment,
             exposed_by=tuple(sorted(exposed_by)),
         )
@@ -199,12 +205,14 @@ def deployment_view(deployment: Obj, members: tuple[Obj, ...] = ()) -> Deploymen
         applied=annotation_of(deployment, APPLIED_ANNOTATION),
         owner=owner_of(deployment),
         writer=writer_of(deployment),
-        faults=pods.faults_of(members, revision_in(template)),
+        faults=(*pods.faults_of(members, revision_in(template)), *pods.refusal_of(deployment)),
+        waits=pods.waits_of(members, revision_in(template)),
         members=tuple(map(pods.view_of, members)),
+        former=pods.ready_of_others(members, revision_in(template)),
     )
 
 
-def _service_view(service: Obj | None) -> ServiceView | None:
+def _service_view(service: Obj | None, ref: ObjectRef, slot: Slot) -> ServiceView | None:
     """A slot's Service, whoever made it: `owner` tells."""
     if service is None:
         return None
@@ -214,6 +222,9 @@ def _service_view(service: Obj | None) -> ServiceView | None:
         owner=owner_of(service),
         selector=spec.get("selector") or {},
         ports=tuple(_ports(spec.get("ports") or ())),
+        applied=annotation_of(service, APPLIED_ANNOTATION),
+        labelled=selector_of(ref.name, slot).items() <= labels_of(service).items(),
+        external=spec.get("type") == "ExternalName",
     )
 
 

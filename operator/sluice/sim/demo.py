@@ -83,7 +83,7 @@ def _summary(console: Console, acts: list[story.Act]) -> int:
     console.print(
         "[bold]All three ended as they should.[/bold] What you saw was the real engine, on an API server in memory,\n"
         "in virtual time, with simulated requests. The same with a real API server, a real proxy and real requests:\n\n"
-        "  [bold]make demo-real[/bold]\n\nTo begin with Services of your own: README.md",
+        "  [bold]make demo-real[/bold]\n\nTo begin with an app of your own: README.md",
         soft_wrap=True,
     )
     return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, Reason
-from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL
+from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL
 from sluice.api.rollout import Phase
 from sluice.views.fields import Fields
 from sluice.views.moments import age, countdown
@@ -36,6 +36,11 @@ class _Case:
         """The command line for a verb on this Rollout."""
         name, namespace = self.rollout.text("metadata", "name"), self.rollout.text("metadata", "namespace")
         return f"{self.program} {verb} {name} -n {namespace}{' ' + rest if rest else ''}"
+
+    def pods(self, slot: str) -> str:
+        """The command line that shows the pods of a slot that Sluice runs."""
+        name, namespace = self.rollout.text("metadata", "name"), self.rollout.text("metadata", "namespace")
+        return f"kubectl get pods -n {namespace} -l {ROLLOUT_LABEL}={name},{SLOT_LABEL}={slot}"
 
     @property
     def let_go(self) -> str:
@@ -86,6 +91,9 @@ def _stalled(case: _Case) -> str:
     reason = case.reason(ConditionType.STALLED)
     if not reason:
         return ""
+    said = case.message(ConditionType.STALLED)
+    if said and said != case.status.text("message"):
+        return f"stalled ({reason}): {said}"
     return f"stalled ({reason}): mend what its message names; the operator goes on by itself when it sees the change"
 
 
@@ -110,6 +118,17 @@ def _release(case: _Case) -> str:
     switch = case.switches[0]
     where = f"-n {switch.namespace}" if switch.namespace else "--cluster"
     return f"held by {switch.title}: {case.program} release {switch.name} {where} --reason '...'"
+
+
+def _not_obeyed(case: _Case) -> str:
+    """The operator acts on a switch within a moment; where it does not, nobody should be sent on."""
+    if not case.switches or not running(case.status) or case.reason(ConditionType.KILLED):
+        return ""
+    switch = case.switches[0]
+    return (
+        f"{switch.title} is engaged, and the operator has not acted on it yet; if that lasts, it does not answer: "
+        f"kubectl get pods,lease -n sluice-system"
+    )
 
 
 def _held_by_hand(case: _Case) -> str:
@@ -168,12 +187,27 @@ def _next_transition(case: _Case) -> str:
     return f"goes on {told}"
 
 
+def _no_pods_asked(case: _Case) -> str:
+    if not is_managed(case.rollout) or case.rollout.whole("spec", "workload", "replicas") != 0:
+        return ""
+    name, namespace = case.rollout.text("metadata", "name"), case.rollout.text("metadata", "namespace")
+    return (
+        f"spec.workload.replicas is 0, so there are no pods: kubectl scale rollout/{name} -n {namespace} --replicas=1"
+    )
+
+
 def _waiting(case: _Case) -> str:
     reason = case.status.text("waiting", "reason")
     if not reason:
         return ""
     since = age(case.status.moment("waiting", "since"), case.now)
-    return f"waits ({reason}){' since ' + since if since else ''}"
+    deadline = case.rollout.text("spec", "progressDeadline")
+    most = f", at most {deadline}" if deadline and case.rollout.text("spec", "onDeadline") != "Hold" else ""
+    told = f"waits ({reason}){' since ' + since if since else ''}{most}"
+    slot = case.status.text("revision", "slot")
+    if reason != Reason.WAITS_FOR_ENDPOINTS or not slot or not is_managed(case.rollout):
+        return told
+    return f"{told}; see {case.pods(slot)}"
 
 
 def _short_of_pods(case: _Case) -> str:
@@ -182,9 +216,8 @@ def _short_of_pods(case: _Case) -> str:
     pods = case.status.at("slots", slot)
     if case.phase != Phase.DEGRADED or not pods or pods.whole("ready") or not pods.whole("replicas"):
         return ""
-    name, namespace = case.rollout.text("metadata", "name"), case.rollout.text("metadata", "namespace")
-    look = f"kubectl get pods -n {namespace} -l {ROLLOUT_LABEL}={name}"
-    return f"waits for the pods of {name}-{slot}, of which 0 of {pods.count('replicas')} are ready: {look}"
+    name = case.rollout.text("metadata", "name")
+    return f"waits for the pods of {name}-{slot}, of which 0 of {pods.count('replicas')} are ready: {case.pods(slot)}"
 
 
 def _degraded(case: _Case) -> str:
@@ -195,13 +228,19 @@ def _healthy(case: _Case) -> str:
     return "nothing to do" if case.phase == Phase.HEALTHY else ""
 
 
+def _progressing(case: _Case) -> str:
+    return "nothing to do: it goes on by itself" if case.phase == Phase.PROGRESSING else ""
+
+
 _STATES: tuple[Callable[[_Case], str], ...] = (
     _being_deleted,
     _no_status,
     _stalled,
     _killed,
     _held_by_switch,
+    _not_obeyed,
     _held_by_hand,
+    _no_pods_asked,
     _aborted,
     _paused_by_person,
     _awaits_promotion,
@@ -210,4 +249,5 @@ _STATES: tuple[Callable[[_Case], str], ...] = (
     _short_of_pods,
     _degraded,
     _healthy,
+    _progressing,
 )

@@ -22,6 +22,7 @@ class RolloutRow:
     strategy: str  # "canary" or "blueGreen"
     revision: str
     version: str  # of the candidate while a run is under way, else what serves
+    stable: str  # the version that is stable
     step: str  # "3/6 pause"
     weight: str  # the candidate's share
     pods: str  # "7/8": ready, of those asked for, in both slots; "" where others run them
@@ -42,6 +43,7 @@ def rollout_row(rollout: Mapping[str, Any], now: datetime) -> RolloutRow:
         strategy=strategy_of(fields),
         revision=status.count("revision", "number"),
         version=version_of(fields),
+        stable=_name_of(status.at("stable")),
         step=step_of(status),
         weight=status.share("weight"),
         pods=pods_of(status),
@@ -84,8 +86,11 @@ def strategy_of(rollout: Fields) -> str:
 def version_of(rollout: Fields) -> str:
     """What the candidate is called while a run is under way, else what serves."""
     status = rollout.at("status")
-    what = status.at("revision") if running(status) else status.at("stable")
-    return what.text("version") or what.text("hash")[:10]
+    return _name_of(status.at("revision") if running(status) else status.at("stable"))
+
+
+def _name_of(revision: Fields) -> str:
+    return revision.text("version") or revision.text("hash")[:10]
 
 
 def step_of(status: Fields) -> str:

@@ -245,3 +245,18 @@ async def test_only_the_leader_applies(world: World, dry_run: bool) -> None:
     with pytest.raises(NotLeader):
         await cluster.apply(SERVICE, world.namespace, NAME, service(), dry_run=dry_run)
     assert await is_absent(world, SERVICE)
+
+
+async def test_a_service_that_leads_out_of_the_cluster_is_led_back(world: World) -> None:
+    """By its type alone; once that is left out again, it stays so."""
+    await apply(world, SERVICE, service())
+    operations = (("replace", "type", "ExternalName"), ("add", "externalName", "elsewhere.example"))
+    astray = [{"op": op, "path": f"/spec/{field}", "value": value} for op, field, value in operations]
+    assert (await world.foreign_patch(SERVICE, NAME, astray))["spec"]["type"] == "ExternalName"
+    back = service()
+    back["spec"]["type"] = "ClusterIP"
+    await apply(world, SERVICE, back)
+    await apply(world, SERVICE, service())
+    found = await read(world, SERVICE)
+    assert found["spec"]["selector"] == {"app": "checkout", "slot": "green"}
+    assert found["spec"].get("type", "ClusterIP") == "ClusterIP"

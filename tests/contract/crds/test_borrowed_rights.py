@@ -127,16 +127,16 @@ def test_taking_a_field_away_takes_the_same(
         refused(carol.patch("Rollout", "s", **changes), 403, f"carol may not run pods in {namespace}")
 
 
-def test_a_template_in_place_of_services_takes_the_same(
+def test_a_template_never_takes_the_place_of_services(
     user: Callable[..., As], installed: Cluster, namespace: str
 ) -> None:
-    """A Rollout that moved only traffic does not become one that runs pods for who may not run them."""
+    """A Rollout that moved only traffic does not become one that runs pods, for nobody."""
     installed.client.checked("POST", collection("Rollout", namespace), rollout("s", service={"active": "a"}))
     allow(installed, namespace, "a", "patch", "services", "a")
     answer = user("carol", "sluice-editor").patch(
         "Rollout", "s", workload={**TEMPLATE, "services": None, "active": None}
     )
-    refused(answer, 403, f"carol may not run pods in {namespace} through a Rollout")
+    refused(answer, 422, "a Rollout keeps to workload.services")
 
 
 def test_scaling_takes_no_such_rights(user: Callable[..., As], installed: Cluster, theirs: str, namespace: str) -> None:

@@ -77,12 +77,13 @@ def test_an_action_is_immutable(installed: Cluster, namespace: str) -> None:
 
 
 def test_kubectl_shows_what_matters_at_a_glance(installed: Cluster, namespace: str) -> None:
-    """`kubectl get` shows phase, step and weight of a Rollout, and state and author of a switch."""
+    """`kubectl get` shows phase, step, weight and stable version of a Rollout, and state and author of a switch."""
     spec = next(sample.body["spec"] for sample in samples("minimal") if sample.file == "minimal/canary")
     rollout = create(installed, "Rollout", namespace, spec, "checkout")
     status = {
         "phase": "Progressing",
         "weight": "0.5%",
+        "stable": {"slot": "blue", "hash": "abd", "version": "2.4.0"},
         "step": {"index": 2, "of": 6, "kind": "pause", "startedAt": "2026-01-31T12:00:00.123456Z"},
         "revision": {"number": 17, "hash": "abc", "slot": "green", "startedAt": "2026-01-31T12:00:00Z"},
         "conditions": [
@@ -94,7 +95,7 @@ def test_kubectl_shows_what_matters_at_a_glance(installed: Cluster, namespace: s
     seen = [line.split() for line in installed.kubectl("get", "sluice", "-n", namespace).splitlines()]
     without_age = [words[:-1] for words in seen]
     assert ["NAME", "PHASE", "STEP", "OF", "WEIGHT", "REVISION", "VERSION", "READY", "AGE"] in seen
-    assert ["rollout.sluice.dev/checkout", "Progressing", "2", "6", "0.5%", "17", "2.4.1", "True"] in without_age
+    assert ["rollout.sluice.dev/checkout", "Progressing", "2", "6", "0.5%", "17", "2.4.0", "True"] in without_age
     assert ["NAME", "STATE", "ENGAGED", "EFFECT", "BY", "REASON", "PENDING", "AGE"] in seen
     assert ["killswitch.sluice.dev/stop", "true", "Divert", "admin", "5xx"] in without_age
 

@@ -116,6 +116,37 @@ def test_a_git_sync_without_replicas_leaves_the_autoscalers(installed: Cluster, 
     assert (kept["replicas"], kept["template"]["spec"]["containers"][0]["image"]) == (9, "shop:2")
 
 
+THEIRS: dict[str, Any] = {"services": {"blue": "a-blue", "green": "a-green"}, "active": "green"}
+TEMPLATE: dict[str, Any] = {"template": {"spec": {"containers": [CONTAINER]}}, "replicas": 2}
+SOURCE: dict[str, Any] = {"workloadRef": {"name": "legacy"}, "replicas": 2}
+
+
+def turned(cluster: Cluster, namespace: str, given: dict[str, Any], then: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """What the API server says where a Rollout with one workload shall have another one."""
+    path = written(cluster, namespace, **given)
+    return cluster.request("PATCH", path, {"spec": {"workload": {**dict.fromkeys(given), **then}}}, MERGE)
+
+
+@pytest.mark.parametrize("given, then", [(THEIRS, TEMPLATE), (THEIRS, SOURCE), (TEMPLATE, THEIRS), (SOURCE, THEIRS)])
+def test_whose_pods_they_are_does_not_change(
+    installed: Cluster, namespace: str, given: dict[str, Any], then: dict[str, Any]
+) -> None:
+    """What serves from somebody's own Services is in none of Sluice's slots, and the other way round."""
+    status, answer = turned(installed, namespace, given, then)
+    assert status == 422
+    assert "a Rollout keeps to workload.services, or to workload.template and workload.workloadRef" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "given, then", [(TEMPLATE, SOURCE), (SOURCE, TEMPLATE), (THEIRS, {**THEIRS, "active": "blue"})]
+)
+def test_everything_else_about_what_runs_may_change(
+    installed: Cluster, namespace: str, given: dict[str, Any], then: dict[str, Any]
+) -> None:
+    """A template may come to stand in a Deployment, or in the Rollout: the slots, and what is in them, are the same."""
+    assert turned(installed, namespace, given, then)[0] == 200
+
+
 @pytest.mark.parametrize("field", ["template", "stableTemplate"])
 def test_a_runs_templates_are_immutable(installed: Cluster, namespace: str, field: str) -> None:
     """What a run brings in, and what it goes back to, stays what it was when the run began, deep down too."""

@@ -53,6 +53,16 @@ def test_what_it_prints_of_pods(orders: Any, golden: Callable[[str, str], None],
     golden(name, result.stdout)
 
 
+def test_a_share_that_is_gone_from_the_route_is_not_called_accepted(shell: Any, rollout: Make) -> None:
+    """It was accepted once; what the head says is what is so now."""
+    obj = rollout()
+    for condition in obj["status"]["conditions"]:
+        if condition["type"] == "TrafficConfirmed":
+            condition["status"] = "False"
+    shell.add(Kind.ROLLOUT, obj)
+    assert "weight 25% (not confirmed)" in shell("status checkout").stdout
+
+
 def slot_of(shell: Any, name: str) -> dict[str, str]:
     """A slot as `-o json` tells it."""
     [found] = [slot for slot in json.loads(shell("status orders -o json").stdout)["slots"] if slot["slot"] == name]
@@ -159,4 +169,4 @@ def test_colours_can_be_declined(shop: Any, setting: dict[str, str]) -> None:
 def test_json_carries_the_hint(shop: Any) -> None:
     """What to do next is data too."""
     hint = json.loads(shop("status checkout -o json").stdout)["hint"]
-    assert hint == "waits for you: sluice promote checkout -n shop"
+    assert hint.startswith("KillSwitch shop/stop is engaged, and the operator has not acted on it yet")

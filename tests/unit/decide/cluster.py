@@ -64,7 +64,8 @@ def _applied(view: SlotView, apply: Apply, kubelet: Kubelet) -> SlotView:
     annotations, spec = body["metadata"]["annotations"], body["spec"]
     if apply.kind is Kind.SERVICE:
         ports = tuple(ServicePort.parse(port, "Service") for port in spec["ports"])
-        kept = ServiceView(f"uid-svc-{apply.name}", annotations[OWNER_ANNOTATION], spec["selector"], ports)
+        applied = annotations[APPLIED_ANNOTATION]
+        kept = ServiceView(f"uid-svc-{apply.name}", annotations[OWNER_ANNOTATION], spec["selector"], ports, applied)
         ready = view.deployment.available if view.deployment is not None else 0
         return replace(view, exists=True, kept=kept, ready_endpoints=ready)
     old = view.deployment
@@ -161,7 +162,7 @@ def _let_go(seen: Observed, made: Plan) -> Observed:
 def _slot_let_go(view: SlotView, gone: set[str], freed: set[str]) -> SlotView:
     kept, runs = view.kept, view.deployment
     if kept is not None and kept.uid in freed:
-        kept = replace(kept, owner="")
+        kept = replace(kept, owner="", applied="")
     if runs is not None and runs.uid in freed:
         runs = replace(runs, owner="", applied="", hash="")
     has_service = kept is not None and kept.uid not in gone

@@ -175,7 +175,7 @@ def test_a_rival_adopts_nothing() -> None:
     assert (made.status.stable, made.shifts) == (None, ())
     stalled = condition_of(made.status.conditions, "Stalled")
     assert stalled is not None
-    assert stalled.message.startswith("Rollout shop/first already moves one of this Rollout's routes")
+    assert stalled.message.startswith("Rollout shop/first already has one of this Rollout's routes")
 
 
 def test_a_switched_service_is_adopted_like_a_route() -> None:

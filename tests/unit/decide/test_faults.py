@@ -1,4 +1,4 @@
-"""What keeps containers from running: told in their own words, and a reason not to wait any longer."""
+"""What keeps pods from being ready: told in the cluster's own words, and a reason not to wait any longer."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from unit.decide.workloads import (
     ship,
     stepping,
     template,
+    unborn,
     version_in,
     with_deployment,
 )
@@ -66,6 +67,39 @@ def test_what_may_come_right_is_waited_for(reason: str) -> None:
     assert late.status.revision is not None
     assert late.status.revision.reason == "ProgressDeadlineExceeded"
     assert reason in late.status.revision.message
+
+
+@pytest.mark.parametrize(
+    "wait, words",
+    [
+        (PodFault("p-1", "app", "NotReady", "its probe"), "container app of pod p-1: NotReady: its probe"),
+        (PodFault("p-1", "", "Unschedulable", "no node"), "pod p-1: Unschedulable: no node"),
+        (PodFault("", "", "FailedCreate", "exceeded quota"), "FailedCreate: exceeded quota"),
+    ],
+)
+def test_what_is_waited_for_is_told_and_named_at_the_deadline(wait: PodFault, words: str) -> None:
+    """A readiness probe, a node, a quota: the run waits, and its end says for what."""
+    coming_up = settle(ship(serving(), template("2.0")), NOW, slowly)
+    seen = with_deployment(coming_up, Slot.GREEN, waits=(wait,))
+    assert plan(seen, NOW + SECOND).status.message.endswith(f"has 0 of 1 pods ready: {words}")
+    late = plan(seen, NOW + HOUR).status.revision
+    assert late is not None
+    assert (late.reason, late.message.endswith(words)) == ("ProgressDeadlineExceeded", True)
+
+
+def test_a_container_that_cannot_run_is_told_before_one_that_is_not_ready() -> None:
+    """The cause, not what follows from it."""
+    slow = PodFault("checkout-green-0", "app", "NotReady", "it runs")
+    seen = with_deployment(coming(fault("ErrImagePull")), Slot.GREEN, waits=(slow,))
+    assert "ErrImagePull" in plan(seen, NOW + SECOND).status.message
+
+
+def test_a_first_version_whose_pods_only_start_is_no_trouble() -> None:
+    """Not Degraded while its probes are waited for."""
+    slow = PodFault("checkout-blue-0", "app", "NotReady", "it runs, and its readiness probe has not passed")
+    seen = with_deployment(settle(unborn(), NOW, slowly), Slot.BLUE, ready=0, waits=(slow,))
+    made = plan(seen, NOW + SECOND)
+    assert (made.status.phase, "NotReady" in made.status.message) == ("Progressing", True)
 
 
 def test_the_hopeless_one_counts_wherever_it_stands() -> None:

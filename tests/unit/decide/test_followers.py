@@ -10,8 +10,8 @@ from sluice.api.conditions import condition_of
 from sluice.api.names import Kind, Slot
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
-from unit.decide.cluster import settle, slowly
-from unit.decide.observed import NOW, completed, missing, switch
+from unit.decide.cluster import after, settle, slowly
+from unit.decide.observed import NOW, SECOND, completed, missing, switch
 from unit.decide.workloads import CAPACITY, finished, follower, serving, stepping, unborn, with_deployment
 
 NEITHER = follower(5000, problem="selects neither slot", problem_reason="RouteUnsuitable", owner="")
@@ -47,6 +47,18 @@ def test_it_is_put_right_when_somebody_points_it_at_the_candidate() -> None:
     (shift,) = made.shifts
     assert (shift.target.ref.kind, shift.slot, shift.share, shift.grows) == (Kind.SERVICE, Slot.BLUE, 10_000, False)
     assert (shift.cause.action, shift.owner) == ("follow", "shop/checkout/uid-checkout")
+
+
+def test_who_points_it_back_again_and_again_gets_no_tight_loop() -> None:
+    """The third time within minutes waits, and then it is told who has to stop."""
+    seen = serving(followers=(follower(0),))
+    for _ in range(2):
+        seen = after(
+            replace(seen, followers=(follower(10_000),)), plan(replace(seen, followers=(follower(10_000),)), NOW)
+        )
+        assert followed(seen) == (0,)
+    made = plan(replace(seen, followers=(follower(10_000),)), NOW)
+    assert (made.shifts, made.wake_at) == ((), NOW + SECOND / 4)
 
 
 def test_it_is_never_led_to_pods_that_do_not_answer() -> None:

@@ -102,7 +102,7 @@ def test_everything_at_once_is_named_in_the_order_of_the_policy() -> None:
             {"rival": "shop/first"},
             Reason.ROUTE_CLAIMED,
             False,
-            "Rollout shop/first already moves one of this Rollout's routes or Services; remove it from one of the two",
+            "Rollout shop/first already has one of this Rollout's routes or Services; remove it from one of the two",
         ),
         ({"targets": (missing(),)}, Reason.ROUTE_MISSING, True, "HTTPRoute shop/checkout does not exist. Create it"),
         (

@@ -11,7 +11,7 @@ from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import Outcome, RolloutStatus
-from sluice.decide.model import FinalizerChange, Observed, Plan
+from sluice.decide.model import FinalizerChange, Marked, Observed, Plan
 from sluice.decide.planner import plan
 from unit.decide import observed as plain
 from unit.decide.cluster import after, settle, slowly
@@ -208,3 +208,27 @@ def test_nothing_of_the_users_is_ever_among_what_is_removed() -> None:
     spec = seen.spec.model_copy(update={"on_delete": "Remove"})
     made = plan(replace(seen, spec=spec, deleting=True), NOW)
     assert (made.removals, [each.kind for each in made.releases]) == ((), [Kind.HTTP_ROUTE])
+
+
+# ---------------------------------------------------------------------------------------------- what is named no more
+
+DROPPED = (Marked(Kind.HTTP_ROUTE, "second", "uid-second"), Marked(Kind.DEPLOYMENT, "legacy", "uid-legacy"))
+
+
+def test_what_the_spec_names_no_more_is_let_go_of() -> None:
+    """A route that was taken out of the spec: nobody could change its weights for ever, were it pinned still."""
+    made = plan(replace(serving(), dropped=DROPPED), NOW)
+    assert released(made) == {("HTTPRoute", "second"), ("Deployment", "legacy")}
+    assert {"sluice.dev/rollout", "sluice.dev/weights"} <= set(made.releases[0].annotations)
+
+
+def test_a_manifest_that_has_sluices_stamp_gets_no_tight_loop() -> None:
+    """Copied from the live object into Git: it is let go of at once at first, and then now and then."""
+    seen = settle(replace(serving(), dropped=DROPPED[:1]), NOW)
+    made = plan(seen, NOW)
+    assert (made.releases, made.wake_at) == ((), NOW + plain.SECOND / 4)
+
+
+def test_it_goes_with_the_rollout_too() -> None:
+    """No mark outlives the Rollout."""
+    assert ("HTTPRoute", "second") in released(last_of(leaving(finished(), dropped=DROPPED)))

@@ -215,7 +215,7 @@ REFUSALS: list[tuple[Any, Verb, int | None, str]] = [
     (running, Verb.RESUME, None, "nobody paused it; to leave a pause step: sluice promote checkout -n shop"),
     (running, Verb.RETRY, 1, "revision 1 is under way"),
     (healthy, Verb.RETRY, 0, "nothing to retry"),
-    (lambda: replace(aborted(), switches=(switch(),)), Verb.RETRY, 1, "goes on when it is released"),
+    (lambda: replace(aborted(), switches=(switch(),)), Verb.RETRY, 1, "goes on when it is released; then ask again"),
     (
         lambda: replace(aborted(), templates=Templates(problem_reason="TemplateMissing", problem="no such template")),
         Verb.RETRY,
@@ -225,7 +225,7 @@ REFUSALS: list[tuple[Any, Verb, int | None, str]] = [
     (healthy, Verb.UNDO, 0, "there is no completed run to undo"),
     (lambda: replace(completed(), runs=()), Verb.UNDO, 1, "RolloutRun shop/checkout-1 is gone"),
     (lambda: replace(completed(), slots=slots(blue=0)), Verb.UNDO, 1, "which served before, has no ready endpoint"),
-    (lambda: replace(completed(), switches=(switch(),)), Verb.UNDO, 1, "goes on when it is released"),
+    (lambda: replace(completed(), switches=(switch(),)), Verb.UNDO, 1, "goes on when it is released; then ask again"),
 ]
 
 
@@ -300,7 +300,7 @@ def test_undo_does_not_swing_to_a_slot_that_was_given_something_else() -> None:
 @pytest.mark.parametrize(
     "seen, why",
     [
-        (observed(rival="shop/first"), "Rollout shop/first already moves one of this Rollout's routes"),
+        (observed(rival="shop/first"), "Rollout shop/first already has one of this Rollout's routes"),
         (observed(targets=(missing(),)), "HTTPRoute shop/checkout does not exist. Create it"),
         (replace(running(), deleting=True), "the Rollout is being deleted"),
         (replace(healthy(), deleting=True), "the Rollout is being deleted"),

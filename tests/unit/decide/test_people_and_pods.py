@@ -45,6 +45,17 @@ def asking(seen: Observed, verb: Verb, at: object = NOW) -> Observed:
 # ---------------------------------------------------------------------------------------------- undo
 
 
+def test_an_undo_that_a_crash_left_behind_gives_nobody_a_run_without_steps() -> None:
+    """Its RolloutRun was made, and nothing else; who asks for that version an hour later gets all of the steps."""
+    seen = asking(finished(), Verb.UNDO)
+    crashed = replace(after(seen, plan(seen, NOW)), status=seen.status, actions=())
+    assert crashed.runs[-1].spec.cause == "Undo"
+    asked = settle(ship(crashed, template("1.0")), NOW + HOUR)
+    run = asked.runs[-1].spec
+    assert (run.cause, run.revision, asked.targets[0].shares) == ("SpecChanged", 3, (7500,))
+    assert asked.runs[-2].status.outcome is Outcome.RETURNED
+
+
 def test_undo_from_no_pods_scales_then_waits_then_swings() -> None:
     """The old slot went to zero long ago: all of its pods first, then all of the traffic, in one step."""
     late = settle(finished(), DELAYED)
@@ -182,3 +193,16 @@ def test_a_restart_in_mid_run_holds_growth_until_it_is_through() -> None:
     assert (made.shifts, made.answers) == ((), ())
     assert made.status.revision is not None
     assert made.status.revision.outcome is not Outcome.ABORTED
+
+
+# ---------------------------------------------------------------------------------------------- promote
+
+
+def test_a_promote_while_the_first_pods_come_up_says_what_it_waits_for() -> None:
+    """That may take as long as the deadline: nobody is told to try again in a moment."""
+    coming = settle(ship(serving(), template("2.0")), NOW, slowly)
+    [answer] = plan(asking(coming, Verb.PROMOTE), NOW).answers
+    assert (answer.done, answer.message) == (
+        False,
+        "the run has not begun its first step yet: it waits (WaitsForEndpoints); see: sluice status checkout -n shop",
+    )

@@ -180,4 +180,7 @@ def test_a_service_selects_a_slots_pods() -> None:
         "selector": {"sluice.dev/rollout": "checkout", "sluice.dev/slot": "green"},
         "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}],
     }
-    assert apply.body["metadata"]["annotations"] == {"sluice.dev/rollout": OWNER}
+    assert apply.body["metadata"]["annotations"] == {
+        "sluice.dev/rollout": OWNER,
+        "sluice.dev/applied": applied_of(apply),
+    }

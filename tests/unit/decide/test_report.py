@@ -15,6 +15,7 @@ from sluice.api.rollout import Readiness, RolloutStatus
 from sluice.decide.model import Acceptance, Observed, Templates
 from sluice.decide.planner import plan
 from sluice.decide.report import with_stalled
+from unit.decide import cluster, workloads
 from unit.decide.observed import (
     HOUR,
     NOW,
@@ -126,7 +127,7 @@ SITUATIONS: list[tuple[str, Make, str, str, str]] = [
         "S",
         "HTTPRoute shop/checkout does not exist",
     ),
-    ("claimed", lambda: observed(rival="shop/first"), "Degraded", "S", "Rollout shop/first already moves one"),
+    ("claimed", lambda: observed(rival="shop/first"), "Degraded", "S", "Rollout shop/first already has one"),
     (
         "unreadable spec at rest",
         lambda: settle(replace(healthy(), spec=None, spec_problem="spec.strategy: missing"), NOW),
@@ -241,13 +242,44 @@ def test_messages_are_bounded_whatever_people_write() -> None:
 
 
 @pytest.mark.parametrize("reason", ["Forbidden", "WriteRefused"])
-def test_a_refusal_is_added_to_a_status_as_it_is(reason: str) -> None:
-    """Nothing else changes, and adding it again changes nothing at all."""
+def test_a_refusal_in_a_run_is_added_to_a_status_as_it_is(reason: str) -> None:
+    """Only the generation counts as seen; adding it again changes nothing at all."""
     status = running().status
     told = with_stalled(status, reason, "no" * 1000, 7, NOW)
     assert kstatus(told) == "Failed"
-    assert told.model_copy(update={"conditions": status.conditions}) == status
+    assert (
+        told.model_copy(update={"conditions": status.conditions, "observed_generation": status.observed_generation})
+        == status
+    )
+    assert told.observed_generation == 7
     assert with_stalled(told, reason, "no" * 1000, 7, NOW + HOUR) == told
+
+
+@pytest.mark.parametrize("make", [healthy, aborted])
+def test_a_refusal_is_what_a_status_at_rest_says(make: Make) -> None:
+    """Not how the last run ended, nor that the operator has not looked yet: who waits is told that it is in vain."""
+    told = with_stalled(make().status, "TemplateRefused", "422: no such volume", 7, NOW)
+    ready = next(each for each in told.conditions if each.type == "Ready")
+    assert (told.phase, told.message, told.observed_generation) == ("Degraded", "422: no such volume", 7)
+    assert (ready.status, ready.reason, ready.message) == ("False", "TemplateRefused", "422: no such volume")
+    assert kstatus(told) == "Failed"
+
+
+def test_what_needs_a_person_is_an_event_once() -> None:
+    """A missing route is told as a Warning when it is seen first, and again for a changed spec; not in every pass."""
+    seen = replace(healthy(), targets=(missing(),))
+    made = plan(seen, NOW)
+    assert [(note.warning, note.reason) for note in made.notes] == [(True, "RouteMissing")]
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
+    assert len(plan(replace(after(seen, made), generation=9), NOW + SECOND).notes) == 1
+
+
+def test_a_stable_slot_that_stops_answering_is_an_event() -> None:
+    """It is told when Ready turns False over it, and not again while it stays so."""
+    seen = replace(healthy(), slots=slots(0, 0))
+    made = plan(seen, NOW)
+    assert [(note.warning, note.reason) for note in made.notes] == [(True, "NoHealthyStable")]
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
 
 
 def test_a_status_of_another_version_of_sluice_is_reported_on() -> None:
@@ -264,3 +296,40 @@ def test_the_version_is_named_where_it_is_known() -> None:
     """Without a version, slots alone."""
     seen = settle(observed(rollout_spec(Slot.BLUE, None)), NOW)
     assert seen.status.message == "blue serves"
+
+
+def test_nobody_is_said_to_serve_without_an_endpoint() -> None:
+    """Stable lost its pods after an abort: that is the message, not that it serves."""
+    seen = replace(aborted(), slots=slots(0, 0))
+    assert plan(seen, NOW).status.message == "Service shop/checkout-blue (blue), which serves, has no ready endpoint"
+
+
+def test_a_rollout_scaled_to_nothing_says_why_nobody_answers() -> None:
+    """Whoever set replicas to 0 reads that, and not only that endpoints are missing."""
+    made = plan(workloads.with_deployment(workloads.change(workloads.serving(), replicas=0), Slot.BLUE, ready=0), NOW)
+    assert made.status.message.endswith("which serves, has no ready endpoint: spec.workload.replicas is 0")
+
+
+def test_what_mends_itself_is_no_event() -> None:
+    """A first version's Services are not there yet when the gateway looks; a refused template may be mended already."""
+    refused = target(acceptance=Acceptance.REFUSED)
+    unfit = target(0, problem="Service shop/checkout selects neither slot")
+    for early in (refused, unfit):
+        assert [note.reason for note in plan(workloads.unborn(targets=(early,)), NOW).notes] == ["Adopted"]
+    unborn = workloads.unborn(targets=(target(None, all_or_nothing=True, problem="it selects neither slot"),))
+    comes = cluster.after(unborn, plan(unborn, NOW))
+    up = workloads.with_deployment(comes, Slot.BLUE, ready=workloads.CAPACITY)
+    assert plan(up, NOW).status.stable != up.status.stable
+    assert plan(up, NOW).notes == ()
+    mended = replace(workloads.serving(), write_problem=("TemplateRefused", "no such volume"), generation=9)
+    assert plan(mended, NOW).notes == ()
+
+
+def test_a_run_whose_stable_slot_fails_says_so_first() -> None:
+    """Most requests find nobody: that comes before the pause that waits for a person."""
+    seen = cluster.settle(workloads.without(workloads.stepping(), Slot.BLUE), NOW, cluster.slowly)
+    assert seen.status.phase == "Degraded"
+    assert seen.status.message == (
+        "Service shop/checkout-blue (blue), which serves, has no ready endpoint; "
+        "step 2 of 5, green at 25%: waits for a person: sluice promote checkout -n shop"
+    )

@@ -103,6 +103,16 @@ def test_a_first_version_of_which_a_pod_is_ready_is_not_replaced_in_place() -> N
     assert (version_in(seen, Slot.BLUE), seen.status.run) == ("1.0", "checkout-1")
 
 
+def test_an_abort_returns_to_a_first_version_of_which_not_all_pods_came_up() -> None:
+    """Nine of ten answered before the run began: waiting for the tenth would leave traffic on what was aborted."""
+    seen = with_deployment(settle(unborn(), NOW, slowly), Slot.BLUE, ready=9)
+    seen = settle(ship(seen, template("2.0")), NOW)
+    seen = with_deployment(seen, Slot.BLUE, ready=9)
+    assert seen.targets[0].shares == (2500,)
+    seen = settle(replace(seen, actions=(action(Verb.ABORT, 1),)), NOW, slowly)
+    assert (seen.targets[0].shares, seen.status.phase) == ((0,), "Aborted")
+
+
 # ---------------------------------------------------------------------------------------------- runs
 
 
@@ -167,6 +177,24 @@ def test_what_is_deleted_comes_back() -> None:
                 continue
             seen = settle(without(before, slot), NOW)
             assert (version_in(seen, slot), pods_in(seen)) == (version_in(before, slot), pods_in(before))
+
+
+def test_ready_pods_are_those_of_the_slots_revision() -> None:
+    """One pod of the former revision still runs beside a new one that cannot: the slot has none ready, not one."""
+    seen = with_deployment(stepping(), Slot.GREEN, available=3, former=1, rolled=False)
+    assert plan(seen, NOW).status.slots[Slot.GREEN].ready == 2
+
+
+def test_what_is_deleted_is_told_once() -> None:
+    """By a Warning and in the audit chain; not where a Deployment is made for the first time."""
+    seen = without(serving(), Slot.BLUE)
+    made = plan(seen, NOW)
+    said = "Deployment shop/checkout-blue was deleted"
+    assert (True, "ForeignWriter", f"{said}; made anew") in [(n.warning, n.reason, n.message) for n in made.notes]
+    assert (made.status.audit.entries[-1].action, made.status.audit.entries[-1].message) == ("repair-blue", said)
+    assert plan(after(seen, made), NOW + SECOND).notes == ()
+    assert plan(unborn(), NOW).notes[0].reason == "Adopted"
+    assert len(plan(unborn(), NOW).notes) == 1
 
 
 def test_a_stable_slot_that_was_deleted_comes_back_whoever_else_selects_its_pods() -> None:
@@ -319,6 +347,28 @@ def test_pods_of_a_candidate_never_shrink_with_its_share_in_a_run() -> None:
     steps = [{"setWeight": 50}, {"setWeight": 10}, {"pause": {}}]
     seen = stepping(strategy={"canary": {"steps": steps}})
     assert (seen.targets[0].shares, pods_in(seen)) == ((1000,), (CAPACITY, 5))
+
+
+def test_nor_below_what_the_share_needs_with_a_smaller_size() -> None:
+    """A step to one pod, at 50 %: the five that the traffic needs stay, and the size is for shares to come (I2)."""
+    steps = [{"setWeight": 50}, {"setCanaryScale": {"replicas": 1}}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((5000,), (CAPACITY, 5))
+
+
+@pytest.mark.parametrize("size, left", [({"share": 50}, 5), ({"replicas": 1}, 3)])
+def test_more_pods_than_the_share_needs_end_with_a_smaller_size(size: dict[str, int], left: int) -> None:
+    """Ten pods at 25 %, then a step to a smaller size: it is taken, as far as the traffic lets it."""
+    steps = [{"setWeight": 25}, {"setCanaryScale": size}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps, "canarySize": {"full": True}}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((2500,), (CAPACITY, left))
+
+
+def test_a_size_that_was_set_before_the_share_stays_small() -> None:
+    """One pod for 50 % is what was asked for, and what there is; bigger sizes of before do not count again."""
+    steps = [{"setCanaryScale": {"replicas": 1}}, {"setWeight": 50}, {"pause": {}}]
+    seen = stepping(strategy={"canary": {"steps": steps}})
+    assert (seen.targets[0].shares, pods_in(seen)) == ((5000,), (CAPACITY, 1))
 
 
 # ---------------------------------------------------------------------------------------------- exposure

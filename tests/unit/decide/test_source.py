@@ -117,6 +117,18 @@ def test_what_selects_them_again_begins_the_wait_anew() -> None:
     assert retired(plan(again, NOW + 25 * SECOND))
 
 
+def test_who_gives_it_pods_again_and_again_is_named() -> None:
+    """A Git sync that states replicas: they end each time, and people read who has to stop."""
+    seen, now = adopted(adopting()), NOW
+    for _ in range(4):
+        now += 10 * SECOND
+        assert retired(plan(seen, now))
+        seen = settle(replace(settle(seen, now), source=source(owner="shop/checkout/uid-checkout")), now)
+    stalled = condition_of(plan(seen, now + 10 * SECOND).status.conditions, "Stalled")
+    assert stalled is not None
+    assert (stalled.reason, "Deployment shop/legacy" in stalled.message) == ("ForeignWriter", True)
+
+
 def test_never_means_never() -> None:
     """`scaleDown: Never` leaves them to people."""
     assert not retired(plan(adopted(adopting(scale_down="Never")), DRAINED + MINUTE))

@@ -1,4 +1,4 @@
-"""Kill switches: whom one covers, which of several counts, and what a Divert writes."""
+"""Kill switches: whom one covers, which of several counts, and a hold that a person writes onto a route."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.killswitch import Effect, KillSwitchSpec
-from sluice.api.names import Kind, Slot
+from sluice.api.names import Kind
 from sluice.api.rollout import Outcome
-from sluice.decide.model import Shift, SwitchView
 from sluice.decide.planner import plan
-from sluice.decide.sizing import bearable
-from sluice.decide.switches import covers, divert, diverting, strictest_first
+from sluice.decide.switches import covers, diverting, strictest_first
 from unit.decide.observed import (
     MINUTE,
     NOW,
-    OWNER,
-    REF,
-    SERVICES,
-    aborted,
     action,
-    completed,
     healthy,
-    missing,
     rollout_spec,
     running,
     settle,
@@ -68,65 +60,6 @@ def test_the_strictest_counts_and_the_order_is_fixed() -> None:
     assert diverting(views[:2]) is None
 
 
-def diverted(seen: Any, *, ready: int = 3, view: SwitchView | None = None) -> tuple[Shift, ...]:
-    """The writes of a Divert."""
-    return divert(REF, seen.status, SERVICES, seen.targets, view or switch(), stable_bears=bearable(1, ready), now=NOW)
-
-
-def test_a_divert_takes_every_route_to_stable() -> None:
-    """At any weight, with its cause and owner in the same patch; what has nothing is not written."""
-    seen = replace(running(), targets=(target(1000), target(10_000, "second"), target(0, "third"), missing("fourth")))
-    shifts = diverted(seen)
-    assert [(shift.target.ref.name, shift.slot, shift.share, shift.grows) for shift in shifts] == [
-        ("checkout", Slot.GREEN, 0, False),
-        ("second", Slot.GREEN, 0, False),
-    ]
-    cause = shifts[0].cause
-    assert (cause.run, cause.action, cause.switch, cause.actor) == ("uid-checkout/1", "divert", switch().id, "alice")
-    assert shifts[0].owner == OWNER
-
-
-def test_a_divert_moves_nothing_to_a_stable_that_does_not_answer() -> None:
-    """A candidate that answers is better."""
-    assert diverted(running(), ready=0) == ()
-
-
-def test_a_divert_finds_unsuitable_routes_too() -> None:
-    """A third backend keeps growth away, not a kill."""
-    assert len(diverted(replace(running(), targets=(target(1000, problem="a third backend"),)))) == 1
-
-
-@pytest.mark.parametrize("make", [healthy, completed, aborted])
-def test_without_a_run_there_is_no_candidate(make: Any) -> None:
-    """What is stable is never touched, wherever the traffic is."""
-    assert diverted(replace(make(), targets=(target(5000),))) == ()
-
-
-def test_the_reason_on_a_route_is_bounded() -> None:
-    """An annotation is no place for an essay."""
-    (shift,) = diverted(running(), view=replace(switch(), reason="x" * 5000))
-    assert len(shift.cause.reason.encode()) == 256
-
-
-# ---------------------------------------------------------------------------------------------- a small stable slot
-
-
-def test_a_divert_takes_as_much_as_stable_can_bear() -> None:
-    """A stable slot that a run let shrink gets no more than its pods can carry; a selector knows nothing between."""
-    views = (target(9000), target(2000, "second"), target(10_000, "switched", all_or_nothing=True))
-    seen = replace(running(), targets=views)
-    shifts = divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=6000, now=NOW)
-    assert [(shift.target.ref.name, shift.share) for shift in shifts] == [("checkout", 4000)]
-
-
-def test_a_divert_never_gives_the_candidate_more_on_any_rule() -> None:
-    """Rules that differ: to even them out would raise the one that has least."""
-    seen = replace(running(), targets=(target(shares=(1000, 9000)),))
-    assert divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=6000, now=NOW) == ()
-    (shift,) = divert(REF, seen.status, SERVICES, seen.targets, switch(), stable_bears=10_000, now=NOW)
-    assert shift.share == 0
-
-
 # ---------------------------------------------------------------------------------------------- break glass
 
 HAND = "dora: INC-42"
@@ -138,8 +71,10 @@ def test_a_hold_by_hand_ends_the_run_as_a_divert_would() -> None:
     assert [(shift.share, shift.grows) for shift in made.urgent] == [(0, False)]
     assert made.status.revision is not None
     assert (made.status.revision.outcome, made.status.revision.reason) == (Outcome.KILLED, "HeldByHand")
-    assert made.status.revision.message == (
-        "HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42); goes on when it is removed"
+    told = "killed by hand: HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42)"
+    assert made.status.revision.message == told
+    assert made.status.message.startswith(
+        f"{told}; blue serves; to try again, first remove sluice.dev/hold from it, then: sluice retry"
     )
     assert (made.status.phase, len(made.status.rejected)) == ("Killed", 1)
 

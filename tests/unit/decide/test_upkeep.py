@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -118,6 +119,15 @@ def test_what_others_add_is_taken_away() -> None:
     assert patch.operations[1]["value"]["selector"] == {"matchLabels": BLUE}
 
 
+@pytest.mark.parametrize("replicas", [0, 30])
+def test_a_slot_that_idles_has_as_many_pods_as_it_was_meant_to(replicas: int) -> None:
+    """What is there to go back to, for scaleDownDelay, is not for others to scale; nor does it grow unseen."""
+    seen = meddled(finished(), Slot.BLUE, replicas=replicas)
+    made = plan(seen, NOW)
+    assert applied(made)["checkout-blue"]["replicas"] == CAPACITY
+    assert made.notes[0].message == "Deployment shop/checkout-blue was changed by kubectl-edit; put back"
+
+
 def test_a_writer_who_comes_back_is_met_with_growing_patience() -> None:
     """The second write within minutes waits a second, the next one two: no tight loop."""
     seen = fight(serving(), NOW, 1, SECOND)
@@ -208,6 +218,80 @@ def test_a_service_that_was_changed_or_deleted_is_put_right() -> None:
         assert settle(astray, NOW).slots[Slot.BLUE].kept == kept
 
 
+def test_a_service_that_leads_out_of_the_cluster_is_led_back() -> None:
+    """ExternalName: no request would find a pod. Any other type is for others to choose."""
+    seen = serving()
+    kept = seen.slots[Slot.BLUE].kept
+    assert kept is not None
+    astray = with_slot(seen, Slot.BLUE, kept=replace(kept, external=True))
+    assert applied(plan(astray, NOW), Kind.SERVICE)["checkout-blue"]["type"] == "ClusterIP"
+    labels = with_slot(seen, Slot.BLUE, kept=replace(kept, labelled=False))
+    assert "type" not in applied(plan(labels, NOW), Kind.SERVICE)["checkout-blue"]
+
+
+def test_what_others_add_to_a_service_stays() -> None:
+    """A port for their probes, or a hint for a gateway: an apply takes away nothing that is not Sluice's."""
+    seen = serving()
+    kept = seen.slots[Slot.BLUE].kept
+    assert kept is not None
+    probes = kept.ports[0].model_copy(update={"port": 9999, "name": "probes"})
+    hinted = kept.ports[0].model_copy(update={"app_protocol": "kubernetes.io/h2c"})
+    for ports in ((*kept.ports, probes), (hinted,)):
+        made = plan(with_slot(seen, Slot.BLUE, kept=replace(kept, ports=ports)), NOW)
+        assert (applied(made, Kind.SERVICE), made.wake_at) == ({}, plan(seen, NOW).wake_at)
+
+
+def test_a_port_that_is_no_more_is_taken_away() -> None:
+    """It was Sluice's: the next apply leaves it out."""
+    both = {"ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81, "targetPort": 8081}]}
+    seen = settle(change(serving(workload=both), ports=both["ports"][:1]), NOW)
+    assert targets(seen)[Slot.BLUE] == [(80, 8080)]
+
+
+def changed_again_and_again(times: int) -> tuple[Observed, list[datetime]]:
+    """Somebody takes blue's Service away at once whenever it was written. Returns when it was written, too."""
+    seen, now, written = serving(), NOW + HOUR, list[datetime]()
+    kept = seen.slots[Slot.BLUE].kept
+    assert kept is not None
+    while len(written) < times:
+        seen = with_slot(seen, Slot.BLUE, kept=replace(kept, selector={"app": "other"}))
+        made = plan(seen, now)
+        seen = after(seen, made)
+        if applied(made, Kind.SERVICE):
+            written.append(now)
+        elif made.wake_at is not None:
+            now = made.wake_at
+    return with_slot(seen, Slot.BLUE, kept=replace(kept, selector={"app": "other"})), written
+
+
+def test_another_writer_of_a_service_is_met_with_growing_patience() -> None:
+    """At once at first, then after longer and longer, up to two seconds: no tight loop, and no long hole."""
+    _, written = changed_again_and_again(8)
+    waits = [(then - before).total_seconds() for before, then in pairwise(written)]
+    assert waits == [0.0, 0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+
+
+def test_a_fight_about_a_service_is_named() -> None:
+    """People read which Service it is, and what to do, until it stays as it was written."""
+    seen, written = changed_again_and_again(6)
+    stalled = condition_of(plan(seen, written[-1]).status.conditions, "Stalled")
+    assert stalled is not None
+    assert (stalled.reason, "stop that writer" in stalled.message) == ("ForeignWriter", True)
+    assert "Service shop/checkout-blue" in stalled.message
+    calm = settle(seen, written[-1] + HOUR)
+    assert condition_of(calm.status.conditions, "Stalled") is None
+
+
+def test_changing_ones_mind_about_ports_is_no_fight() -> None:
+    """Each new list of ports is written at once, however often; and the status does not grow with it."""
+    seen = serving()
+    for port in range(9000, 9040):
+        seen = settle(ship(seen, template("1.0"), workload={"ports": [{"port": port, "targetPort": 8080}]}), NOW)
+        assert targets(seen)[Slot.BLUE] == [(port, 8080)]
+        assert condition_of(seen.status.conditions, "Stalled") is None
+    assert len(seen.status.repairs) <= 16
+
+
 def test_a_template_with_another_port_leaves_the_service_of_stable_alone() -> None:
     """Its pods still listen where they did: only the candidate's Service has the new port."""
     seen = settle(ship(serving(), template("2.0", port=9090)), NOW)
@@ -274,12 +358,21 @@ def test_nor_a_service_of_somebody_else() -> None:
     """The same for a Service, by its selector, or by the Rollout that it names."""
     kept = serving().slots[Slot.GREEN].kept
     assert kept is not None
-    for theirs in (replace(kept, owner="", selector={"app": "other"}), replace(kept, owner="shop/first/uid-first")):
+    others = replace(kept, owner="", selector={"app": "other"}, labelled=False)
+    for theirs in (others, replace(kept, owner="shop/first/uid-first")):
         made = plan(with_slot(serving(), Slot.GREEN, kept=theirs), NOW)
         assert applied(made, Kind.SERVICE) == {}
         stalled = condition_of(made.status.conditions, "Stalled")
         assert stalled is not None
         assert (stalled.reason, "Service shop/checkout-green" in stalled.message) == ("NameTaken", True)
+
+
+def test_a_service_that_an_earlier_rollout_left_is_taken_up_whatever_it_selects_by_now() -> None:
+    """Its labels tell whose it was: somebody changed it while no Rollout kept it."""
+    kept = serving().slots[Slot.BLUE].kept
+    assert kept is not None
+    left = with_slot(serving(), Slot.BLUE, kept=replace(kept, owner="", selector={"app": "nobody"}))
+    assert settle(left, NOW).slots[Slot.BLUE].kept == kept
 
 
 def test_what_an_earlier_rollout_of_the_name_left_is_taken_up() -> None:

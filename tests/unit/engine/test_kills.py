@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.api.names import Kind
-from sluice.decide.switches import divert
+from sluice.decide.returning import divert
 from sluice.engine import kills
 from sluice.ports import Lane
 from sluice.sim.cluster import Call

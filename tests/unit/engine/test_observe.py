@@ -9,15 +9,15 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.common import ObjectRef
-from sluice.api.names import CAUSE_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
+from sluice.decide.metadata import requester_of
 from sluice.decide.model import Observed
 from sluice.decide.planner import plan
-from sluice.engine.metadata import requester_of
 from sluice.ports import Obj
 from unit.decide import observed as core
 from unit.engine.caches import Caches
-from unit.engine.objects import endpoints, managed, obj, rollout, switch
+from unit.engine.objects import deployment, endpoints, managed, obj, rollout, switch
 
 
 @pytest.fixture
@@ -177,6 +177,35 @@ def test_whose_route_it_is(caches: Caches, created: str, adopted: bool, owner: s
     assert caches.see().rival == rival
 
 
+@pytest.mark.parametrize(
+    "managing, owner, rival",
+    [
+        (True, "shop/web/uid-web", "shop/web"),
+        (True, "", "shop/web"),
+        (True, "shop/gone/uid-gone", "shop/web"),
+        (True, core.OWNER, ""),
+        (False, "shop/web/uid-web", ""),
+    ],
+)
+def test_the_service_of_anothers_slot_is_not_this_ones_to_switch(
+    caches: Caches, managing: bool, owner: str, rival: str
+) -> None:
+    """Pointed at these pods, the other Rollout's slot would serve them: who comes first keeps it."""
+    web = managed("web", 1)
+    if not managing:
+        web = rollout("web", 1)
+        web["spec"]["workload"]["services"] = {"blue": "their-blue", "green": "their-green"}
+    web["metadata"]["creationTimestamp"] = "2026-03-02T08:00:00Z"
+    caches.put(Kind.ROLLOUT, web)
+    annotations = {OWNER_ANNOTATION: owner} if owner else {}
+    service = {"metadata": {"name": "web-blue", "namespace": "shop", "annotations": annotations}, "spec": {}}
+    caches.put(Kind.SERVICE, service)
+    body = caches.rollout()
+    body["spec"]["traffic"] = {"service": {"active": "web-blue"}}
+    caches.put(Kind.ROLLOUT, body)
+    assert caches.see().rival == rival
+
+
 def test_a_kill_finds_nothing_to_move_on_a_rivals_route(caches: Caches) -> None:
     """What belongs to another Rollout is not this one's to divert."""
     caches.route("checkout", 10, owner="shop/second/uid-second")
@@ -187,10 +216,18 @@ def test_a_kill_finds_nothing_to_move_on_a_rivals_route(caches: Caches) -> None:
 
 
 @pytest.mark.parametrize(
-    "dynamic, ready, bears", [(False, 0, 0), (False, 1, 10_000), (True, 0, 0), (True, 1, 2500), (True, 4, 10_000)]
+    "dynamic, ready, others, bears",
+    [
+        (False, 0, 1, 0),
+        (False, 1, 4, 10_000),
+        (True, 0, 4, 0),
+        (True, 1, 4, 2500),
+        (True, 1, 0, 10_000),
+        (True, 4, 4, 10_000),
+    ],
 )
-def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready: int, bears: int) -> None:
-    """All or nothing; or, in a run that let stable shrink, as much as its ready pods are of the capacity."""
+def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready: int, others: int, bears: int) -> None:
+    """All or nothing; or, in a run that let stable shrink, its ready pods' part of those needed, or there."""
     found = core.running()
     spec = found.runs[0].spec.model_copy(update={"dynamic_stable": dynamic})
     caches.rollout(replace(found, runs=(replace(found.runs[0], spec=spec),)))
@@ -198,7 +235,42 @@ def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready:
     body["status"] = found.status.dump()
     caches.put(Kind.ROLLOUT, body)
     caches.put(Kind.ENDPOINT_SLICE, endpoints("blue", 1, "checkout-blue", ready))
+    caches.put(Kind.ENDPOINT_SLICE, endpoints("green", 1, "checkout-green", others))
     assert caches.observer.moves_of(body).stable_bears == bears
+
+
+# ---------------------------------------------------------------------------------------------- what is named no more
+
+
+def test_what_the_spec_names_no_more_is_seen_by_its_stamp(caches: Caches) -> None:
+    """A route taken out of the spec, and a Deployment that workloadRef named; nothing of others, or of a namesake."""
+    caches.route("checkout", 0, owner=core.OWNER)
+    caches.route("second", 0, owner=core.OWNER)
+    caches.route("third", 0, owner="shop/other/uid-other")
+    caches.route("fourth", 0, owner="shop/checkout/uid-before")
+    legacy = obj("legacy", 1, spec={})
+    legacy["metadata"]["annotations"] = {OWNER_ANNOTATION: core.OWNER}
+    caches.put(Kind.DEPLOYMENT, legacy)
+    caches.rollout(core.healthy())
+    assert [(each.kind, each.name) for each in caches.see().dropped] == [
+        (Kind.DEPLOYMENT, "legacy"),
+        (Kind.HTTP_ROUTE, "second"),
+    ]
+    caches.route("second", 0)
+    caches.store.apply(Kind.DEPLOYMENT, "DELETED", legacy)
+    assert caches.see().dropped == ()
+
+
+def test_what_a_run_moves_is_named_until_it_is_over(caches: Caches) -> None:
+    """The spec names another route by now; nor is anything let go of where the spec cannot be read."""
+    caches.route("checkout", 10, owner=core.OWNER)
+    caches.rollout(core.running(), route="other")
+    assert caches.see().dropped == ()
+    body = caches.rollout(core.completed(), route="other")
+    assert [each.name for each in caches.see().dropped] == ["checkout"]
+    body["spec"] = {"traffic": {}}
+    caches.put(Kind.ROLLOUT, body)
+    assert caches.see().dropped == ()
 
 
 # ---------------------------------------------------------------------------------------------- requester
@@ -223,6 +295,21 @@ def test_a_kill_knows_what_stable_can_take(caches: Caches, dynamic: bool, ready:
 def test_who_wrote_the_spec_is_told_as_far_as_it_is_known(fields: list[Obj], requester: str) -> None:
     """The newest field manager of the spec, which anyone can choose: said to be unattributed."""
     assert requester_of({"metadata": {"managedFields": fields}}) == requester
+
+
+def test_who_changed_the_deployment_asked_for_its_version(caches: Caches) -> None:
+    """With workloadRef, a release is a write of the Deployment; that Sluice scaled it, or somebody else, is none."""
+    body = managed("checkout", 1, source="legacy")
+    body["metadata"]["managedFields"] = [{"manager": "helm", "time": "1", "fieldsV1": {"f:spec": {}}}]
+    source = deployment("legacy", 1)
+    source["metadata"]["managedFields"] = [
+        {"manager": "kubectl-set", "time": "2", "fieldsV1": {"f:spec": {}}},
+        {"manager": "sluice", "time": "3", "fieldsV1": {"f:spec": {}}},
+        {"manager": "kubectl", "time": "4", "fieldsV1": {"f:spec": {}}, "subresource": "scale"},
+    ]
+    assert caches.observer.observe(body).requester == "unattributed (field manager helm)"
+    caches.put(Kind.DEPLOYMENT, source)
+    assert caches.observer.observe(body).requester == "unattributed (field manager kubectl-set)"
 
 
 def test_the_caches_are_not_changed_by_observing(caches: Caches) -> None:

@@ -1,4 +1,4 @@
-"""Pods as decisions see them: whose they are, and what keeps their containers from running."""
+"""Pods as decisions see them: whose they are, and what keeps them from being ready."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from sluice.api.names import Kind, Slot
 from sluice.decide.pods import PodFault
-from sluice.engine.pods import MESSAGE_CHARACTERS, faults_of, members_of, view_of
+from sluice.engine.pods import MESSAGE_CHARACTERS, faults_of, members_of, refusal_of, view_of, waits_of
 from sluice.engine.slim import slim
 from sluice.ports import Obj
-from unit.engine.objects import pod
+from unit.engine.objects import deployment, pod
 
 
 def failing(
@@ -58,6 +58,45 @@ def test_a_crash_says_how_the_container_ended() -> None:
 def test_pods_of_an_older_revision_do_not_count() -> None:
     """What is being replaced may fail as it likes."""
     assert faults_of([failing("ImagePullBackOff", revision="old")], "new") == ()
+
+
+@pytest.mark.parametrize("started, probe", [(None, "readiness"), (True, "readiness"), (False, "startup")])
+def test_a_container_that_runs_and_is_not_ready(started: bool | None, probe: str) -> None:
+    """No fault, as it may come right any moment; but what is waited for."""
+    running = {"name": "app", "ready": False, "state": {"running": {}}} | (
+        {} if started is None else {"started": started}
+    )
+    ready = {"name": "proxy", "ready": True, "state": {"running": {}}}
+    body = slim(Kind.POD, pod("p-1", 1, "checkout", revision="new", containerStatuses=[ready, running]))
+    assert faults_of([body], "new") == ()
+    assert waits_of([body], "new") == (
+        PodFault("p-1", "app", "NotReady", f"it runs, and its {probe} probe has not passed"),
+    )
+    assert waits_of([body], "other") == ()
+
+
+def test_a_pod_that_finds_no_node() -> None:
+    """The scheduler's words come before those of pods that run."""
+    words = "0/3 nodes are available: 3 Insufficient cpu."
+    met = {"type": "Initialized", "status": "True"}
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    homeless = slim(Kind.POD, pod("p-2", 1, "checkout", revision="new", conditions=[met, condition]))
+    running = {"name": "app", "ready": False, "state": {"running": {}}}
+    unready = slim(Kind.POD, pod("p-1", 1, "checkout", revision="new", containerStatuses=[running]))
+    waits = waits_of([unready, homeless], "new")
+    assert waits[0] == PodFault("p-2", "", "Unschedulable", words)
+    assert [wait.reason for wait in waits] == ["Unschedulable", "NotReady"]
+
+
+def test_pods_that_cannot_be_made() -> None:
+    """There is no pod to tell why; its Deployment has the API server's words."""
+    words = 'pods "checkout-green-7f-x" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=6'
+    failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+    progressing = {"type": "Progressing", "status": "True"}
+    body = slim(Kind.DEPLOYMENT, deployment("checkout-green", 1, status={"conditions": [progressing, failed]}))
+    assert refusal_of(body) == (PodFault("", "", "FailedCreate", words),)
+    assert refusal_of(deployment("checkout-green", 1)) == ()
+    assert refusal_of(deployment("checkout-green", 1, status={"conditions": [{**failed, "status": "False"}]})) == ()
 
 
 def test_words_of_a_container_are_made_harmless() -> None:

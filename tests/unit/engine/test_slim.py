@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from sluice.api.names import Kind
-from sluice.engine.metadata import requester_of, writer_of
+from sluice.decide.metadata import requester_of, writer_of
 from sluice.engine.pods import faults_of
 from sluice.engine.slim import slim
 from sluice.engine.store import Store

@@ -90,6 +90,19 @@ def test_the_pods_of_a_slot(caches: Caches) -> None:
     assert [(fault.pod, fault.reason, fault.message) for fault in view.faults] == [("g-1", "ImagePullBackOff", "gone")]
 
 
+def test_ready_pods_of_another_revision_are_told_apart(caches: Caches) -> None:
+    """While a slot takes another revision, its Deployment counts the pods of both; one without status is not ready."""
+    labels = {**OWN, "app": "checkout", "sluice.dev/revision": "new"}
+    caches.put(Kind.DEPLOYMENT, deployment("checkout-green", 1, labels=labels, status={"availableReplicas": 2}))
+    for name, revision, ready in (("g-1", "new", True), ("g-2", "old", True), ("g-3", "old", False)):
+        statuses = [{"name": "app", "ready": ready}]
+        caches.put(Kind.POD, pod(name, 1, "checkout", revision=revision, containerStatuses=statuses))
+    caches.put(Kind.POD, pod("g-4", 1, "checkout", revision="old"))
+    view = look(caches).slots[Slot.GREEN].deployment
+    assert view is not None
+    assert (view.available, view.former) == (2, 1)
+
+
 def test_with_services_of_the_users_own_there_is_nothing_to_see(caches: Caches) -> None:
     """A Deployment that happens to be called like a slot is the user's, and so is the Service."""
     caches.put(Kind.DEPLOYMENT, deployment("checkout-green", 1))

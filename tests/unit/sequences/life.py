@@ -309,6 +309,9 @@ class Life:
             await asyncio.sleep(MINUTE)
         if not self._workload()["replicas"]:
             await self.scale(CAPACITY)
+        if self.laws.template_lost():  # what its message says to do
+            await self.revert()
+            await asyncio.sleep(MINUTE)
         await self.pause(paused=False)
         await self.act("Resume")
 

@@ -58,6 +58,8 @@ class PodLaws(Witness):
             self._identities.clear()
             self.unrest()
         elif kind is Kind.ROLLOUT and name == self._app:
+            if change.before is None:
+                self.unrest()  # nobody mended anything before
             self._note(self._paused, bool(change.after["spec"].get("paused")), now)
             self._capacity.put(change.after["spec"]["workload"].get("replicas", 1), now)
             self._check_audit(change.after)
@@ -65,6 +67,8 @@ class PodLaws(Witness):
             self._note_switch(change, now)
         elif kind is Kind.ENDPOINT_SLICE:
             self._note_slice(change, now)
+        elif kind is Kind.SERVICE and change.type != "MODIFIED" and (slot := self._slot_named(name)) is not None:
+            self._note_service(change, slot, now)
         if self._began:
             self._judge(change, now)
             self._had = {slot: self._share_of(slot) for slot in Slot}
@@ -72,7 +76,7 @@ class PodLaws(Witness):
     def _judge(self, change: Change, now: float) -> None:
         kind, name = change.kind, change.after["metadata"]["name"]
         own = change.manager == FIELD_MANAGER
-        slot = next((slot for slot in Slot if name == slot_service(self._app, slot)), None)
+        slot = self._slot_named(name)
         moved = change.before is not None and change.before.get("spec") != change.after.get("spec")
         if own:
             self._check_kill_first(change, now)
@@ -119,16 +123,17 @@ class PodLaws(Witness):
             needed = max(1, pods_for(capacity, became) if self._by_weight else 1)
             if slot is not status.stable.slot and ready < needed:
                 raise Broken(f"I1: {slot} got {became} with {ready} of {needed} pods ready")
-            if slot is status.stable.slot and became > self._stable_bears(status, capacity, ready):
+            others = min(self._pods_ready[slot.other].within(start))
+            if slot is status.stable.slot and became > self._stable_bears(status, capacity, ready, others):
                 raise Broken(f"I1: {slot}, which is stable, got {became} with {ready} of {capacity} pods ready")
 
-    def _stable_bears(self, status: RolloutStatus, capacity: int, ready: int) -> BasisPoints:
+    def _stable_bears(self, status: RolloutStatus, capacity: int, ready: int, others: int) -> BasisPoints:
         ended = status.history[-1].ended_at if status.history else None
         late = ended is not None and (self._world.clock.now() - ended).total_seconds() > DEADLINE_SECONDS
         under_way = status.revision is not None and status.revision.outcome is None
         if not self._dynamic or (late and not under_way):
             return FULL if ready else NONE
-        return bearable(capacity, ready)
+        return bearable(capacity, ready, others)
 
     def _unmeasured(self, status: RolloutStatus, now: float) -> Iterator[str]:
         """Undo and rollback are not measured: they go back to what served."""
@@ -249,7 +254,8 @@ class PodLaws(Witness):
     def _check_patience(self) -> None:
         now, calm = self._now(), self._calm_since()
         stable = self._status().stable
-        for name in self._entries() if self._capacity.value else ():
+        mendable = self._capacity.value and not self.template_lost()
+        for name in self._entries() if mendable else ():
             for gap in self._world.traffic[name].gaps:
                 lasting = gap.ended_at is None and now - max(calm, gap.began_at) > MEND_SECONDS
                 if lasting and not (stable is not None and self._is_bad(slot_service(self._app, stable.slot))):

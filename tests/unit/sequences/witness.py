@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from sluice.api.conditions import ConditionType, Reason, condition_of
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import FIELD_MANAGER, HOLD_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
@@ -147,12 +148,24 @@ class Witness(Laws):
 
     def _note_slice(self, change: Change, now: float) -> None:
         service = change.after["metadata"]["labels"][SERVICE_NAME_LABEL]
-        gone = change.type == "DELETED"
         for slot in Slot:
             if service == slot_service(self._app, slot):
-                ready = 0 if gone else sum(item["conditions"]["ready"] for item in change.after["endpoints"])
-                self._pods_ready[slot].put(ready, now)
-                self._note(self._ready[slot], ready > 0, now)
+                self._note_ready(slot, None if change.type == "DELETED" else change.after, now)
+
+    def _note_service(self, change: Change, slot: Slot, now: float) -> None:
+        """Without its Service a slot has no endpoints, also as long as the slice is there."""
+        store, namespace, name = self._world.cluster.store, self._world.namespace, change.after["metadata"]["name"]
+        slices = (
+            slice_
+            for slice_ in store.all(Kind.ENDPOINT_SLICE, namespace)
+            if slice_["metadata"]["labels"][SERVICE_NAME_LABEL] == name
+        )
+        self._note_ready(slot, None if change.type == "DELETED" else next(slices, None), now)
+
+    def _note_ready(self, slot: Slot, slice_: Obj | None, now: float) -> None:
+        ready = sum(item["conditions"]["ready"] for item in slice_["endpoints"]) if slice_ is not None else 0
+        self._pods_ready[slot].put(ready, now)
+        self._note(self._ready[slot], ready > 0, now)
 
     # ------------------------------------------------------------------------------------------ who gets requests
 
@@ -187,8 +200,17 @@ class Witness(Laws):
             if share:
                 self._served[slot] = now
 
+    def _slot_named(self, name: str) -> Slot | None:
+        """The slot whose Deployment and Service have that name."""
+        return next((slot for slot in Slot if name == slot_service(self._app, slot)), None)
+
     def _status(self) -> RolloutStatus:
         return self._world.status(self._app)
+
+    def template_lost(self) -> bool:
+        """Whether Sluice says that the pod template of what serves was deleted with everything that kept it."""
+        stalled = condition_of(self._status().conditions, ConditionType.STALLED)
+        return stalled is not None and stalled.reason == Reason.RUN_LOST
 
     def _leaving(self) -> bool:
         """Whether there is no Rollout, or soon none."""

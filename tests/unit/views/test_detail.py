@@ -154,6 +154,13 @@ def test_each_state_has_a_next_step(status: dict[str, Any], expected: str) -> No
     assert hint(rollout(status)) == expected
 
 
+def test_what_stalls_a_run_is_named_where_the_message_speaks_of_its_step() -> None:
+    """Nobody has to look for it among the conditions."""
+    message = "HTTPRoute shop/checkout does not exist. Create it"
+    stalled = [condition("Stalled", "RouteMissing", message=message)]
+    assert hint(rollout({"message": "step 2 of 3", "conditions": stalled})) == f"stalled (RouteMissing): {message}"
+
+
 @pytest.mark.parametrize(
     "workload, version, back",
     [
@@ -181,8 +188,44 @@ def test_a_first_version_that_comes_up_says_where_to_look() -> None:
     obj["spec"]["workload"] = {"template": {}}
     assert hint(obj) == (
         "waits for the pods of checkout-blue, of which 0 of 3 are ready: "
-        "kubectl get pods -n shop -l sluice.dev/rollout=checkout"
+        "kubectl get pods -n shop -l sluice.dev/rollout=checkout,sluice.dev/slot=blue"
     )
+
+
+def test_a_run_that_waits_for_pods_says_how_long_and_where_to_look() -> None:
+    """The deadline is what ends the wait, where it ends it; the pods are those of the slot that comes up."""
+    obj = rollout({"waiting": {"reason": "WaitsForEndpoints", "since": stamp(-42)}})
+    obj["spec"] |= {"workload": {"template": {}}, "progressDeadline": "10m", "onDeadline": "Abort"}
+    look = "see kubectl get pods -n shop -l sluice.dev/rollout=checkout,sluice.dev/slot=green"
+    obj["status"]["revision"] = {"number": 7, "slot": "green"}
+    assert hint(obj) == f"waits (WaitsForEndpoints) since 42s, at most 10m; {look}"
+    obj["spec"]["onDeadline"] = "Hold"
+    assert hint(obj) == f"waits (WaitsForEndpoints) since 42s; {look}"
+
+
+def test_a_rollout_without_pods_says_how_it_gets_some() -> None:
+    """Zero replicas are no mystery of endpoints: they are what the spec asks for."""
+    obj = rollout({"phase": "Degraded", "revision": None})
+    obj["spec"]["workload"] = {"template": {}, "replicas": 0}
+    assert hint(obj) == (
+        "spec.workload.replicas is 0, so there are no pods: kubectl scale rollout/checkout -n shop --replicas=1"
+    )
+
+
+def test_a_switch_that_nobody_acted_on_is_the_next_thing() -> None:
+    """The status is from before the switch: nobody is told to promote while an operator is missing."""
+    obj = rollout({"nextTransitionAt": stamp(252)})
+    assert hint(obj, switch()) == (
+        "KillSwitch shop/stop is engaged, and the operator has not acted on it yet; if that lasts, it does not answer: "
+        "kubectl get pods,lease -n sluice-system"
+    )
+    obj["status"]["conditions"] = [condition("Killed", "HeldBySwitch"), condition("Paused", "PausedBySpec")]
+    assert hint(obj, switch()).startswith("paused in its manifest")
+
+
+def test_a_run_at_work_needs_nobody() -> None:
+    """While a slot is drained there is nothing to type."""
+    assert hint(rollout()) == "nothing to do: it goes on by itself"
 
 
 def test_what_is_held_by_hand_says_how_it_is_let_go() -> None:

@@ -86,7 +86,7 @@ class KubeCluster:
         """
         whole = _whole(kind, namespace, body)
         whole["metadata"]["name"] = name
-        what = f"{'try' if dry_run else 'apply'} {describe(kind, namespace, name)}"
+        what = f"{'dry run of' if dry_run else 'apply'} {describe(kind, namespace, name)}"
         path = object_path(kind, namespace, name)
         params = {"force": "true", **({"dryRun": "All"} if dry_run else {})}
         return await self._write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice.adapters.traffic.annotations import mapping, sequence
+from sluice.decide.metadata import mapping, sequence
 from sluice.decide.model import Acceptance
 from sluice.ports import Obj
 

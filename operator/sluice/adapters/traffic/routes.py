@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.adapters.traffic.acceptance import assess_acceptance
-from sluice.adapters.traffic.annotations import annotations_of, hold_of, mapping, owner_of, sequence, stamp, writer_of
+from sluice.adapters.traffic.annotations import hold_of, stamp
 from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
 from sluice.api.names import CAUSE_ANNOTATION, WEIGHTS_ANNOTATION, Slot
 from sluice.api.units import FULL, BasisPoints
 from sluice.api.workload import SlotServices
+from sluice.decide.metadata import annotations_of, mapping, owner_of, sequence, writer_of
 from sluice.decide.model import Shift, TargetRef, TargetView
 from sluice.errors import Rejected
 from sluice.ports import Cluster, Guard, Lane, Obj, Reader

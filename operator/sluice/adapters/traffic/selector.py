@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sluice.adapters.traffic.annotations import annotations_of, hold_of, mapping, owner_of, sequence, stamp, writer_of
+from sluice.adapters.traffic.annotations import hold_of, stamp
 from sluice.adapters.traffic.cause import parse_cause
 from sluice.adapters.traffic.shifting import Shifter
 from sluice.api.conditions import Reason
 from sluice.api.names import CAUSE_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL, Kind, Slot
 from sluice.api.units import FULL, BasisPoints
 from sluice.api.workload import SlotServices
+from sluice.decide.metadata import annotations_of, mapping, owner_of, sequence, writer_of
 from sluice.decide.model import Acceptance, Shift, TargetRef, TargetView
 from sluice.decide.rendering import selector_of
 from sluice.errors import Rejected

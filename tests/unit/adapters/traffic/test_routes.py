@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.adapters.traffic.annotations import writer_of
 from sluice.adapters.traffic.routes import shift_operations, view_of, weights_for
 from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, OWNER_ANNOTATION, WEIGHTS_ANNOTATION, Kind, Slot
 from sluice.api.workload import SlotServices
+from sluice.decide.metadata import writer_of
 from sluice.decide.model import Cause, Shift, TargetRef, TargetView
 from sluice.errors import Rejected
 from sluice.ports import Obj
