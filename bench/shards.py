@@ -4,9 +4,10 @@
 
 For each: how long until all are ready and share everything, what memory that takes, how long until every Rollout has a
 new version at 50 %, how long until one switch has every weight at 0, what a quiet minute costs, and (of several) how
-long until the others have what a killed one had, as a multiple of the lease. Writes to a Rollout get dearer the more its
-status holds, so the several are compared with the mean of the one before and the one after them. All share this machine's cores, the API
-server among them: with two, three processes get little more than one. The last line is one JSON object.
+long until the others have what a killed one had, as a multiple of the lease. Writes to a Rollout get dearer the more
+its status holds, so the several are compared with the mean of the one before and the one after them. All share this
+machine's cores, the API server among them: with two, three processes get little more than one. The last line is one
+JSON object.
 """
 
 from __future__ import annotations
@@ -181,9 +182,8 @@ async def run(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace, figures: dict[str, Figures]) -> int:
     """Show the figures. Returns the exit code."""
     several = figures["several"]
-    one = {
-        key: round((figures["one"][key] + figures["again"][key]) / 2, 3) for key, _ in COLUMNS if key in figures["one"]
-    }
+    lone = (figures["one"], figures["again"])
+    one = {key: round(sum(each[key] for each in lone) / 2, 3) for key, _ in COLUMNS if key in lone[0]}
     rows = []
     ratios: Figures = {}
     for key, title in COLUMNS:
