@@ -149,9 +149,12 @@ def vacant(draft: Draft, workload: Workload, slot: Slot) -> bool:
 def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: DeploymentView | None) -> int:
     """The old slot stays up for `scaleDownDelay`; what a kill switch stopped stays, so that people can look into it."""
     current, revision = entry.replicas, draft.status.revision
-    if entry.idle_since is None and view is not None:
-        return max(current, view.replicas)  # meant to go, but requests came back before it was written
-    if entry.idle_since is None or draft.under_way:
+    there = view.replicas if view is not None else 0
+    if entry.idle_since is None:
+        return max(current, there)  # meant to go, but requests came back before it was written
+    if not current and draft.now < entry.idle_since + workload.drain:
+        return there  # meant to have none, but somebody started some, and led requests there
+    if draft.under_way:
         return current
     if revision is not None and revision.outcome is Outcome.KILLED and revision.hash == entry.hash:
         return current

@@ -24,6 +24,7 @@ from unit.decide.workloads import (
     entry,
     finished,
     follower,
+    meddled,
     pods_in,
     serving,
     ship,
@@ -297,6 +298,16 @@ def test_a_share_that_comes_back_begins_the_delay_anew() -> None:
     assert entry(seen, Slot.BLUE).idle_since == NOW + 9 * MINUTE
     assert pods_in(settle(seen, NOW + 18 * MINUTE)) == (CAPACITY, CAPACITY)
     assert pods_in(settle(seen, NOW + 19 * MINUTE)) == (0, CAPACITY)
+
+
+def test_pods_that_somebody_started_stay_until_their_requests_have_had_their_time() -> None:
+    """An empty slot that got weight and pods by other hands: it is emptied again, but not before it is drained."""
+    emptied = settle(finished(), DELAYED)
+    seen = settle(replace(emptied, targets=(target(6000),)), DELAYED)
+    assert (pods_in(seen), entry(seen, Slot.BLUE).idle_since) == ((0, CAPACITY), DELAYED)
+    scaled = meddled(seen, Slot.BLUE, replicas=1, pods=1, available=1)
+    assert pods_in(settle(scaled, DELAYED + 2 * SECOND)) == (1, CAPACITY)
+    assert pods_in(settle(scaled, DELAYED + 10 * MINUTE)) == (0, CAPACITY)
 
 
 def test_an_aborted_candidate_goes_after_the_delay_too() -> None:
