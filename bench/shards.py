@@ -85,6 +85,7 @@ class Bench:
 
     async def measure(self, name: str, replicas: int) -> Figures:
         """All there is to measure of so many, which have not been there before."""
+        self._cluster.client.close()  # its connections were idle for long: the server may have closed them
         arguments = ["--lease-seconds", str(LEASE_SECONDS)]
         team = [Operator(self._cluster, arguments=arguments, name=f"{name}-{each}") for each in range(replicas)]
         began_at = time.monotonic()
