@@ -19,16 +19,16 @@ from testbed.processes import Child, session
 from wire import CORE, GATEWAY, SLUICE, Api, Obj, Watch, quiet
 
 BARE = "bare"  # namespace and ServiceAccount of the bare client
-_SETTLE_SECONDS = 60.0
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Arena:
-    """A cluster, and the benchmark's eyes on it."""
+    """A cluster, and the benchmark's eyes on it. `patience` is how many seconds anything may take."""
 
     cluster: Cluster
     api: Api
+    patience: float = 60.0
     routes: Watch = field(init=False)
     rollouts: Watch = field(init=False)
     switches: list[Watch] = field(init=False)
@@ -100,7 +100,7 @@ class SluiceSide:
         """Release the switch and give every Rollout a new version, which goes to its 50 % at once."""
         if self._engaged:
             ended = fleet.phase_is("Killed")
-            await self._arena.rollouts.until("Rollouts to be Killed", ended, self.routes, _SETTLE_SECONDS)
+            await self._arena.rollouts.until("Rollouts to be Killed", ended, self.routes, self._arena.patience)
             spec = {"engaged": False, "releaseReason": f"trip {next(_numbers)}"}
             await self._arena.api.merge(f"{self._collection}/stop", {"spec": spec})
             self._engaged = False
@@ -108,8 +108,8 @@ class SluiceSide:
         at_rest = self._arena.routes.expect("routes at 50 %", fleet.exposed, self.routes)
         waiting = self._arena.rollouts.expect("Rollouts at their pause", fleet.waits_for_person, self.routes)
         await asyncio.gather(*(self._arena.api.merge(rollout_path(name), patch) for name in self.routes))
-        await at_rest.at(_SETTLE_SECONDS)
-        await waiting.at(_SETTLE_SECONDS)
+        await at_rest.at(self._arena.patience)
+        await waiting.at(self._arena.patience)
 
     async def trip(self) -> float:
         """As `kubectl patch killswitch stop` does."""
@@ -140,7 +140,7 @@ class BareSide:
         ]
         content = "application/json-patch+json"
         await asyncio.gather(*(self._arena.api.json("PATCH", route_path(name), body, content) for name in self.routes))
-        await at_rest.at(_SETTLE_SECONDS)
+        await at_rest.at(self._arena.patience)
 
     async def trip(self) -> float:
         """Engage the bare client's switch."""
@@ -152,7 +152,7 @@ async def measure(arena: Arena, side: Side) -> tuple[float, float]:
     """Trip. Returns the monotonic times of the answer to the switch's patch, and of the last weight seen at 0."""
     gone = arena.routes.expect(f"{side.name} to take the candidate away", fleet.diverted, side.routes)
     answered_at = await side.trip()
-    return answered_at, await gone.at(_SETTLE_SECONDS)
+    return answered_at, await gone.at(arena.patience)
 
 
 async def start_bare(
