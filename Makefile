@@ -107,7 +107,7 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with; ME
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle bench-update bench-fleet-sim
+.PHONY: bench-kill bench-idle bench-update bench-fleet-sim bench-shards
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
@@ -119,6 +119,9 @@ bench-update: $(STAMP) ## How long new images take to their first weight, and wh
 
 bench-fleet-sim: $(STAMP) ## What a fleet costs its hub, and that its order holds, in memory; the last line is JSON
 	@PYTHONPATH=tests $(PY) bench/fleet_sim.py $(ARGS)
+
+bench-shards: $(STAMP) ## What three replicas give beside one, on the same fleet; the last line is JSON
+	@$(TESTBED) run -- $(PY) bench/shards.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml anew into the lock file (UPGRADE=1: take newer versions)

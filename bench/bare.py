@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
@@ -22,21 +24,29 @@ PATCH = b'[{"op":"replace","path":"/spec/rules/0/backendRefs/1/weight","value":0
 
 
 async def run(order: Obj) -> None:
-    """Until it is ended. `order`: server, ca_file, token, namespace, and the routes' paths by switch."""
-    async with Api(order["server"], order["ca_file"], order["token"], connections=CONNECTIONS) as api:
+    """Until it is ended.
+
+    Args:
+        order: server, ca_file, token and namespace of the switches, and the routes' paths by switch. Where the routes
+            are in other clusters, `members`: server, ca_file, token and connections of each; all have the same routes.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        api = await stack.enter_async_context(_api(order))
+        members = [await stack.enter_async_context(_api(each)) for each in order.get("members", ())]
+        places = members or [api]
         path = f"{CORE}/namespaces/{order['namespace']}/configmaps"
         listed = await api.json("GET", path)
         tasks: set[asyncio.Task[bytes]] = set()
 
         def take(event: str, obj: Obj) -> None:
             if event == "MODIFIED" and obj["data"]["engaged"] == "true":
-                for route in order["routes"].get(obj["metadata"]["name"], ()):
-                    task = asyncio.create_task(api.send("PATCH", route, PATCH, JSON_PATCH))
+                for route, place in itertools.product(order["routes"].get(obj["metadata"]["name"], ()), places):
+                    task = asyncio.create_task(place.send("PATCH", route, PATCH, JSON_PATCH))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
 
-        await api.warm()
-        keeping = asyncio.create_task(_keep_warm(api))
+        await _warm(places)
+        keeping = asyncio.create_task(_keep_warm(places))
         print("ready", flush=True)
         try:
             await api.events(path, listed["metadata"]["resourceVersion"], take)
@@ -44,11 +54,19 @@ async def run(order: Obj) -> None:
             keeping.cancel()
 
 
-async def _keep_warm(api: Api) -> None:
+def _api(place: Obj) -> Api:
+    return Api(place["server"], place["ca_file"], place["token"], connections=place.get("connections", CONNECTIONS))
+
+
+async def _warm(places: Sequence[Api]) -> None:
+    await asyncio.gather(*(place.warm() for place in places))
+
+
+async def _keep_warm(places: Sequence[Api]) -> None:
     while True:
         await asyncio.sleep(_WARM_EVERY_SECONDS)
         with contextlib.suppress(ApiError):
-            await api.warm()
+            await _warm(places)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,11 @@ def read(operator: Operator) -> Reading:
     metrics = operator.http("/metrics")
     for kind, verb, value in _METRIC.findall(metrics):
         counted[verb, kind] += int(float(value))
-    pages = int(Path(f"/proc/{operator.pid}/statm").read_text().split()[1])
     return Reading(
         time.monotonic(),
         counted,
         cpu_seconds(operator.pid),
-        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        resident_mib(operator.pid),
         *(sum(map(int, map(float, found.findall(metrics)))) for found in (_PASSES, _FAILED)),
     )
 
@@ -77,7 +76,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def audited(cluster: Cluster, since: int, until: int | None = None) -> list[Request]:
+def resident_mib(pid: int) -> float:
+    """Memory of a process (RSS)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def audited(cluster: Cluster, since: int, until: int | None = None, account: str = ACCOUNT) -> list[Request]:
     """The operator's requests between two offsets in the audit log, by their beginnings; each is there once.
 
     A request without changes (`dryRun`) has a verb of its own: `try` for `patch`, and so on.
@@ -93,7 +97,7 @@ def audited(cluster: Cluster, since: int, until: int | None = None) -> list[Requ
             event = json.loads(line)
             # The end of a watch that was opened before the measurement is no request in it.
             ended_watch = (event["verb"], event["stage"]) == ("watch", "ResponseComplete")
-            if event["user"].get("username") == ACCOUNT and not ended_watch:
+            if event["user"].get("username") == account and not ended_watch:
                 seen[event["auditID"]] = _request(event)
     return sorted(seen.values(), key=lambda request: request.at)
 

@@ -21,12 +21,13 @@ from figures import conclude, show
 from obedient import ObedientSites
 from sluice.api.names import Kind, Slot
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.fleet import FleetWorld
-from sluice.sim.operator import FakeLeadership
+from sluice.sim.operator import FakeMastery
 from sluice.sim.stage import Stage
 from sluice.sim.world import World
 from sluice.wiring import Outlets, build_engine
@@ -125,9 +126,9 @@ class Alone(World):
         self._engine: Engine | None = None
         self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": "kube-system"}})
 
-    def _build_hub(self, cluster: FakeCluster, leadership: FakeLeadership) -> Engine:
+    def _build_hub(self, cluster: FakeCluster, mastery: FakeMastery) -> Engine:
         outlets = Outlets(self.notifier, self.audit)
-        engine = build_engine(cluster, metrics=self.metrics, outlets=outlets, leadership=leadership, clock=self.clock)
+        engine = build_engine(cluster, metrics=self.metrics, outlets=outlets, fence=Fence(mastery), clock=self.clock)
         engine.lead(self.sites)
         self._engine = engine
         return engine

@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import Protocol
 
 import fleet
+from sluice.adapters.kube.member import CONNECTIONS
 from testbed import Cluster
 from testbed.processes import Child, session
 from wire import CORE, GATEWAY, SLUICE, Api, Obj, Watch, quiet
 
 BARE = "bare"  # namespace and ServiceAccount of the bare client
-_SETTLE_SECONDS = 60.0
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Arena:
-    """A cluster, and the benchmark's eyes on it."""
+    """A cluster, and the benchmark's eyes on it. `patience` is how many seconds anything may take."""
 
     cluster: Cluster
     api: Api
+    patience: float = 60.0
     routes: Watch = field(init=False)
     rollouts: Watch = field(init=False)
     switches: list[Watch] = field(init=False)
@@ -99,7 +100,7 @@ class SluiceSide:
         """Release the switch and give every Rollout a new version, which goes to its 50 % at once."""
         if self._engaged:
             ended = fleet.phase_is("Killed")
-            await self._arena.rollouts.until("Rollouts to be Killed", ended, self.routes, _SETTLE_SECONDS)
+            await self._arena.rollouts.until("Rollouts to be Killed", ended, self.routes, self._arena.patience)
             spec = {"engaged": False, "releaseReason": f"trip {next(_numbers)}"}
             await self._arena.api.merge(f"{self._collection}/stop", {"spec": spec})
             self._engaged = False
@@ -107,8 +108,8 @@ class SluiceSide:
         at_rest = self._arena.routes.expect("routes at 50 %", fleet.exposed, self.routes)
         waiting = self._arena.rollouts.expect("Rollouts at their pause", fleet.waits_for_person, self.routes)
         await asyncio.gather(*(self._arena.api.merge(rollout_path(name), patch) for name in self.routes))
-        await at_rest.at(_SETTLE_SECONDS)
-        await waiting.at(_SETTLE_SECONDS)
+        await at_rest.at(self._arena.patience)
+        await waiting.at(self._arena.patience)
 
     async def trip(self) -> float:
         """As `kubectl patch killswitch stop` does."""
@@ -139,7 +140,7 @@ class BareSide:
         ]
         content = "application/json-patch+json"
         await asyncio.gather(*(self._arena.api.json("PATCH", route_path(name), body, content) for name in self.routes))
-        await at_rest.at(_SETTLE_SECONDS)
+        await at_rest.at(self._arena.patience)
 
     async def trip(self) -> float:
         """Engage the bare client's switch."""
@@ -151,17 +152,36 @@ async def measure(arena: Arena, side: Side) -> tuple[float, float]:
     """Trip. Returns the monotonic times of the answer to the switch's patch, and of the last weight seen at 0."""
     gone = arena.routes.expect(f"{side.name} to take the candidate away", fleet.diverted, side.routes)
     answered_at = await side.trip()
-    return answered_at, await gone.at(_SETTLE_SECONDS)
+    return answered_at, await gone.at(arena.patience)
 
 
-async def start_bare(arena: Arena, routes: Mapping[str, Sequence[str]]) -> Child:
+async def start_bare(
+    arena: Arena, routes: Mapping[str, Sequence[str]], members: Mapping[str, tuple[Cluster, Api]] | None = None
+) -> Child:
     """Start the bare client with an account of its own, and wait until it watches.
 
     Args:
-        arena: where.
+        arena: where its switches are.
         routes: `<namespace>/<name>` of the routes to patch, by the name of their switch.
+        members: the clusters in which these routes are, by name, where that is another than the switches'.
     """
-    cluster, api = arena.cluster, arena.api
+    places = members or {}
+    for api in (arena.api, *(api for _, api in places.values())):
+        await _admit(api)
+    for switch in routes:
+        body = {"metadata": {"name": switch}, "data": {"engaged": "false"}}
+        await arena.api.send("POST", f"{CORE}/namespaces/{BARE}/configmaps", body)
+    order = {
+        **_access(arena.cluster),
+        "namespace": BARE,
+        "routes": {switch: [route_path(name) for name in names] for switch, names in routes.items()},
+        "members": [{**_access(cluster), "connections": CONNECTIONS} for cluster, _ in places.values()],
+    }
+    return await spawn("bare", order)
+
+
+async def _admit(api: Api) -> None:
+    """Make the account, with its rights."""
     names = {"metadata": {"name": BARE}}
     rules = [
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]},
@@ -173,17 +193,11 @@ async def start_bare(arena: Arena, routes: Mapping[str, Sequence[str]]) -> Child
     await api.send("POST", f"{CORE}/namespaces/{BARE}/serviceaccounts", names)
     await api.send("POST", f"{rbac}/clusterroles", {**names, "rules": rules})
     await api.send("POST", f"{rbac}/clusterrolebindings", {**names, "roleRef": role, "subjects": [subject]})
-    for switch in routes:
-        body = {"metadata": {"name": switch}, "data": {"engaged": "false"}}
-        await api.send("POST", f"{CORE}/namespaces/{BARE}/configmaps", body)
-    order = {
-        "server": cluster.server,
-        "ca_file": str(cluster.ca_file),
-        "token": cluster.token_for(BARE, BARE, 6 * 3600),
-        "namespace": BARE,
-        "routes": {switch: [route_path(name) for name in names] for switch, names in routes.items()},
-    }
-    return await spawn("bare", order)
+
+
+def _access(cluster: Cluster) -> Obj:
+    token = cluster.token_for(BARE, BARE, 6 * 3600)
+    return {"server": cluster.server, "ca_file": str(cluster.ca_file), "token": token}
 
 
 async def spawn(script: str, order: Obj) -> Child:

@@ -10,16 +10,19 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contract.policies import PROBES, wait_for_policies
+from sluice.api.names import Kind
+from sluice.decide.sharding import ALL, shard_of
 from testbed.access import Access
 from testbed.processes import Child, session
 
 ROOT = Path(__file__).parents[1]
 NAMESPACE = "sluice-system"
 KINDS = len(list((ROOT / "crds").glob("*.yaml")))
+_SHARD = re.compile(r'^sluice_shard\{shard="(\d+)"\} 1\.0$', re.MULTILINE)
 PROBERS = ("mallory",)  # users that `install` needs on the cluster
 
 
@@ -44,6 +47,12 @@ def _tidy(cluster: Access) -> None:
 
 def _kinds(cluster: Access) -> int:
     return len(cluster.kubectl("api-resources", "--api-group=sluice.dev", "--no-headers").splitlines())
+
+
+def share_all(operators: Iterable[Operator]) -> bool:
+    """Whether each of some replicas holds shards, and all of them together hold all."""
+    held = [operator.shards() for operator in operators]
+    return all(held) and frozenset[int]().union(*held) == ALL
 
 
 class Operator:
@@ -105,18 +114,26 @@ class Operator:
         """What it logged since it was started last."""
         return self._running().log.read_text(errors="replace")
 
-    def runs(self) -> bool:
-        """Whether its process has not ended."""
-        return self._running().running()
+    def running(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._child is not None and self._child.running()
 
     def ready(self) -> bool:
         """Whether /readyz answers 200."""
         self._running().check()
         return self.http("/readyz").strip() == "ok"
 
-    def leads(self) -> bool:
-        """Whether it holds the Lease."""
-        return "sluice_leader 1.0" in self.http("/metrics")
+    def shards(self) -> frozenset[int]:
+        """Those that it holds."""
+        return frozenset(int(shard) for shard in _SHARD.findall(self.http("/metrics")))
+
+    def works(self) -> bool:
+        """Whether it holds any shards."""
+        return bool(self.shards())
+
+    def masters(self, namespace: str, name: str, kind: Kind = Kind.ROLLOUT) -> bool:
+        """Whether a Rollout, or an object of another kind, is its own to act on."""
+        return shard_of(kind, namespace, name) in self.shards()
 
     def http(self, path: str) -> str:
         """The body of a GET from its HTTP port, whatever the status; "" before it listens."""

@@ -11,7 +11,7 @@
     ├── Conflict             somebody else wrote first (HTTP 409, or a failed JSON Patch test): observe again
     ├── BadAnswer            an answer came that means nothing: retry with back-off, and count it as none
     ├── Unavailable          no answer, 429 or 5xx: retry with back-off, not before `retry_after_seconds`
-    └── NotLeader            this process may not write any more: stop, another one goes on
+    └── NotLeader            this process may not write that, or not any more: another one does
 """
 
 from __future__ import annotations
@@ -72,4 +72,4 @@ class Unavailable(SluiceError):
 
 
 class NotLeader(SluiceError):
-    """The Lease is lost or about to be: nothing may be written any more by this process."""
+    """What was to be written belongs to a shard that is not, or not surely, this process's: another one goes on."""

@@ -277,8 +277,20 @@ class MemberConnector(Protocol):
 
 
 class Leadership(Protocol):
-    """Whether this process may write."""
+    """Whether this process may write what it is about to."""
 
     def check(self) -> None:
-        """Raises NotLeader unless the Lease is surely ours (monotonic clock, with a margin)."""
+        """Raises NotLeader unless it surely may (monotonic clock, with a margin)."""
+        ...
+
+
+class Mastery(Protocol):
+    """Which shards are this process's; see `decide.sharding`."""
+
+    def holds(self, shard: int) -> bool:
+        """Whether the shard is ours, as far as we know."""
+        ...
+
+    def check_shard(self, shard: int) -> None:
+        """Raises NotLeader unless the shard is surely ours (monotonic clock, with a margin)."""
         ...

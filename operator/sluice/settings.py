@@ -35,8 +35,8 @@ class Settings:
         http_host: where probes and metrics are served.
         http_port: 0 picks a free one.
         log_level: of Sluice's own loggers.
-        lease_name: one leader per name.
-        lease_seconds: how long a leader that vanished keeps others waiting.
+        lease_name: replicas that name the same one share the work.
+        lease_seconds: how long the shards of a replica that vanished wait for another.
         identity: of this process in the Lease.
         member_probe_seconds: between two probes of a member cluster that answers.
         cluster_profiles: the namespace whose ClusterProfiles are made MemberClusters; None for none.

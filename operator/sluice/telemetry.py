@@ -70,7 +70,8 @@ class PrometheusMeter:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.leader = Gauge("sluice_leader", "1 while this process leads.", registry=self.registry)
+        self.shards = Gauge("sluice_shards", "How many shards this process holds.", registry=self.registry)
+        self.shard = Gauge("sluice_shard", "1 for each that it holds.", ["shard"], registry=self.registry)
         self.backlog = Gauge("sluice_queue_depth", "Objects that wait for a pass.", registry=self.registry)
         self.rollouts = Gauge("sluice_rollouts", "Rollouts by phase.", ["phase"], registry=self.registry)
         self.switches = Gauge("sluice_kill_switches", "Kill switches by state.", ["state"], registry=self.registry)

@@ -13,10 +13,11 @@ from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
-from sluice.ports import AuditSink, Clock, Cluster, Leadership, MetricProvider, Notifier, TrafficRouter
+from sluice.ports import AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,14 @@ def build_engine(
     *,
     metrics: MetricProvider,
     outlets: Outlets,
-    leadership: Leadership,
+    fence: Fence,
     clock: Clock,
     mirrored: frozenset[Kind] = frozenset(),
     name: str = "",
 ) -> Engine:
-    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it while leading.
+    """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it.
 
+    The cluster's own Leadership is to be the same `fence`, so that each write is checked right before it is sent.
     Kinds that are `mirrored` into its caches are another cluster's: read, and never written. `name` is a member's.
     """
     store = Store()
@@ -48,12 +50,7 @@ def build_engine(
         cluster=cluster, routers=routers, notifier=outlets.notifier, audit=outlets.audit, clock=clock, name=name
     )
     return Engine(
-        ports,
-        store,
-        metrics=metrics,
-        leadership=leadership,
-        telemetry=Telemetry(clock, outlets.meter),
-        mirrored=mirrored,
+        ports, store, metrics=metrics, fence=fence, telemetry=Telemetry(clock, outlets.meter), mirrored=mirrored
     )
 
 

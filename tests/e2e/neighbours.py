@@ -73,7 +73,7 @@ class Neighbours:
         assert 0 < asked <= most, f"the operators made {asked:.0f} requests in {seconds:.0f} s"
 
     def _requests(self) -> float:
-        """Of every replica: which of them leads may change."""
+        """Of every replica: which of them acts on what may change."""
         return sum(requests_of(operator.http("/metrics")) for operator in self._world.operators)
 
 

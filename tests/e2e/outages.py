@@ -33,7 +33,7 @@ def outage(hub: Cluster) -> Iterator[None]:
         hub.start_apiserver()
         # A right in every namespace, and one by a Role: roles of either kind are read by themselves.
         await_right(hub, OPERATOR, "list", "rollouts.sluice.dev")
-        await_right(hub, OPERATOR, "patch", "leases.coordination.k8s.io", namespace=NAMESPACE)
+        await_right(hub, OPERATOR, "patch", "leases.coordination.k8s.io", namespace=NAMESPACE, name="sluice")
         with _record().open("a") as record:
             record.write(f"{began} {time.time() + AFTERMATH_SECONDS}\n")
 

@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -18,15 +19,15 @@ from e2e.support.app import App
 from e2e.support.manifests import background, canary, error_rate, gate, pause, weight
 from e2e.support.waiting import PLENTY_SECONDS, until
 from e2e.support.world import World
-from installation import Operator
+from installation import Operator, share_all
 
 log = logging.getLogger(__name__)
 LEASE_SECONDS = 3
 KILLS = 10
-MOST_LIFE_SECONDS = 0.8  # of an operator that leads, before it is killed
+MOST_LIFE_SECONDS = 0.8  # of an operator that works, before it is killed
 OUTAGE_SECONDS = 5.0
 LONG_LEASE_SECONDS = 2 * int(PLENTY_SECONDS)
-LEADER_SECONDS = LONG_LEASE_SECONDS + PLENTY_SECONDS  # also where the one before was killed without letting go
+MASTER_SECONDS = LONG_LEASE_SECONDS + PLENTY_SECONDS  # also where the one before was killed, and let go of nothing
 AMPLE_SECONDS = 20  # for a pause in which the test has something to do, on a busy machine
 
 
@@ -44,20 +45,23 @@ def replicas(world: World) -> Iterator[tuple[Operator, Operator]]:
         operator.start(ready=False)
     for operator in world.operators:
         world.hub.wait(operator.ready, 120, f"{operator.name} to be ready")
-    world.leader()
+    world.settle()
 
 
 @pytest.fixture
-def both(replicas: tuple[Operator, Operator], request: pytest.FixtureRequest) -> Iterator[tuple[Operator, Operator]]:
-    """(leader, warm follower), both running; both are stopped at the end. Its parameter is another lease."""
+def both(
+    replicas: tuple[Operator, Operator], app: App, request: pytest.FixtureRequest
+) -> Iterator[tuple[Operator, Operator]]:
+    """(the app's master, the other one), both running; both are stopped at the end. Its parameter is another lease."""
     lease = ["--lease-seconds", str(request.param)] if hasattr(request, "param") else []
     for operator in replicas:
         before, operator.arguments = operator.arguments, [*operator.arguments, *lease]
         operator.start(ready=False)
         operator.arguments = before
     until(lambda: all(operator.ready() for operator in replicas), "both replicas to be ready", 120)
-    leader = until(lambda: next((one for one in replicas if one.leads()), None), "a leader", LEADER_SECONDS)
-    yield leader, next(one for one in replicas if one is not leader)
+    until(lambda: share_all(replicas), "the two to share", MASTER_SECONDS)
+    first, second = replicas
+    yield (first, second) if first.masters(app.namespace, app.name) else (second, first)
     for operator in replicas:
         operator.stop()
 
@@ -103,7 +107,7 @@ def test_ten_crashes_of_the_only_replica(only: Operator, app: App) -> None:
     with app.steady(rate=150), Recorder(app) as record:
         app.release()
         for number in range(KILLS):
-            until(only.leads, "it to lead", LEADER_SECONDS)
+            until(only.works, "it to work", MASTER_SECONDS)
             pass_time(time.monotonic() + draw.uniform(0.0, MOST_LIFE_SECONDS))
             only.kill()
             seen.append(app.status["message"])
@@ -124,9 +128,9 @@ def test_ten_crashes_of_the_only_replica(only: Operator, app: App) -> None:
     assert len(runs) == 1, "a crash began a second run"
 
 
-def test_a_warm_follower_takes_over_within_the_lease(both: tuple[Operator, Operator], app: App) -> None:
-    """The leader is killed in mid-run: the follower leads when the lease is over, and the run goes on from there."""
-    leader, follower = both
+def test_another_replica_takes_over_within_the_lease(both: tuple[Operator, Operator], app: App) -> None:
+    """The master is killed in mid-run: the other has its shards when the lease is over, and the run goes on."""
+    master, other = both
     strategy = canary(weight(10), pause("1s"), weight(50), pause("1s"))
     app.deploy().manage(strategy, analysis=background(gate()))
     with app.steady(), Recorder(app) as record:
@@ -134,44 +138,45 @@ def test_a_warm_follower_takes_over_within_the_lease(both: tuple[Operator, Opera
         app.wait_weight("10%")
         lease = app.hub.get("/apis/coordination.k8s.io/v1/namespaces/sluice-system/leases/sluice")
         assert lease["spec"]["leaseDurationSeconds"] == LEASE_SECONDS
-        leader.kill()
+        master.kill()
         killed_at = time.monotonic()
-        until(follower.leads, "the follower to lead")
+        until(lambda: other.masters(app.namespace, app.name), "the other to take over")
         seconds = time.monotonic() - killed_at
         app.lets_go()
         app.wait_phase("Healthy")
         app.only("v2")
         record.catch_up()
-    log.warning("the follower took over after %.2f s", seconds)
+    log.warning("the other took over after %.2f s", seconds)
     record.check_plan(0, 10, 50, 100)
     record.check_intended()
     record.check_audit()
 
 
 @pytest.mark.parametrize("both", [LONG_LEASE_SECONDS], indirect=True)
-def test_a_leader_that_is_told_to_stop_hands_over_at_once(both: tuple[Operator, Operator], app: App) -> None:
-    """SIGTERM in mid-run: the follower leads at once, without waiting for the lease to run out."""
-    leader, follower = both
+def test_a_replica_that_is_told_to_stop_hands_over_at_once(both: tuple[Operator, Operator], app: App) -> None:
+    """SIGTERM in mid-run: the other has its shards at once, without waiting for the lease to run out."""
+    master, other = both
     strategy = canary(weight(10), pause("1s"), weight(50), pause("1s"))
     app.deploy().manage(strategy, analysis=background(gate()))
     with app.steady(), Recorder(app) as record:
         app.release()
         app.wait_weight("10%")
-        os.kill(leader.pid, signal.SIGTERM)
+        os.kill(master.pid, signal.SIGTERM)
         told_at = time.monotonic()
-        until(follower.leads, "the follower to lead by a lease that was released", LONG_LEASE_SECONDS / 2)
+        taken = partial(other.masters, app.namespace, app.name)
+        until(taken, "the other to have a shard that was let go of", LONG_LEASE_SECONDS / 2)
         seconds = time.monotonic() - told_at
         app.lets_go()
         app.wait_phase("Healthy")
         record.catch_up()
-    log.warning("the follower took over after %.2f s", seconds)
+    log.warning("the other took over after %.2f s", seconds)
     record.check_plan(0, 10, 50, 100)
     record.check_audit()
 
 
-def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(both: tuple[Operator, Operator], app: App) -> None:
+def test_a_replica_that_was_paused_writes_nothing_when_it_wakes(both: tuple[Operator, Operator], app: App) -> None:
     """Past its lease it still believes in a share that another replica took away since: it must not write it."""
-    leader, follower = both
+    master, other = both
     app.deploy().manage(canary(weight(20), pause(f"{LEASE_SECONDS + AMPLE_SECONDS}s"), weight(100), pause()))
     app.apply("KillSwitch", "stop", {"effect": "Divert"})
     with app.steady(), Recorder(app) as record:
@@ -179,9 +184,9 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(both: tuple[Opera
         app.wait_weight("20%")
         ends_at = time.monotonic() + LEASE_SECONDS + AMPLE_SECONDS
         app.wait_step(2)
-        os.kill(leader.pid, signal.SIGSTOP)
+        os.kill(master.pid, signal.SIGSTOP)
         try:
-            until(follower.leads, "the follower to lead")
+            until(lambda: other.masters(app.namespace, app.name), "the other to take over")
             engage(app, "incident 12")
             app.wait_phase("Killed")
             app.wait_weight("0%")
@@ -189,9 +194,9 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(both: tuple[Opera
             written = len(record.route_versions)
             pass_time(ends_at + 1)  # by now, all that it knows says: go to 100 %
         finally:
-            os.kill(leader.pid, signal.SIGCONT)
-        until(lambda: "no longer leading" in leader.log, "it to see that it does not lead")
-        until(lambda: not leader.leads() and follower.leads(), "the follower to stay the leader")
+            os.kill(master.pid, signal.SIGCONT)
+        until(lambda: "takes no part any more" in master.log, "it to see that its shards are lost")
+        until(lambda: share_all(both), "the two to share again")
         engaged = f"/apis/sluice.dev/v1alpha1/namespaces/{app.namespace}/killswitches/stop"
         until(lambda: app.hub.get(engaged)["status"]["state"] == "Engaged", "the switch to be Engaged")
         assert app.status["phase"] == "Killed"
@@ -215,7 +220,7 @@ def test_a_run_goes_on_after_the_api_server_was_away(both: tuple[Operator, Opera
         with outage(app.hub):
             app.lets_go()
             pass_time(time.monotonic() + OUTAGE_SECONDS)
-        until(lambda: any(operator.leads() for operator in both), "a leader", LEADER_SECONDS)
+        until(lambda: share_all(both), "the two to share", MASTER_SECONDS)
         app.wait_phase("Healthy", timeout=120)
         app.only("v2")
         record.catch_up()
@@ -251,8 +256,8 @@ def test_a_switch_engaged_while_nobody_ran_is_obeyed_first(only: Operator, app: 
     record.check_audit()
 
 
-def test_a_lone_leader_leads_again_after_it_was_paused(only: Operator, app: App) -> None:
-    """It wakes past its lease with work that is due, sees that it may not write, takes the Lease back, and goes on."""
+def test_a_lone_replica_works_again_after_it_was_paused(only: Operator, app: App) -> None:
+    """It wakes past its lease with work that is due, sees that it may not write, takes part anew, and goes on."""
     app.deploy()
     only.start()
     app.manage(canary(weight(20), pause(f"{LEASE_SECONDS}s"), weight(50), pause()))

@@ -73,7 +73,7 @@ class Reaper:
         most = MOST_LIFE_SECONDS
         try:
             while not self._ended.is_set() and self.kills < KILLS:
-                until(self._operator.leads, "the operator to lead", PATIENCE_SECONDS)
+                until(self._operator.works, "the operator to work", PATIENCE_SECONDS)
                 before = self._app.status
                 self._ended.wait(self._draw.uniform(0.0, most))
                 self._operator.kill()
@@ -109,7 +109,7 @@ def test_twenty_crashes_in_the_life_of_a_workload(world: World, workload: Worklo
         with workload.steady(rate=150), Recorder(workload) as record, SlotRecorder(workload) as slots:
             with Reaper(operator, workload, random.Random(seed)) as reaper:
                 told = next(number for number, _ in enumerate(life(workload), 1) if reaper.done())
-            until(operator.leads, "the operator to lead", PATIENCE_SECONDS)
+            until(operator.works, "the operator to work", PATIENCE_SECONDS)
             stories.finished(workload, "v100")
             slots.check()
             record.catch_up()

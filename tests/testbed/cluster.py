@@ -67,6 +67,14 @@ class _Etcd:
         return self.url
 
 
+    @property
+    def pid(self) -> int:
+        """Its process id, for what it costs."""
+        if self._child is None:
+            raise TestbedError("etcd was not started: start a cluster first.")
+        return self._child.pid
+
+
 _etcd = _Etcd()
 _index = itertools.count()
 
@@ -178,6 +186,11 @@ class Cluster(Access):
         if self._apiserver is None:
             raise TestbedError(f"The API server of cluster {self.name} was not started.")
         return self._apiserver.pid
+
+    @property
+    def etcd_pid(self) -> int:
+        """The process id of the etcd that all clusters of this process share, for what it costs."""
+        return _etcd.pid
 
     def start_controllers(self, names: str = _CONTROLLERS) -> None:
         """Start the controller manager; it works as soon as its caches are filled, within a second or two."""

@@ -50,7 +50,11 @@ def _own_name() -> str:
     help="JSON lines on stderr.",
 )
 @click.option(
-    "--lease-name", metavar="NAME", default="sluice", show_default=True, help="The Lease that the leader holds."
+    "--lease-name",
+    metavar="NAME",
+    default="sluice",
+    show_default=True,
+    help="The Lease by which replicas share the work.",
 )
 @click.option(
     "--lease-seconds",
@@ -58,7 +62,7 @@ def _own_name() -> str:
     type=click.IntRange(2, 600),
     default=15,
     show_default=True,
-    help="How long a leader that vanished keeps the others waiting; the same for all replicas.",
+    help="How long the work of a replica that vanished waits for another; the same for all replicas.",
 )
 @click.option(
     "--identity",
@@ -99,8 +103,8 @@ def _own_name() -> str:
 def command(**options: Any) -> None:
     """Run the operator.
 
-    Follows every Rollout and kill switch of the cluster. Any number may run: one leads, by a Lease, and the others stay
-    warm to take over. In a cluster, manifests/base runs it with the rights it needs.
+    Follows every Rollout and kill switch of the cluster. Any number may run: they share Rollouts evenly, by a Lease,
+    and each is warm to take over from the others. In a cluster, manifests/base runs it with the rights it needs.
 
     Examples:
       sluice run --prometheus-url http://prometheus.monitoring:9090

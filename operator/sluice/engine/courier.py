@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from sluice.api.names import ORDER_ANNOTATION, Kind
 from sluice.decide.metadata import annotation_of
+from sluice.decide.sharding import Shards, shard_of
+from sluice.engine.fence import Fence
 from sluice.engine.queue import WorkQueue
 from sluice.engine.store import Key, Obj, Store
 from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
-from sluice.ports import Cluster, Leadership
+from sluice.ports import Cluster
 
 _log = logging.getLogger(__name__)
 CARRIERS = 4
@@ -44,7 +46,7 @@ class Courier:
         name: of the member.
         cluster: its API.
         store: its caches.
-        leadership: asked before each write.
+        fence: asked before each write, about the Rollout in the hub.
         give_way: returns once no kill is being written.
         foreign: what belongs to other hubs there, by whose it is; changes while we work.
     """
@@ -54,7 +56,7 @@ class Courier:
         name: str,
         cluster: Cluster,
         store: Store,
-        leadership: Leadership,
+        fence: Fence,
         *,
         give_way: Callable[[], Awaitable[None]],
         foreign: Mapping[Key, str],
@@ -62,7 +64,7 @@ class Courier:
         self._name = name
         self._cluster = cluster
         self._store = store
-        self._leadership = leadership
+        self._fence = fence
         self._give_way = give_way
         self._foreign = foreign
         self._orders: dict[Key, Order] = {}
@@ -70,8 +72,13 @@ class Courier:
         self._queue: WorkQueue[Key] = WorkQueue()
 
     def give(self, namespace: str, name: str, order: Order) -> None:
-        """Order something; it takes the place of what was ordered before. What is there already costs nothing."""
+        """Order something; it takes the place of what was ordered before. What is there already costs nothing.
+
+        What is another process's to lead is not carried: it orders by itself what it knows.
+        """
         key = (namespace, name)
+        if not self._fence.holds((Kind.ROLLOUT, *key)):
+            return
         known = self._orders.get(key)
         self._orders[key] = order
         if self._is_done(key, order):
@@ -84,22 +91,30 @@ class Courier:
         if (namespace, name) in self._orders:
             self._queue.add((namespace, name))
 
+    def give_up(self, shards: Shards) -> None:
+        """Forget what was ordered of Rollouts in these shards."""
+
+        def given_up(key: Key) -> bool:
+            return shard_of(Kind.ROLLOUT, *key) in shards
+
+        self._queue.discard(given_up)
+        for key in list(filter(given_up, self._orders)):
+            del self._orders[key]
+            self._problems.pop(key, None)
+
     def problem(self, namespace: str, name: str) -> str:
         """Why the newest order is not carried out; "" where nothing is known to be in its way."""
         return self._problems.get((namespace, name), "")
 
     async def run(self) -> None:
-        """Carry until cancelled.
-
-        Raises:
-            NotLeader: this process may write no more.
-        """
+        """Carry until cancelled."""
         try:
             async with asyncio.TaskGroup() as carriers:
                 for _ in range(CARRIERS):
                     carriers.create_task(self._carry())
         finally:
             self._queue.clear()
+            self._problems.clear()
 
     async def _carry(self) -> None:
         while True:
@@ -111,14 +126,14 @@ class Courier:
 
     async def _try(self, key: Key) -> None:
         await self._give_way()
-        order = self._orders[key]
-        if self._is_done(key, order) or not order.still_holds():
+        order = self._orders.get(key)
+        if order is None or self._is_done(key, order) or not order.still_holds():
             return
         try:
-            self._leadership.check()
-            await self._send(key, order)
+            with self._fence.acting((Kind.ROLLOUT, *key)):
+                await self._send(key, order)
         except NotLeader:
-            raise
+            self._queue.retry(key)  # for where it was only unsure: what is another's is forgotten then
         except (Conflict, Unavailable) as error:
             self._note(key, error)
             self._queue.retry(key, error.retry_after_seconds if isinstance(error, Unavailable) else 0.0)

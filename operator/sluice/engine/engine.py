@@ -1,7 +1,7 @@
 """The engine: from changes in the caches to passes over keys. Rollouts share nothing but the queue.
 
-Every replica feeds its caches; only the leader runs passes. A pass that fails is tried again with growing patience and
-says so in the Rollout's status where a person can mend it; it never holds up another key.
+Every replica feeds its caches, and runs the passes of the shards that are its own. A pass that fails is tried again
+with growing patience and says so in the Rollout's status where a person can mend it; it never holds up another key.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from sluice.api.names import Kind
 from sluice.decide.metadata import labels_of
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
+from sluice.decide.sharding import ALL, Shards, shard_of
 from sluice.decide.switches import diverting
 from sluice.engine.concerns import Concerns
 from sluice.engine.director import Director
 from sluice.engine.execute import Executor
+from sluice.engine.fence import Fence, WorkKey
 from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, Subject
@@ -31,15 +33,16 @@ from sluice.engine.switches import SwitchReporter
 from sluice.engine.telemetry import Telemetry
 from sluice.engine.writes import Ports, reason_of
 from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
-from sluice.ports import Leadership, MetricProvider
+from sluice.ports import MetricProvider
 
 log = logging.getLogger(__name__)
-WorkKey = tuple[Kind, str, str]
 WORKERS = 16
 REFUSED_RETRY_SECONDS = 30.0
 KILL_RETRY_SECONDS = 2.0
 SWITCH_DEBOUNCE_SECONDS = 0.2
 FLEET_DEBOUNCE_SECONDS = 0.05
+# Where the effect of a switch shows, on Rollouts of all replicas.
+_SHOWS_DIVERTS = frozenset({Kind.ROLLOUT, Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE})
 WATCHED = (
     Kind.NAMESPACE,
     Kind.KILL_SWITCH,
@@ -61,7 +64,7 @@ WATCHED = (
 
 
 class Engine:
-    """Runs passes while this process leads. Construct it through `wiring.build_engine`.
+    """Runs the passes of what this process holds. Construct it through `wiring.build_engine`.
 
     What is `mirrored` into its caches is another cluster's: read, and never written.
     """
@@ -72,7 +75,7 @@ class Engine:
         store: Store,
         *,
         metrics: MetricProvider,
-        leadership: Leadership,
+        fence: Fence,
         telemetry: Telemetry,
         mirrored: frozenset[Kind] = frozenset(),
     ) -> None:
@@ -80,7 +83,7 @@ class Engine:
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self._ports = ports
         self._telemetry = telemetry
-        self._leadership = leadership
+        self._fence = fence
         self._mirrored = mirrored
         index = Index(store)
         self._concerns = Concerns(store, index)
@@ -95,14 +98,14 @@ class Engine:
             self._observer,
             self._executor,
             self._board,
-            leadership=leadership,
+            fence=fence,
             clock=ports.clock,
             wake=self._wake_urgent,
             timed=telemetry.killed,
         )
         self._reporter = SwitchReporter(store, self._board, self._observer, ports)
         self._refused: dict[WorkKey, tuple[str, str]] = {}
-        self._leading = False
+        self._running = False
         store.listen(self._changed)
 
     def lead(self, sites: Sites) -> None:
@@ -114,17 +117,18 @@ class Engine:
 
     def look_at_fleets(self, namespace: str, name: str) -> None:
         """Something of a Rollout changed in a member, or ("", "") something of a member."""
-        if not self._leading:
+        if not self._running:
             return
         if name:
             rollout = self.store.get(Kind.ROLLOUT, namespace, name)
             fleets = [rollout] if rollout is not None and is_fleet(rollout) else []
         else:
             fleets = [rollout for rollout in self.store.all(Kind.ROLLOUT) if is_fleet(rollout)]
-        for rollout in fleets:
-            self.queue.add_after((Kind.ROLLOUT, *key_of(rollout)), FLEET_DEBOUNCE_SECONDS)
+        for key in ((Kind.ROLLOUT, *key_of(rollout)) for rollout in fleets):
+            if self._is_ours(key):
+                self.queue.add_after(key, FLEET_DEBOUNCE_SECONDS)
         if fleets:
-            self._report_switches()
+            self._report_soon()
 
     def moves_of(self, rollout: Obj) -> Moves:
         """What a Rollout moves in this cluster."""
@@ -134,41 +138,56 @@ class Engine:
         """Return once no kill is being written."""
         await self._kills.give_way()
 
-    def rush(self) -> None:
-        """Look at everything, and first of all divert what engaged switches say."""
-        if not self._leading:
-            return
-        self.divert()
-        for kind in (*SWITCH_KINDS, Kind.ROLLOUT):
-            for obj in self.store.all(kind):
-                self._add(kind, obj, urgent=kind in SWITCH_KINDS)
-
-    def divert(self) -> None:
-        """Divert what engaged switches say, by the shortest way."""
-        if not self._leading:
-            return
-        for kind in SWITCH_KINDS:
-            for obj in self.store.all(kind):
-                self._kills.trip(kind, None, obj)
-
     async def run(self) -> None:
-        """Lead: pass over everything once, then over what changes, until cancelled or no longer leader.
-
-        Raises:
-            NotLeader: the Lease was lost; the caches stay warm, and `run` may be called again.
-        """
-        self._leading = True
-        self.rush()
+        """Pass over everything that is held once, then over what changes, until cancelled."""
+        self._running = True
+        self.take_up(ALL)
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(WORKERS):
                     workers.create_task(self._work())
-        except* NotLeader:
-            raise NotLeader("the Lease is no longer ours") from None
         finally:
-            self._leading = False
+            self._running = False
             self.queue.clear()
             await self._measurer.stop()
+
+    def take_up(self, shards: Shards) -> None:
+        """Pass over everything in shards that are held from now on: first what switches divert, as at a start."""
+        if self._running:
+            self._forget(shards)
+            self.rush(shards)
+
+    def rush(self, shards: Shards = ALL) -> None:
+        """Look at everything in these shards that is held, and first of all divert what engaged switches say."""
+        if not self._running:
+            return
+        self.divert(shards)
+        for kind in SWITCH_KINDS:
+            for switch in self.store.all(kind):
+                self._add(kind, switch, urgent=True)
+        for rollout in self.store.all(Kind.ROLLOUT):
+            if shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
+                self._add(Kind.ROLLOUT, rollout)
+
+    def divert(self, shards: Shards = ALL) -> None:
+        """Divert in these shards what engaged switches say, by the shortest way."""
+        if not self._running:
+            return
+        for kind in SWITCH_KINDS:
+            for switch in self.store.all(kind):
+                self._kills.trip(kind, None, switch, shards)
+
+    def give_up(self, shards: Shards) -> None:
+        """Leave what is in these shards to another process. What is under way is refused at its next write."""
+        self.queue.discard(lambda key: shard_of(*key) in shards)
+        self._forget(shards)
+
+    def _forget(self, shards: Shards) -> None:
+        """Drop what was remembered of Rollouts that another process may have moved on since."""
+        for rollout in self.store.all(Kind.ROLLOUT):
+            if shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
+                self._observer.forget(rollout["metadata"]["uid"])
+        self._refused = {key: problem for key, problem in self._refused.items() if shard_of(*key) not in shards}
 
     @property
     def backlog(self) -> int:
@@ -178,9 +197,11 @@ class Engine:
     # ------------------------------------------------------------------ changes
 
     def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
-        if not self._leading:
+        if not self._running:
             return
         obj = after or before or {}
+        if self._board.engaged and kind in _SHOWS_DIVERTS:
+            self._tell_of_others(kind, before, after)
         if kind in SWITCH_KINDS:
             self._kills.trip(kind, before, after)
             self._add(kind, obj, urgent=True)
@@ -194,7 +215,19 @@ class Engine:
             if kind is Kind.ROLLOUT_RUN and after is None:
                 self._observer.forget_run(obj["metadata"]["uid"])
             for rollout in self._concerns.rollouts(kind, before, after):
-                self.queue.add((Kind.ROLLOUT, *rollout))
+                self._want((Kind.ROLLOUT, *rollout))
+
+    def _tell_of_others(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
+        """A switch that is ours to report covers Rollouts of other replicas: how far they are is seen in the caches."""
+        own = kind is Kind.ROLLOUT
+        found = [key_of(after or before or {})] if own else self._concerns.rollouts(kind, before, after)
+        if any(not self._fence.holds((Kind.ROLLOUT, *each)) for each in found):
+            self._report_soon()
+
+    def _report_soon(self) -> None:
+        for kind, place in self._board.engaged:
+            if self._is_ours((kind, *place)):
+                self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
 
     def _wake_reach(self, kind: Kind, namespace: str) -> None:
         found = (
@@ -206,15 +239,21 @@ class Engine:
             self._add(Kind.ROLLOUT, rollout, urgent=True)
 
     def _add(self, kind: Kind, obj: Obj, *, urgent: bool = False) -> None:
-        if kind in self._mirrored:
-            return
-        self.queue.add((kind, *key_of(obj)), urgent=urgent)
+        self._want((kind, *key_of(obj)), urgent=urgent)
+
+    def _want(self, key: WorkKey, *, urgent: bool = False) -> None:
+        """Have a key worked on, if it is this process's; when it becomes so, `take_up` finds it."""
+        if self._is_ours(key):
+            self.queue.add(key, urgent=urgent)
+
+    def _is_ours(self, key: WorkKey) -> bool:
+        return key[0] not in self._mirrored and self._fence.holds(key)
 
     def _wake_urgent(self, kind: Kind, namespace: str, name: str) -> None:
-        self.queue.add((kind, namespace, name), urgent=True)
+        self._want((kind, namespace, name), urgent=True)
 
     def _answered(self, ref: ObjectRef) -> None:
-        self.queue.add((Kind.ROLLOUT, ref.namespace, ref.name))
+        self._want((Kind.ROLLOUT, ref.namespace, ref.name))
 
     # ------------------------------------------------------------------ passes
 
@@ -223,8 +262,8 @@ class Engine:
             key = await self.queue.get()
             try:
                 await self._kills.give_way()
-                self._leadership.check()
-                await self._pass(key)
+                if self._fence.holds(key):
+                    await self._pass(key)
             finally:
                 self.queue.done(key)
             await asyncio.sleep(0)  # other tasks (kills) between two passes that did no I/O
@@ -233,12 +272,10 @@ class Engine:
         """One pass, with every failure turned into a later one."""
         with self._telemetry.reconcile(key):
             try:
-                if key[0] is Kind.ROLLOUT:
-                    await self._reconcile(key)
-                else:
-                    await self._reporter.report(*key)
+                with self._fence.acting(key):
+                    await self._act(key)
             except NotLeader:
-                raise
+                self.queue.retry(key)  # for where it was only unsure: what is another's is dropped then
             except Conflict:
                 self._telemetry.failed("conflict")
                 self.queue.retry(key)
@@ -261,6 +298,12 @@ class Engine:
                 self.queue.retry(key, 1.0)
             else:
                 self.queue.succeeded(key)
+
+    async def _act(self, key: WorkKey) -> None:
+        if key[0] is Kind.ROLLOUT:
+            await self._reconcile(key)
+        else:
+            await self._reporter.report(*key)
 
     def _patience(self, key: WorkKey) -> float:
         """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
@@ -297,12 +340,7 @@ class Engine:
         self._refused.pop(key, None)
         if changed:
             self.queue.add(key)
-            self._report_switches()
-
-    def _report_switches(self) -> None:
-        for kind, place in self._board.engaged:
-            if kind not in self._mirrored:
-                self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
+            self._report_soon()
 
     async def _reconcile_fleet(self, key: WorkKey, rollout: Obj) -> None:
         if self._director is None:

@@ -17,12 +17,14 @@ from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
 from sluice.decide.model import Shift, SwitchView
 from sluice.decide.returning import divert
+from sluice.decide.sharding import ALL, Shards, shard_of
 from sluice.engine.execute import Executor, log_share
+from sluice.engine.fence import Fence
 from sluice.engine.observe import Observer
 from sluice.engine.store import Obj, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, parse_switch
-from sluice.errors import NotLeader, SluiceError
-from sluice.ports import Clock, Lane, Leadership
+from sluice.errors import SluiceError
+from sluice.ports import Clock, Lane
 
 log = logging.getLogger(__name__)
 Wake = Callable[[Kind, str, str], None]
@@ -31,7 +33,7 @@ PASSES_WAIT_SECONDS = 2.0
 
 
 class KillPath:
-    """Diverts at once what a switch covers."""
+    """Diverts at once what a switch covers, of what this process holds; every replica does so for its own."""
 
     def __init__(
         self,
@@ -39,7 +41,7 @@ class KillPath:
         executor: Executor,
         board: SwitchBoard,
         *,
-        leadership: Leadership,
+        fence: Fence,
         clock: Clock,
         wake: Wake,
         timed: Callable[[float], None],
@@ -47,7 +49,7 @@ class KillPath:
         self._observer = observer
         self._executor = executor
         self._board = board
-        self._leadership = leadership
+        self._fence = fence
         self._clock = clock
         self._wake = wake
         self._timed = timed
@@ -63,8 +65,15 @@ class KillPath:
                 async with asyncio.timeout(left_seconds):
                     await self._ended.wait()
 
-    def trip(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
-        """Take in a change of a switch, in the very event. Does nothing unless it diverts and this process leads."""
+    def trip(self, kind: Kind, before: Obj | None, after: Obj | None, shards: Shards = ALL) -> None:
+        """Take in a change of a switch, in the very event. Does nothing unless it diverts.
+
+        Args:
+            kind: of the switch.
+            before: None where it is new, or new to this process.
+            after: None where it is gone.
+            shards: in which to look for what is to be diverted.
+        """
         if kind not in SWITCH_KINDS or after is None:
             return
         parsed = parse_switch(kind, after)
@@ -72,11 +81,7 @@ class KillPath:
             return
         if before is not None and before.get("spec") == after.get("spec"):
             return
-        try:
-            self._leadership.check()
-        except NotLeader:
-            return
-        task = asyncio.create_task(self._divert_all(kind, after, *parsed), name=f"kill {parsed[1]}")
+        task = asyncio.create_task(self._divert_all(kind, after, *parsed, shards), name=f"kill {parsed[1]}")
         self._tasks.add(task)
         self._ended.clear()
         self._passes_wait_until = self._clock.monotonic() + PASSES_WAIT_SECONDS
@@ -91,10 +96,14 @@ class KillPath:
         """Wait until all writes that are under way have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _divert_all(self, kind: Kind, switch: Obj, spec: KillSwitchSpec, view: SwitchView) -> None:
+    async def _divert_all(
+        self, kind: Kind, switch: Obj, spec: KillSwitchSpec, view: SwitchView, shards: Shards
+    ) -> None:
         began = self._clock.monotonic()
         writes: list[asyncio.Task[Shift | None]] = []
-        for count, rollout in enumerate(self._board.rollouts_of(kind, key_of(switch)[0], spec), 1):
+        count = 0
+        covered = self._board.rollouts_of(kind, key_of(switch)[0], spec)
+        for count, rollout in enumerate((each for each in covered if self._is_ours(each, shards)), 1):
             writes += [asyncio.create_task(self._write(rollout, shift)) for shift in self._shifts(rollout, view)]
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)  # the first are on their way while the last are looked for
@@ -104,7 +113,13 @@ class KillPath:
             self._timed(seconds)
         for shift in written:
             log_share(shift)
-        log.warning("kill switch diverted", extra={"switch": str(view), "targets": len(written), "seconds": seconds})
+        if count:
+            told = {"switch": str(view), "targets": len(written), "seconds": seconds}
+            log.warning("kill switch diverted", extra=told)
+
+    def _is_ours(self, rollout: Obj, shards: Shards) -> bool:
+        key = (Kind.ROLLOUT, *key_of(rollout))
+        return shard_of(*key) in shards and self._fence.holds(key)
 
     def _shifts(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         try:
@@ -126,7 +141,8 @@ class KillPath:
     async def _write(self, rollout: Obj, shift: Shift) -> Shift | None:
         """Write one shift. Returns it, or None where that failed."""
         try:
-            await self._executor.write(shift, Lane.KILL)
+            with self._fence.acting((Kind.ROLLOUT, *key_of(rollout))):
+                await self._executor.write(shift, Lane.KILL)
         except SluiceError as error:
             log.warning(
                 "a kill write failed and is planned again", extra={"target": str(shift.target.ref), "error": str(error)}

@@ -20,6 +20,7 @@ from sluice.api.conditions import Reason
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import MEMBER_LABEL, Kind
 from sluice.decide.members import Findings, Problem, assess, write_due
+from sluice.engine.fence import Fence
 from sluice.engine.probe import cut, problem_of, review
 from sluice.engine.site import Site
 from sluice.errors import Conflict, InvalidSpec, NotFound, NotLeader, SluiceError, Unavailable
@@ -54,6 +55,7 @@ class Surroundings:
         cluster: the hub, where statuses are written.
         connect: prepares connections.
         clock: the time.
+        fence: asked before each write.
         namespace: where the Secrets are.
         member: the newest MemberCluster of a name; None once it is gone.
         secret: the newest data of a Secret (base64); None where there is none with the label.
@@ -68,6 +70,7 @@ class Surroundings:
     cluster: Cluster
     connect: MemberConnector
     clock: Clock
+    fence: Fence
     namespace: str
     member: Callable[[str], Obj | None]
     secret: Callable[[str], Obj | None]
@@ -136,8 +139,7 @@ class MemberTask:
             self._begin_work(member)
             await self._tell(member)
         except (Conflict, NotFound, NotLeader):
-            # It was changed or deleted meanwhile, and the watch tells how; or this process is not sure to lead now:
-            # where that is so for good, it is told to end.
+            # It was changed or deleted meanwhile, and the watch tells how; or it is not surely this process's now.
             return _drawn(FIRST_RETRY_SECONDS)
         except SluiceError as error:
             _log.warning("a member's status was not written", extra={"member": self._name, "error": str(error)})
@@ -263,7 +265,10 @@ class MemberTask:
             self.site.divert()
 
     async def _tell(self, member: Obj) -> None:
-        """Write the status, where it says something new."""
+        """Write the status, where it says something new and is this process's to write."""
+        key = (Kind.MEMBER_CLUSTER, "", self._name)
+        if not self._around.fence.holds(key):
+            return
         metadata, now = member["metadata"], self._around.clock.now()
         before = _status_of(member)
         after = assess(self._findings, before, int(metadata.get("generation") or 0), now)
@@ -272,7 +277,8 @@ class MemberTask:
         # In a merge patch null removes; what is left out would stay.
         status = {"lastSeenAt": None, **after.dump()}
         body = {"metadata": {"uid": metadata.get("uid")}, "status": status}
-        stored = await self._around.cluster.patch_merge(Kind.MEMBER_CLUSTER, "", self._name, body, subresource="status")
+        with self._around.fence.acting(key):
+            stored = await self._around.cluster.patch_merge(*key, body, subresource="status")
         self._written_at = now
         self._around.take(stored)
         ready = next((told for told in after.conditions if told.type == "Ready"), None)

@@ -1,6 +1,6 @@
 """All member clusters: one task for each, begun, woken and ended as MemberClusters and their Secrets come and go.
 
-Every replica is told of them; only the leader looks at them and writes.
+Every replica looks at all of them; the status of each is written by the one that holds its shard.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from datetime import datetime
 
 from sluice.api.conditions import ConditionType, condition_of
 from sluice.api.member import MemberClusterStatus
+from sluice.api.names import Kind
 from sluice.decide.fleet.model import MemberView
 from sluice.decide.members import MemberState, state_of
 from sluice.decide.metadata import labels_of
+from sluice.decide.sharding import Shards, shard_of
+from sluice.engine.fence import Fence
 from sluice.engine.member import Inventory, MemberTask, Surroundings
 from sluice.engine.site import Site
 from sluice.errors import InvalidSpec
@@ -34,6 +37,7 @@ class Members:
         cluster: the hub.
         connect: prepares connections to members.
         clock: the time.
+        fence: asked before each write.
         namespace: the operator's, where the Secrets are.
         secrets_problem: asked why Secrets are not known yet; "" where they are.
         interval_seconds: between two probes of a member that answers.
@@ -49,6 +53,7 @@ class Members:
         connect: MemberConnector,
         clock: Clock,
         *,
+        fence: Fence,
         namespace: str,
         secrets_problem: Callable[[], str],
         interval_seconds: float = PROBE_SECONDS,
@@ -66,6 +71,7 @@ class Members:
             cluster=cluster,
             connect=connect,
             clock=clock,
+            fence=fence,
             namespace=namespace,
             member=self._members.get,
             secret=self._secrets.get,
@@ -88,6 +94,21 @@ class Members:
     def discover(self, inventory: Inventory) -> None:
         """Ask an inventory for kubeconfigs, too; to be said before `run`."""
         self._around = replace(self._around, inventory=inventory)
+
+    # ------------------------------------------------------------------ whose is what
+
+    def take_up(self, shards: Shards) -> None:
+        """Act in all members for what is in these shards, and tell of the members that are."""
+        for site in self.workplaces().values():
+            site.take_up(shards)
+        for name in self._tasks:
+            if shard_of(Kind.MEMBER_CLUSTER, "", name) in shards:
+                self._wake(name)
+
+    def give_up(self, shards: Shards) -> None:
+        """Leave what is in these shards to another process."""
+        for site in self.workplaces().values():
+            site.give_up(shards)
 
     # ------------------------------------------------------------------ what the hub tells
 

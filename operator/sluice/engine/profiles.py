@@ -1,6 +1,7 @@
 """ClusterProfiles of one namespace, followed: a MemberCluster for each, as they come, change and go.
 
-Every replica is told of them; only the leader writes. MemberClusters are looked at by `engine.members` as any others;
+Every replica is told of them; each MemberCluster is made, changed and deleted by the one that holds its shard.
+MemberClusters are looked at by `engine.members` as any others;
 it asks here for the kubeconfig of those that were made here.
 """
 
@@ -25,6 +26,7 @@ from sluice.decide.profiles import (
     plan_members,
     profile_of,
 )
+from sluice.engine.fence import Fence, WorkKey
 from sluice.errors import Conflict, NotLeader, SluiceError
 from sluice.ports import Clock, Cluster, Obj
 
@@ -61,6 +63,7 @@ class Profiles:
         cluster: the hub.
         clock: the time.
         source: which profiles.
+        fence: asked before each write.
         unknown: asked why profiles, Secrets or MemberClusters are not known yet; "" where they are.
         wake: told of each MemberCluster whose way there changed.
     """
@@ -71,12 +74,14 @@ class Profiles:
         clock: Clock,
         source: Source,
         *,
+        fence: Fence,
         unknown: Callable[[], str],
         wake: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._source = source
+        self._fence = fence
         self._unknown = unknown
         self._wake = wake
         self._grace = timedelta(seconds=source.grace_seconds)
@@ -197,6 +202,10 @@ class Profiles:
 
     # ------------------------------------------------------------------ work
 
+    def take_up(self) -> None:
+        """Look at all of them: some are this process's from now on."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Follow the profiles until cancelled."""
         self._orphaned_at.clear()
@@ -224,13 +233,13 @@ class Profiles:
         self._bodies = {name: self._body(profile) for name, profile in self._profiles.items()}
         bodies = {name: body for name, (*_, body) in self._bodies.items()}
         plan = plan_members(self._source.namespace, self._profiles.values(), self._members, bodies)
-        for name in plan.taken:
+        for name in filter(self._may_write, plan.taken):
             self._say(name, "a ClusterProfile's name is that of a MemberCluster which was not made of it")
-        done = [await self._try(making.name, self._make(making)) for making in plan.makings]
+        done = [await self._try(each.name, self._make(each)) for each in plan.makings if self._may_write(each.name)]
         now = self._clock.now()
         self._orphaned_at = {each.uid: self._orphaned_at.get(each.uid, now) for each in plan.orphans}
         due = [each for each in plan.orphans if now - self._orphaned_at[each.uid] >= self._grace]
-        done += [await self._try(each.name, self._remove(each)) for each in due]
+        done += [await self._try(each.name, self._remove(each)) for each in due if self._may_write(each.name)]
         return self._next_seconds(all(done), now)
 
     def _body(self, profile: Profile) -> tuple[Profile, SecretKey, Obj]:
@@ -252,7 +261,8 @@ class Profiles:
     async def _try(self, name: str, write: Awaitable[None]) -> bool:
         """Whether a write went well, or needs no other before something changes."""
         try:
-            await write
+            with self._fence.acting(_key_of(name)):
+                await write
         except (Conflict, NotLeader):
             return False  # it was changed meanwhile, and the watch tells how; or this process may not lead any more
         except SluiceError as error:
@@ -260,6 +270,9 @@ class Profiles:
             return False
         self._said.pop(name, None)
         return True
+
+    def _may_write(self, name: str) -> bool:
+        return self._fence.holds(_key_of(name))
 
     async def _make(self, making: Making) -> None:
         rests_on = {"uid": making.uid, "resourceVersion": making.resource_version} if making.uid else {}
@@ -277,6 +290,10 @@ class Profiles:
         if self._said.get(name) != what:
             _log.warning("a ClusterProfile is not followed", extra={"member": name, "error": what})
         self._said[name] = what
+
+
+def _key_of(name: str) -> WorkKey:
+    return Kind.MEMBER_CLUSTER, "", name
 
 
 def _said_of(member: Obj) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -102,12 +102,18 @@ class WorkQueue(Generic[K]):
         if urgent is not None:
             self.add(key, urgent=urgent)
 
+    def discard(self, unwanted: Callable[[K], bool]) -> None:
+        """Forget keys that are another process's to work on now."""
+        for key in list(filter(unwanted, self._timers)):
+            self._timers.pop(key).cancel()
+        kept: tuple[dict[K, object], ...] = (self._urgent, self._normal, self._again, self._failures)  # type: ignore[assignment]
+        for held in kept:
+            for key in list(filter(unwanted, held)):
+                del held[key]
+
     def clear(self) -> None:
-        """Forget everything: this process no longer leads."""
-        for timer in self._timers.values():
-            timer.cancel()
-        for held in (self._urgent, self._normal, self._again, self._timers, self._failures):
-            held.clear()
+        """Forget everything."""
+        self.discard(lambda _: True)
 
     def _ring(self, key: K) -> None:
         self._timers.pop(key, None)

@@ -15,15 +15,17 @@ from functools import partial
 
 from sluice.api.names import HUB_ANNOTATION, ROLLOUT_LABEL, Kind
 from sluice.decide.metadata import annotation_of
+from sluice.decide.sharding import Shards
 from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.engine.observe import Moves
 from sluice.engine.sites import hub_of
 from sluice.engine.slim import slim
 from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.engine.yielding import Yielding
-from sluice.errors import NotLeader, SluiceError
-from sluice.ports import Cluster, Leadership, Member, Watch
+from sluice.errors import SluiceError
+from sluice.ports import Cluster, Member, Watch
 
 _log = logging.getLogger(__name__)
 MIRRORED = frozenset(
@@ -58,14 +60,14 @@ class Headquarters:
 
     Attributes:
         store: the hub's caches.
-        leadership: asked before every write.
+        fence: asked before every write: what a Rollout's shard owns in the hub, it owns in members.
         build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
         changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
         silent: told the name of a site whose watches were interrupted: it may be away.
     """
 
     store: Store
-    leadership: Leadership
+    fence: Fence
     build_engine: Callable[[str, Cluster, str], Engine]
     changed: Callable[[str, str, str], None]
     silent: Callable[[str], None]
@@ -90,25 +92,23 @@ class Site:
         self.ready = False
         self._connection = connection
         self._headquarters = headquarters
-        cluster = Yielding(connection.cluster(headquarters.leadership), self._give_way)
+        cluster = Yielding(connection.cluster(headquarters.fence), self._give_way)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
         self._hub = ""
         self._foreign: dict[Key, str] = {}  # what another hub leads, by whose it is: our engine never gets to see it
         self._courier = Courier(
-            name, cluster, self.store, headquarters.leadership, give_way=self._engine.give_way, foreign=self._foreign
+            name, cluster, self.store, headquarters.fence, give_way=self._engine.give_way, foreign=self._foreign
         )
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()
         self._filled = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled, or until this process no longer leads."""
+        """Work until cancelled."""
         while True:
             try:
                 await self._work(await self._connection.fetch_served(FOLLOWED))
-            except NotLeader:
-                return
             except SluiceError as error:
                 _log.warning("a member is not followed yet", extra={"member": self.name, "error": str(error)})
             except Exception:  # noqa: BLE001 - a defect that one member brings out must not end the work in it
@@ -132,8 +132,6 @@ class Site:
                 self._headquarters.changed(self.name, "", "")
                 group.create_task(self._engine.run())
                 group.create_task(self._courier.run())
-        except* NotLeader:
-            raise NotLeader("the Lease is no longer ours") from None
         finally:
             self.ready = False
             self._headquarters.store.unlisten(self._mirror)
@@ -157,6 +155,15 @@ class Site:
     def catch_up(self) -> None:
         """It was away: look at everything there."""
         self._engine.rush()
+
+    def take_up(self, shards: Shards) -> None:
+        """Act there, too, for the Rollouts in these shards from now on."""
+        self._engine.take_up(shards)
+
+    def give_up(self, shards: Shards) -> None:
+        """Leave them to another process, there as in the hub."""
+        self._engine.give_up(shards)
+        self._courier.give_up(shards)
 
     def trouble(self, namespace: str, name: str) -> str:
         """Why the newest order for it is not carried out; "" where nothing is in its way."""

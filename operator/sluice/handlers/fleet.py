@@ -11,11 +11,13 @@ from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.at import AtAddress
 from sluice.adapters.silent import SilentNotifier
 from sluice.api.names import MEMBER_LABEL, Kind
+from sluice.decide.sharding import Shards
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.engine.members import Members
 from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.handlers.inventory import Discovery
-from sluice.ports import Clock, Cluster, Leadership, Member, MetricProvider, Obj
+from sluice.ports import Clock, Cluster, Member, MetricProvider, Obj
 from sluice.settings import Settings
 from sluice.wiring import Outlets, build_engine
 
@@ -33,11 +35,11 @@ class Fleet:
         settings: the operator's.
         engine: the hub's, which leads Rollouts over fleets.
         metrics: answers queries, where a member has no Prometheus of its own.
-        leadership: whether this process may write, in the hub and in members.
+        fence: asked before each write, in the hub and in members.
 
     Attributes:
-        members: runs while this process leads.
-        informers: run all the time, so that a new leader knows every member.
+        members: every replica looks at all of them, so that it can take over from any other at once.
+        informers: whoever owns this runs them.
     """
 
     def __init__(
@@ -49,14 +51,14 @@ class Fleet:
         *,
         engine: Engine,
         metrics: MetricProvider,
-        leadership: Leadership,
+        fence: Fence,
     ) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._leadership = leadership
+        self._fence = fence
         headquarters = Headquarters(
             store=engine.store,
-            leadership=leadership,
+            fence=fence,
             build_engine=self._build_engine,
             changed=lambda _, place, name: engine.look_at_fleets(place, name),
             silent=self._silent,
@@ -69,6 +71,7 @@ class Fleet:
             cluster,
             connect_member,
             clock,
+            fence=fence,
             namespace=settings.namespace,
             secrets_problem=self._secrets_problem,
             interval_seconds=settings.member_probe_seconds,
@@ -78,7 +81,13 @@ class Fleet:
         self._discovery: Discovery | None = None
         if settings.cluster_profiles:
             self._discovery = Discovery(
-                transport, cluster, clock, settings, namespace=settings.cluster_profiles, members=self.members
+                transport,
+                cluster,
+                clock,
+                settings,
+                fence=fence,
+                namespace=settings.cluster_profiles,
+                members=self.members,
             )
         self._clusters = Informer(transport, Kind.MEMBER_CLUSTER, self._take_member, self._replace_members)
         self._secrets = Informer(
@@ -102,6 +111,16 @@ class Fleet:
             if self._discovery is not None:
                 group.create_task(self._discovery.profiles.run())
 
+    def take_up(self, shards: Shards) -> None:
+        """Act for what is in these shards, wherever it is."""
+        self.members.take_up(shards)
+        if self._discovery is not None:
+            self._discovery.profiles.take_up()
+
+    def give_up(self, shards: Shards) -> None:
+        """Leave what is in these shards to another process."""
+        self.members.give_up(shards)
+
     def _take_member(self, event: str, obj: Obj) -> None:
         self.members.take_member(event, obj)
         if self._discovery is not None:
@@ -117,7 +136,7 @@ class Fleet:
             cluster,
             metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
             outlets=Outlets(SilentNotifier(), LogAudit()),
-            leadership=self._leadership,
+            fence=self._fence,
             clock=self._clock,
             mirrored=MIRRORED,
             name=name,

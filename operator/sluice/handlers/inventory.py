@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
 from sluice.api.names import PROFILE_SECRET_LABEL, Kind
+from sluice.engine.fence import Fence
 from sluice.engine.member import Inventory
 from sluice.engine.members import Members
 from sluice.engine.profiles import Profiles, Source
@@ -23,6 +24,7 @@ class Discovery:
         cluster: the hub.
         clock: the time.
         settings: the operator's.
+        fence: asked before each write.
         namespace: where the profiles are.
         members: looks at the MemberClusters.
     """
@@ -34,6 +36,7 @@ class Discovery:
         clock: Clock,
         settings: Settings,
         *,
+        fence: Fence,
         namespace: str,
         members: Members,
     ) -> None:
@@ -42,6 +45,7 @@ class Discovery:
             cluster,
             clock,
             Source(namespace, settings.namespace, settings.access_providers, settings.profile_grace_seconds),
+            fence=fence,
             unknown=self._unknown,
             wake=members.wake,
         )

@@ -1,8 +1,8 @@
 """The operator process: everything that `sluice run` starts, and the order in which it starts and ends.
 
-Every replica watches and keeps its caches warm; the one that holds the Lease runs the engine. What ends by itself
-(kopf, a watch, the engine in an unforeseen way) ends the process with a non-zero code, so that a supervisor starts it
-anew rather than leaving it half alive.
+Every replica watches everything and keeps its caches warm; its engine acts on the shards that it holds by the Lease.
+What ends by itself (kopf, a watch, the engine in an unforeseen way) ends the process with a non-zero code, so that a
+supervisor starts it anew rather than leaving it half alive.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
 from sluice.adapters.kube.credentials import Credentials, load_credentials
 from sluice.adapters.kube.events import EventRecorder
-from sluice.adapters.kube.lease import LeaseElector, LeaseTimes
 from sluice.adapters.kube.listing import fetch_served
+from sluice.adapters.kube.shards import ShardKeeper
+from sluice.adapters.kube.terms import LeaseTimes
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.prometheus import PrometheusProvider
 from sluice.api.names import Kind
+from sluice.decide.sharding import Shards
 from sluice.engine.engine import WATCHED, Engine
+from sluice.engine.fence import Fence
 from sluice.errors import SluiceError
 from sluice.handlers.caches import RETRY_SECONDS, WATCHED_APART, Caches
 from sluice.handlers.fleet import Fleet
 from sluice.handlers.http import HttpServer
 from sluice.handlers.scrape import Scrape
-from sluice.handlers.terms import Terms
 from sluice.handlers.watcher import KopfWatcher, WatcherSettings
 from sluice.ports import Obj
 from sluice.settings import Settings
@@ -103,16 +105,18 @@ class OperatorProcess:
         self._clock = SystemClock()
         self._meter = PrometheusMeter()
         bare = KubeCluster(transport, AlwaysLeader())
-        self._elector = LeaseElector(
+        self._keeper = ShardKeeper(
             bare,
             settings.namespace,
             settings.lease_name,
             settings.identity,
             clock=self._clock,
-            times=_lease_times(settings.lease_seconds),
+            times=LeaseTimes.lasting(settings.lease_seconds),
         )
-        self._cluster = KubeCluster(transport, self._elector)
-        self._recorder = EventRecorder(self._cluster, self._clock, settings.identity)
+        self._fence = Fence(self._keeper)
+        self._cluster = KubeCluster(transport, self._fence)
+        # Events are about what was done, also where it is another's by the time that they are sent.
+        self._recorder = EventRecorder(KubeCluster(transport, self._keeper), self._clock, settings.identity)
         self._provider = PrometheusProvider(
             default_address=settings.prometheus_url,
             allowed=settings.allowed_addresses,
@@ -123,7 +127,7 @@ class OperatorProcess:
             self._cluster,
             metrics=self._provider,
             outlets=Outlets(self._recorder, LogAudit(), self._meter),
-            leadership=self._elector,
+            fence=self._fence,
             clock=self._clock,
         )
         self._caches = Caches(transport, self._engine.store, settings.heal_seconds)
@@ -135,12 +139,13 @@ class OperatorProcess:
             settings,
             engine=self._engine,
             metrics=self._provider,
-            leadership=self._elector,
+            fence=self._fence,
         )
         self._watcher: KopfWatcher | None = None
-        self._scrape = Scrape(self._meter, self._engine, transport, self._elector, self._fleet.members)
+        self._scrape = Scrape(self._meter, self._engine, transport, self._keeper, self._fleet.members)
         self._http = HttpServer(self._unhealthy, self._unready, self._meter, self._scrape.refresh)
-        self._terms = Terms(self._lead, transport.warm, self._clock, self._fail)
+        self._keeping: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
         self._failure = ""
 
@@ -170,7 +175,10 @@ class OperatorProcess:
                 self._watcher.start()
                 await self._caches.fill(kinds)
                 tasks.append(self._start(self._caches.heal(kinds), "heal"))
-                tasks.append(self._start(self._elector.run(self._terms.begin, self._terms.end), "lease"))
+                tasks.append(self._start(self._engine.run(), "engine"))
+                tasks.append(self._start(self._fleet.run(), "members"))
+                keeping = self._keeper.run(self._take_up, self._give_up, self._fence.drained)
+                self._keeping = self._start(keeping, "shards")
             await self._ending.wait()
         finally:
             await self._end(tasks)
@@ -193,13 +201,26 @@ class OperatorProcess:
             _log.error("a part of the process failed", exc_info=error)
         self._fail(f"{task.get_name()} ended: {error!r}")
 
+    def _take_up(self, shards: Shards) -> None:
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.create_task(self._transport.warm(), name="warm")
+        self._engine.take_up(shards)
+        self._fleet.take_up(shards)
+
+    def _give_up(self, shards: Shards) -> None:
+        self._engine.give_up(shards)
+        self._fleet.give_up(shards)
+
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
         self._ending.set()
 
     async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Finish what is being written, let go of the Lease, then close."""
-        await self._terms.close()
+        """Finish what is being written, let go of the shards, then close."""
+        if self._keeping is not None:
+            self._keeper.stop()
+            await asyncio.wait([self._keeping])
+        tasks += [self._warming] if self._warming is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -207,16 +228,6 @@ class OperatorProcess:
             await self._watcher.stop()
         await self._provider.close()
         await self._http.stop()
-
-    async def _lead(self) -> None:
-        """Run the engine, and look after the members, for one term."""
-        members = asyncio.create_task(self._fleet.run(), name="members")
-        members.add_done_callback(self._ended)
-        try:
-            await self._engine.run()
-        finally:
-            members.cancel()
-            await asyncio.gather(members, return_exceptions=True)
 
     async def _served(self) -> frozenset[Kind]:
         """The kinds to watch; waits until Sluice's own are installed."""
@@ -237,13 +248,13 @@ class OperatorProcess:
         return frozenset()
 
     def _watch_lease(self) -> Informer:
-        """A follower hears at once that the Lease was let go; it does not ask for it again and again."""
+        """A replica hears at once of shards that are free and of others that come; it does not ask again and again."""
 
         def changed(event: str, lease: Obj) -> None:
-            self._elector.notice(None if event == "DELETED" else lease)
+            self._keeper.notice(None if event == "DELETED" else lease)
 
         def listed(leases: list[Obj]) -> None:
-            self._elector.notice(leases[0] if leases else None)
+            self._keeper.notice(leases[0] if leases else None)
 
         return Informer(
             self._transport,
@@ -267,15 +278,7 @@ class OperatorProcess:
             return self._failure
         if self._watcher is not None and not self._watcher.is_alive:
             return "kopf's thread has ended"
-        return self._terms.problem()
+        return ""
 
     def _unready(self) -> str:
         return self._caches.problem() or self._unhealthy()
-
-
-def _lease_times(duration_seconds: float) -> LeaseTimes:
-    """Times in proportion to the duration, as 15 s has them by default."""
-    unit = duration_seconds / 15.0
-    return LeaseTimes(
-        duration=duration_seconds, renew=5.0 * unit, retry=1.0 * unit, margin=max(0.3, 1.5 * unit), request=4.0 * unit
-    )

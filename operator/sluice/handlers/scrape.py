@@ -16,7 +16,7 @@ from sluice.decide.members import MemberState
 from sluice.engine.switchboard import SWITCH_KINDS
 
 if TYPE_CHECKING:
-    from sluice.adapters.kube.lease import LeaseElector
+    from sluice.adapters.kube.shards import ShardKeeper
     from sluice.adapters.kube.transport import Transport
     from sluice.engine.engine import Engine
     from sluice.engine.members import Members
@@ -27,18 +27,22 @@ class Scrape(Collector):
     """Fills the gauges, and collects the counts of API requests."""
 
     def __init__(
-        self, meter: PrometheusMeter, engine: Engine, transport: Transport, elector: LeaseElector, members: Members
+        self, meter: PrometheusMeter, engine: Engine, transport: Transport, keeper: ShardKeeper, members: Members
     ) -> None:
         self._meter = meter
         self._engine = engine
         self._transport = transport
-        self._elector = elector
+        self._keeper = keeper
         self._members = members
         meter.registry.register(self)
 
     def refresh(self) -> None:
         """Bring the gauges up to date."""
-        self._meter.leader.set(1 if self._elector.is_leader else 0)
+        held = self._keeper.shards
+        self._meter.shards.set(len(held))
+        self._meter.shard.clear()
+        for shard in sorted(held):
+            self._meter.shard.labels(str(shard)).set(1)
         self._meter.backlog.set(self._engine.backlog)
         phases = Counter(_field(obj, "phase") for obj in self._engine.store.all(Kind.ROLLOUT))
         for phase in Phase:

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.errors import Unavailable
-from sluice.ports import Clock, Guard, Lane, Obj
+from sluice.ports import Clock, Guard, Lane, Leadership, Obj
 from sluice.sim.patches import clone
 from sluice.sim.store import Change, EventType, ObjectStore, describe
 
@@ -36,6 +36,7 @@ class Call:
     lane: Lane = Lane.NORMAL
     dry_run: bool = False
     phase: Literal["before", "after"] = "before"
+    client: str = ""
 
     @property
     def writes(self) -> bool:
@@ -114,6 +115,8 @@ class FakeCluster:
         latency_seconds: of the network: half before a call takes effect, half after.
         manager: the field manager of this view, see `as_manager`.
         severed: this view's client is cut off: its calls have no effect and raise Unavailable.
+        client: who uses this view, where several of one field manager are told apart.
+        leadership: asked right before each write of this view is sent, after any wait.
     """
 
     def __init__(self, clock: Clock, *, namespaces: Sequence[str] = ("default",)) -> None:
@@ -123,6 +126,8 @@ class FakeCluster:
         self.latency_seconds = 0.0
         self.manager = FIELD_MANAGER
         self.severed = False
+        self.client = ""
+        self.leadership: Leadership | None = None
         self._subscriptions: list[Subscription] = []
         for name in namespaces:
             self.seed(Kind.NAMESPACE, {"metadata": {"name": name}})
@@ -222,7 +227,10 @@ class FakeCluster:
         await self._do(call, lambda: self.store.delete(kind, namespace, name, uid=uid, manager=self.manager))
 
     async def _do(self, call: Call, effect: Callable[[], T], guard: Guard | None = None) -> T:
+        call = replace(call, client=self.client)
         await asyncio.sleep(self._fault(call))
+        if self.leadership is not None and call.verb not in ("get", "list"):
+            self.leadership.check()
         if guard is not None:
             guard()
         if self.latency_seconds:

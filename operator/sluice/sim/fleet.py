@@ -12,14 +12,15 @@ from sluice.api.names import MEMBER_LABEL, ROLLOUT_LABEL, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.decide.model import GROWING_VERBS
 from sluice.engine.engine import Engine
+from sluice.engine.fence import Fence
 from sluice.engine.members import Members
 from sluice.engine.site import MIRRORED, Headquarters, Site
-from sluice.ports import Cluster, Leadership, Member, Obj
+from sluice.ports import Cluster, Member, Obj
 from sluice.sim import manifests
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.hub import Hub
 from sluice.sim.members import FakeMember, MemberConnection
-from sluice.sim.operator import FakeLeadership
+from sluice.sim.operator import FakeMastery
 from sluice.sim.stage import NAMESPACE
 from sluice.sim.traffic import weights_of
 from sluice.sim.world import STABLE_VERSION, World
@@ -55,19 +56,20 @@ class FleetWorld(World):
 
     # ------------------------------------------------------------------------------------------ the operator
 
-    def _build(self, cluster: FakeCluster, leadership: FakeLeadership) -> Hub:
+    def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Hub:
+        fence = Fence(mastery)
         engine = build_engine(
             cluster,
             metrics=self.metrics,
             outlets=Outlets(self.notifier, self.audit),
-            leadership=leadership,
+            fence=fence,
             clock=self.clock,
         )
         hub = Hub(cluster, engine, SYSTEM)
         headquarters = Headquarters(
             store=engine.store,
-            leadership=leadership,
-            build_engine=lambda name, member, _: self._build_site(name, member, leadership),
+            fence=fence,
+            build_engine=lambda name, member, _: self._build_site(name, member, fence),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
             silent=hub.wake,
         )
@@ -79,6 +81,7 @@ class FleetWorld(World):
             cluster,
             self._connect,
             self.clock,
+            fence=fence,
             namespace=SYSTEM,
             secrets_problem=hub.secrets_problem,
             interval_seconds=self._probe_seconds,
@@ -88,12 +91,12 @@ class FleetWorld(World):
         self.operator.on_sever.append(hub.sever)
         return hub
 
-    def _build_site(self, name: str, cluster: Cluster, leadership: Leadership) -> Engine:
+    def _build_site(self, name: str, cluster: Cluster, fence: Fence) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
             outlets=Outlets(SilentNotifier(), self.audit),
-            leadership=leadership,
+            fence=fence,
             clock=self.clock,
             mirrored=MIRRORED,
             name=name,

@@ -132,8 +132,8 @@ class MemberConnection:
 
     def cluster(self, leadership: Leadership) -> FakeCluster:
         """Reads and writes; a process that dies is cut off from all of its members at once, see `sever`."""
-        del leadership
         view = self._member.cluster.as_manager(FIELD_MANAGER)
+        view.leadership = leadership
         self._views.append(view)
         return view
 

@@ -13,6 +13,7 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
 from sluice.api.rollout import AuditEntry
 from sluice.decide.model import Note
+from sluice.decide.sharding import ALL
 from sluice.errors import NotLeader
 from sluice.ports import Clock, Obj
 from sluice.sim.cluster import FakeCluster, Subscription
@@ -47,16 +48,20 @@ class Engine(Protocol):
         ...
 
 
-class FakeLeadership:
-    """The Leadership port: held until taken away."""
+class FakeMastery:
+    """The Mastery port: all shards, until they are taken away."""
 
     def __init__(self) -> None:
-        self.held = True
+        self.held = ALL
 
-    def check(self) -> None:
+    def holds(self, shard: int) -> bool:
+        """Whether it was not taken away."""
+        return shard in self.held
+
+    def check_shard(self, shard: int) -> None:
         """Raises NotLeader once it is taken away."""
-        if not self.held:
-            raise NotLeader("another replica holds the Lease")
+        if shard not in self.held:
+            raise NotLeader(f"another replica holds shard {shard}")
 
 
 class FakeNotifier:
@@ -91,12 +96,12 @@ class FakeAudit:
         self.entries.append((rollout, entry))
 
 
-Build = Callable[[FakeCluster, FakeLeadership], Engine]
+Build = Callable[[FakeCluster, FakeMastery], Engine]
 """Makes an engine over a connection to the cluster."""
 
 
 class Operator:
-    """One replica that leads.
+    """The only replica.
 
     Args:
         cluster: where it works.
@@ -105,11 +110,13 @@ class Operator:
     Attributes:
         watch_delay_seconds: how long its watches trail, from the next start on.
         on_sever: called when a process is cut off from all it is connected to.
+        mastery: which shards are its own; all of them, from each start on.
     """
 
     def __init__(self, cluster: FakeCluster, build: Build) -> None:
         self.watch_delay_seconds = 0.0
         self.on_sever: list[Callable[[], None]] = []
+        self.mastery = FakeMastery()
         self._cluster = cluster
         self._build = build
         self._connection = cluster
@@ -136,7 +143,8 @@ class Operator:
         """Start a new process: empty caches that fill from the watches. Needs a running loop."""
         self._writes_left = None
         self._connection = self._cluster.as_manager(self._cluster.manager)
-        engine = self._build(self._connection, FakeLeadership())
+        self.mastery = FakeMastery()
+        engine = self._build(self._connection, self.mastery)
         self._watches = [
             self._cluster.subscribe(kind, partial(_tell, engine, kind), delay_seconds=self.watch_delay_seconds)
             for kind in WATCHED

@@ -13,6 +13,7 @@ from sluice.api.action import RolloutActionStatus
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import BasisPoints
+from sluice.engine.fence import Fence
 from sluice.sim import manifests
 from sluice.sim.budgets import FakeBudgets
 from sluice.sim.clock import VirtualClock
@@ -21,7 +22,7 @@ from sluice.sim.deployments import FakeDeployments
 from sluice.sim.gateway import FakeEndpoints, FakeGateway
 from sluice.sim.kubelet import FakeKubelet
 from sluice.sim.metrics import FakeMetrics, constant
-from sluice.sim.operator import Build, Engine, FakeAudit, FakeLeadership, FakeNotifier, Operator
+from sluice.sim.operator import Build, Engine, FakeAudit, FakeMastery, FakeNotifier, Operator
 from sluice.sim.traffic import Traffic, weights_of
 from sluice.wiring import Outlets, build_engine
 
@@ -59,24 +60,25 @@ class Stage:
         self._stirred = asyncio.Event()
         self.cluster.on_change.append(lambda _: self._stirred.set())
 
-    def _build(self, cluster: FakeCluster, leadership: FakeLeadership) -> Engine:
+    def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
             outlets=Outlets(self.notifier, self.audit),
-            leadership=leadership,
+            fence=Fence(mastery),
             clock=self.clock,
         )
 
     async def start(self, *, settle_seconds: float = 5.0) -> None:
         """Start the controllers and the operator, and let them settle."""
-        self.gateway.start()
-        self.endpoints.start()
-        self.kubelet.start()
-        self.deployments.start()
-        self.budgets.start()
+        self.start_controllers()
         self.operator.start()
         await asyncio.sleep(settle_seconds)
+
+    def start_controllers(self) -> None:
+        """Start what an operator lives among, and no operator."""
+        for controller in (self.gateway, self.endpoints, self.kubelet, self.deployments, self.budgets):
+            controller.start()
 
     async def restart(self) -> None:
         """Crash the operator and start it anew."""

@@ -86,11 +86,11 @@ class Fleet:
         self.wait(name, "Ready", "True MemberReady")
 
     def probes(self) -> int:
-        """How many probes the present leader made."""
-        return sum(map(int, re.findall(r"sluice_member_probes_total\S* (\d+)", self.world.leader().http("/metrics"))))
+        """How many probes a replica that runs made."""
+        return sum(map(int, re.findall(r"sluice_member_probes_total\S* (\d+)", self.world.replica().http("/metrics"))))
 
     def wait_probes(self, more: int) -> None:
-        """Wait until the leader made so many more."""
+        """Wait until it made so many more."""
         before = self.probes()
         until(lambda: self.probes() >= before + more, f"{more} more probes")
 

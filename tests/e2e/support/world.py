@@ -22,7 +22,7 @@ import yaml
 from e2e.support.app import App
 from e2e.support.waiting import until
 from e2e.support.workload import Workload
-from installation import PROBERS, Operator, install
+from installation import PROBERS, Operator, install, share_all
 from testbed import Cluster, DataPlane, Testbed
 from testbed.processes import session
 
@@ -50,7 +50,7 @@ class World:
 
     Attributes:
         testbed: the clusters.
-        operators: every replica, as its ServiceAccount; which one leads may change.
+        operators: every replica, as its ServiceAccount; which of them acts on what may change.
         kubeconfig: of the user RELEASER.
         others: operators that a test ran in place of these.
     """
@@ -70,9 +70,13 @@ class World:
         """The hub's."""
         return self.testbed.data_plane
 
-    def leader(self) -> Operator:
-        """The replica that runs and holds the Lease; waits until one does."""
-        return until(lambda: next((one for one in self.operators if one.runs() and one.leads()), None), "a leader")
+    def settle(self) -> None:
+        """Wait until the replicas share all that there is to do."""
+        until(lambda: share_all(self.operators), "the replicas to share all shards")
+
+    def replica(self) -> Operator:
+        """One of those that run."""
+        return next(one for one in self.operators if one.running())
 
     def app(self, name: str = "checkout") -> App:
         """An app nobody else knows: ``name`` in a namespace and on a host of its own. Call :meth:`App.deploy` next."""
@@ -114,7 +118,7 @@ class World:
                 operator.start(ready=False)
             for operator in self.operators:
                 self.hub.wait(operator.ready, 60, f"{operator.name} to be ready")
-            self.leader()
+            self.settle()
 
     def log_about(self, app: App, lines: int = 25) -> str:
         """The end of what the replicas logged about an app, and of what they warned of that is about no app."""

@@ -412,17 +412,16 @@ def test_a_deleted_run_in_mid_run_returns_traffic() -> None:
     play(story)
 
 
-def test_a_pass_that_may_not_write_stops_the_engine() -> None:
-    """Not a failure to be tried again: another process goes on."""
+def test_a_pass_that_may_not_write_goes_on_when_it_may_again() -> None:
+    """The shard was not surely ours for a while, and was not lost either: nothing is forgotten."""
 
     async def story(scene: Scene) -> None:
         await scene.start(OPEN)
-        scene.refuse = lambda call: NotLeader("the Lease is lost")
+        scene.refuse = lambda call: NotLeader("the Lease is nearly over")
         await scene.world.release_version(APP, "2.0")
-        await rest(1)
-        assert isinstance(scene.world.operator.failure(), NotLeader)
+        await rest(60)
+        assert scene.world.green_share(APP) == 0
         scene.refuse = None
-        scene.world.operator.start()
         await scene.until_share(1000)
 
     play(story)

@@ -12,12 +12,14 @@ import pytest
 from sluice.api.names import GROUP, Kind
 from sluice.decide.members import MemberState
 from sluice.decide.rights import RIGHTS, Right
+from sluice.engine.fence import Fence
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
 from sluice.engine.members import Members
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, NotLeader, Rejected, SluiceError, Unavailable
 from sluice.ports import Cluster, Leadership, Member, Obj, Watch
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import Call, FakeCluster
+from sluice.sim.operator import FakeMastery
 from sluice.sim.store import Change
 
 INTERVAL_SECONDS = 30.0
@@ -94,10 +96,12 @@ class Stage:
         self.texts: list[str] = []
         self.problem = ""
         self.writes: list[str] = []
+        self.mastery = FakeMastery()
         self.members = Members(
             self.hub,
             self._connect,
             self.clock,
+            fence=Fence(self.mastery),
             namespace="sluice-system",
             secrets_problem=lambda: self.problem,
             interval_seconds=INTERVAL_SECONDS,

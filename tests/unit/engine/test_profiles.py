@@ -9,6 +9,7 @@ from typing import Any
 
 from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.names import PROFILE_LABEL, Kind
+from sluice.engine.fence import Fence
 from sluice.engine.member import Inventory
 from sluice.engine.profiles import GRACE_SECONDS, Profiles, Source
 from sluice.errors import Forbidden
@@ -33,6 +34,7 @@ class Inventoried(Stage):
             self.hub,
             self.clock,
             Source(FLEET, "sluice-system", ("secretreader",)),
+            fence=Fence(self.mastery),
             unknown=lambda: self.unknown,
             wake=self.members.wake,
         )

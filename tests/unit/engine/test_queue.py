@@ -184,3 +184,16 @@ def test_no_key_is_lost_or_doubled(steps: list[tuple[str, int]]) -> None:
         assert sorted(await drained(queue)) == sorted(owed)
 
     run(story())
+
+
+async def test_what_is_anothers_is_forgotten() -> None:
+    """Waiting, urgent, timed or failed: of keys that are discarded nothing is left, of the others everything."""
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("mine", "theirs"):
+        queue.add(key)
+        queue.add(f"{key}, urgent", urgent=True)
+        queue.add_after(f"{key}, later", 0.01)
+    queue.discard(lambda key: key.startswith("theirs"))
+    found = [await queue.get() for _ in range(3)]
+    assert found == ["mine, urgent", "mine", "mine, later"]
+    assert len(queue) == 0

@@ -9,7 +9,7 @@ from sluice.errors import NotLeader, Unavailable
 from sluice.ports import Obj
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import FakeCluster
-from sluice.sim.operator import FakeLeadership, Operator
+from sluice.sim.operator import FakeMastery, Operator
 from sluice.sim.store import EventType
 
 
@@ -52,7 +52,7 @@ class Scene:
         self.toys: list[Toy] = []
         self.operator = Operator(self.cluster, self._build)
 
-    def _build(self, cluster: FakeCluster, leadership: FakeLeadership) -> Toy:
+    def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Toy:
         self.toys.append(Toy(cluster))
         return self.toys[-1]
 
@@ -118,7 +118,7 @@ def test_an_engine_that_fails_is_not_hidden() -> None:
         async def fail() -> None:
             raise ZeroDivisionError
 
-        def build(cluster: FakeCluster, leadership: FakeLeadership) -> Toy:
+        def build(cluster: FakeCluster, mastery: FakeMastery) -> Toy:
             toy = Toy(cluster)
             toy.run = fail  # type: ignore[method-assign]
             return toy
@@ -131,10 +131,11 @@ def test_an_engine_that_fails_is_not_hidden() -> None:
     run(main())
 
 
-def test_leadership_can_be_taken_away() -> None:
-    """Then nothing may be written."""
-    leadership = FakeLeadership()
-    leadership.check()
-    leadership.held = False
+def test_shards_can_be_taken_away() -> None:
+    """Then nothing of theirs may be written."""
+    mastery = FakeMastery()
+    mastery.check_shard(7)
+    mastery.held -= {7}
+    assert not mastery.holds(7)
     with pytest.raises(NotLeader):
-        leadership.check()
+        mastery.check_shard(7)

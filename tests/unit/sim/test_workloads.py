@@ -11,7 +11,7 @@ from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from sluice.sim.cluster import FakeCluster
-from sluice.sim.operator import FakeLeadership
+from sluice.sim.operator import FakeMastery
 from sluice.sim.store import EventType
 from sluice.sim.traffic import NOBODY
 from sluice.sim.workloads import CALLERS
@@ -45,8 +45,8 @@ class Scene:
         self.toy = Toy()
         self.world = World(build=self._build)
 
-    def _build(self, cluster: FakeCluster, leadership: FakeLeadership) -> Toy:
-        del cluster, leadership
+    def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Toy:
+        del cluster, mastery
         return self.toy
 
     async def run_slot(self, slot: Slot, image: str, *, replicas: int = 2) -> None:

@@ -10,8 +10,11 @@ from aiohttp import web
 
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
-from sluice.adapters.kube.lease import LeaseElector, LeaseTimes
+from sluice.adapters.kube.register import LINE_PREFIX
+from sluice.adapters.kube.shards import ShardKeeper
+from sluice.adapters.kube.terms import LeaseTimes
 from sluice.adapters.kube.transport import Timeouts
+from sluice.decide.sharding import Shards
 from unit.adapters.kube.server import Gate, serving
 
 CONNECTIONS = 4
@@ -32,7 +35,7 @@ async def test_renewals_take_the_warm_connections_in_turn(tmp_path: Path) -> Non
                 await all_open.hold()
             all_open.open()
         elif request.method == "PATCH":
-            lease["spec"] |= (await request.json())["spec"]
+            _patch(lease, await request.json())
             renewed.append(request.transport)
             if len(renewed) > CONNECTIONS:
                 enough.set()
@@ -42,10 +45,26 @@ async def test_renewals_take_the_warm_connections_in_turn(tmp_path: Path) -> Non
         server.handler = answer
         await server.transport.warm(CONNECTIONS)
         cluster = KubeCluster(server.transport, AlwaysLeader())
-        elector = LeaseElector(cluster, "sluice-system", "sluice", "one", clock=SystemClock(), times=TIMES)
-        running = asyncio.create_task(elector.run(lambda: None, lambda: None))
+        keeper = ShardKeeper(cluster, "sluice-system", "sluice", "one", clock=SystemClock(), times=TIMES)
+        running = asyncio.create_task(keeper.run(lambda _: None, lambda _: None, _at_once))
         async with asyncio.timeout(15.0):
             await enough.wait()
-        elector.stop()
+        keeper.stop()
         await running
     assert set(renewed[:CONNECTIONS]) == warmed
+
+
+def _patch(lease: dict[str, Any], patch: Any) -> None:
+    """What an API server does with the two patches that a replica sends."""
+    metadata = lease["metadata"]
+    metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+    if isinstance(patch, list):
+        line = next(each["value"] for each in patch if each["op"] == "replace" and "replica" in each["path"])
+        metadata["annotations"] = {f"{LINE_PREFIX}one": line}
+    else:
+        lease["spec"] |= patch["spec"]
+        metadata["annotations"] = {name: text for name, text in patch["metadata"]["annotations"].items() if text}
+
+
+async def _at_once(_: Shards) -> None:
+    """Nothing is under way."""
