@@ -21,6 +21,7 @@ from e2e.support.four import Four, four_members, writes_of_operator
 from e2e.support.manifests import canary, gauge, pause, weight
 from e2e.support.waiting import until
 from e2e.support.world import World
+from testbed import FaultyApi
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts four clusters
 log = logging.getLogger(__name__)
@@ -172,6 +173,8 @@ def test_by_hand_the_fleet_goes_back_also_where_the_old_pods_are_gone(four: Four
 
 
 AWAY = ("member-2", "member-3")
+SLOW = "member-4"
+SLOW_SECONDS = 20.0
 
 
 @contextlib.contextmanager
@@ -231,6 +234,40 @@ def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
     record.check_permitted()
 
 
+def test_a_slow_member_is_in_nobodys_way_and_is_killed_in_all_the_same(
+    four: Four, make_fleet_app: MakeFleetApp
+) -> None:
+    """One takes 20 seconds for each answer: it is named, the others are killed in at once, and it as soon as it can."""
+    held = make_fleet_app()
+    held.everywhere().lead(canary(weight(50), pause()))
+    held.apply("KillSwitch", "stop", {"effect": "Divert"})
+    slow = four.cluster(SLOW)
+    with FaultyApi(slow, 0.0, seed=1) as proxy:
+        four.fleet.add(slow, "--server", proxy.server)
+        with held.loaded(), FleetRecorder(held) as record:
+            held.ship(ALL)
+            held.wait_awaits()
+            proxy.slow_down(SLOW_SECONDS)
+            four.fleet.wait(SLOW, "Reachable", "False NoAnswer")
+            written = len(writes_of_operator(slow))
+            engage(held)
+            for name in ("member-1", "member-2", "member-3"):
+                held[name].wait_percent(0)
+            left = until(lambda: returning(held) == {SLOW} and held.notable(), "just one to be on its way back")
+            assert left[SLOW]["since"], left
+            held[SLOW].wait_percent(0)
+            first = writes_of_operator(slow)[written]["objectRef"]
+            assert (first["resource"], first["namespace"]) == ("httproutes", held.namespace), first
+            proxy.slow_down(0.0)
+            until(lambda: not held.notable(), "everybody to be back")
+            assert held.status["phase"] == "Killed"
+            record.catch_up()
+        four.fleet.add(slow, "--server", slow.server)
+    plan = [0, 50, 0]
+    record.check_plan(member_1=plan, member_2=plan, member_3=plan, member_4=plan)
+    record.check_permitted()
+
+
 def insist_held(app: FleetApp) -> None:
     """The run stays where it is, and says for whom and since when it waits; nobody can talk it out of that."""
     answer = app.act("Promote")
@@ -243,14 +280,19 @@ def insist_held(app: FleetApp) -> None:
 
 def kill_within_reach(app: FleetApp) -> None:
     """Engage the switch: who can be reached is diverted, and the status says who is not, and since when."""
-    engage = {"spec": {"engaged": True, "reason": "5xx on checkout"}}
-    app.kubectl("patch", "killswitch", "stop", "--type=merge", "-p", json.dumps(engage))
+    engage(app)
     for name in ("member-1", "member-4"):
         app[name].wait_percent(0)
     app["member-1"].only("v1")
     app.wait_phase("Killed")
     left = until(lambda: returning(app) == set(AWAY) and app.notable(), "just two to be on their way back")
     assert all(left[name]["since"] for name in AWAY), left
+
+
+def engage(app: FleetApp) -> None:
+    """As somebody on call does."""
+    body = {"spec": {"engaged": True, "reason": "5xx on checkout"}}
+    app.kubectl("patch", "killswitch", "stop", "--type=merge", "-p", json.dumps(body))
 
 
 def returning(app: FleetApp) -> set[str]:

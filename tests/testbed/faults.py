@@ -1,4 +1,4 @@
-"""An API server that fails a share of the requests, for clients that go through a proxy in front of it."""
+"""An API server that fails a share of the requests, or is slow, for clients that go through a proxy before it."""
 
 from __future__ import annotations
 
@@ -52,6 +52,10 @@ class FaultyApi:
     def fail(self, rate: float) -> None:
         """From now on this share of the requests fails."""
         self._client.checked("POST", CONTROL_PATH, {"rate": rate})
+
+    def slow_down(self, seconds: float) -> None:
+        """From now on each answer, and each piece of a watch, comes so much later; what is asked is done at once."""
+        self._client.checked("POST", CONTROL_PATH, {"delay_seconds": seconds})
 
     def counts(self) -> Counter[str]:
         """Requests so far: by method, or ``watch``, and where they failed how, such as ``PATCH 429``."""

@@ -1,7 +1,8 @@
 """The process between a client and its API server that fails requests: ``python -m testbed.faulty_proxy JSON``.
 
 Driven by :mod:`testbed.faults`. It passes everything on as it is, watches included, but for the requests that it draws:
-those are answered 429, or 500 before or after the API server did what was asked.
+those are answered 429, or 500 before or after the API server did what was asked. And it can take its time: then each
+answer, and each piece of a watch, comes so much later.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _REASONS = {429: "TooManyRequests", 500: "InternalError"}
 
 @dataclass
 class Order:
-    """What to do; ``rate`` is the share of requests that fail."""
+    """What to do; ``rate`` is the share of requests that fail, ``delay_seconds`` how long answers are kept back."""
 
     port: int
     server: str
@@ -35,6 +36,7 @@ class Order:
     key: str
     rate: float
     seed: int
+    delay_seconds: float = 0.0
 
 
 class Proxy:
@@ -60,7 +62,8 @@ class Proxy:
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         if request.method == "POST":
-            self._order.rate = (await request.json())["rate"]
+            for name, value in (await request.json()).items():
+                setattr(self._order, name, value)
         return web.json_response(self._counts)
 
     async def _pass_on(self, request: web.BaseRequest, *, lose: bool) -> web.StreamResponse:
@@ -71,19 +74,20 @@ class Proxy:
             async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:
                 if lose:
                     return _status(500)
-                return await _copy(request, answer)
+                return await self._copy(request, answer)
         except aiohttp.ClientConnectionError:
             return _status(500)
 
-
-async def _copy(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    async for chunk in answer.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
-    return response
+    async def _copy(self, request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        await asyncio.sleep(self._order.delay_seconds)
+        await response.prepare(request)
+        async for chunk in answer.content.iter_any():
+            await asyncio.sleep(self._order.delay_seconds if "watch" in request.query else 0.0)
+            await response.write(chunk)
+        await response.write_eof()
+        return response
 
 
 def _status(code: int) -> web.Response:

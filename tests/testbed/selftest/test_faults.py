@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.e2e
 
 _REQUESTS = 300
 _RATE = 0.1
+_SLOW_SECONDS = 3.0
 _MAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -46,6 +49,21 @@ def test_a_tenth_of_the_requests_fail(testbed: Testbed) -> None:
     assert 0.04 * _REQUESTS < len([status for status in made if status != 201]) < 0.2 * _REQUESTS
     there = len([each for each in hub.get(_MAPS)["items"] if each["metadata"]["name"].startswith("faulty-")])
     assert there == counts["POST"] + counts["POST 500 after"]
+
+
+def test_a_slow_server_does_what_it_is_asked_at_once(testbed: Testbed) -> None:
+    """Only its answer is late."""
+    hub = testbed.hub
+    with FaultyApi(hub, 0.0, seed=1) as faulty:
+        client = ApiClient(faulty.server, str(hub.ca_file), hub.admin_token)
+        faulty.slow_down(_SLOW_SECONDS)
+        asked_at = time.time()
+        made = client.checked("POST", _MAPS, {"metadata": {"name": "slowly"}})
+        answered_at = time.time()
+        client.close()
+    created_at = datetime.fromisoformat(made["metadata"]["creationTimestamp"]).timestamp()
+    assert answered_at - asked_at >= _SLOW_SECONDS
+    assert answered_at - created_at >= _SLOW_SECONDS - 1  # it is told in whole seconds, rounded down
 
 
 def test_a_watch_fails_at_its_start_or_not_at_all(testbed: Testbed) -> None:
