@@ -41,7 +41,6 @@ from wire import SLUICE, Api, Obj, Watch, quiet
 NEAR, DEAD, SLOW = slice(0, 2), 2, 3  # of the members, in order
 SLOW_SECONDS = 20.0
 KILL_GUARD, BACK_GUARD = 1.3, 3.0
-PROBE_SECONDS = 2
 _SETTLE_SECONDS = 120.0
 _QUIET_SECONDS = 1.0
 _SWITCHES = f"{SLUICE}/namespaces/{HOME}/killswitches"
@@ -222,7 +221,7 @@ async def run(options: argparse.Namespace) -> int:
     hub, others = await asyncio.to_thread(members.start_clusters, 4)
     turns = [f"turn-{number:02d}" for number in range(2 * options.pairs)]
     batches = {turn: [f"app-{turn}-{number}" for number in range(options.rollouts)] for turn in turns}
-    operator = Operator(hub, arguments=["--member-probe-seconds", str(PROBE_SECONDS)])
+    operator = Operator(hub)
     with FaultyApi(others[SLOW], 0.0, seed=1) as proxy:
         await asyncio.to_thread(_lead_through, hub, others[SLOW], proxy.server)
         async with members.opened([hub, *others]) as (api, *apis):

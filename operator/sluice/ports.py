@@ -204,7 +204,8 @@ class Member(Protocol):
         """Whom to tell that it may be away, and that it answers again.
 
         Args:
-            silent: called once when a request got no answer. From then on ordinary writes raise Unavailable at once.
+            silent: called when a request got no answer, and when a kill was not sent because others had none. Until
+                there is an answer ordinary writes raise Unavailable at once.
             back: called in the moment of the next answer, before any ordinary write is sent.
         """
         ...

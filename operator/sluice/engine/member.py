@@ -116,7 +116,10 @@ class MemberTask:
             await self._sleep(self._delay_seconds)
             while True:
                 self._wake.clear()
-                await self._sleep(await self._look())
+                wait_seconds = await self._look()
+                rest_seconds = min(wait_seconds, FIRST_RETRY_SECONDS) if self._findings.failures else 0.0
+                await asyncio.sleep(rest_seconds)  # each of the kills that wait for it wakes us, and there may be many
+                await self._sleep(wait_seconds - rest_seconds)
         finally:
             await self._disconnect()
 

@@ -302,6 +302,25 @@ def test_how_it_fails_is_told(error: SluiceError, reason: str, state: MemberStat
     play(story)
 
 
+def test_who_is_away_is_looked_at_once_a_second_at_most() -> None:
+    """However many kills wait there."""
+
+    async def story(stage: Stage) -> None:
+        one = stage.add("one")
+        await stage.until_ready("one")
+        one.fails = Unavailable("read the version: no answer within 5 s")
+        one.told_silent()
+        await stage.until(lambda: stage.told("one")["Reachable"] == "False NoAnswer", INTERVAL_SECONDS)
+        await asyncio.sleep(600)
+        before = one.probes
+        for _ in range(1000):
+            one.told_silent()
+            await asyncio.sleep(0.01)
+        assert 10 <= one.probes - before <= 11
+
+    play(story)
+
+
 def test_beside_the_probes_one_waits_longer() -> None:
     """Probes give up soon; one question at a time waits, so that who takes long for an answer can be killed in, too."""
 

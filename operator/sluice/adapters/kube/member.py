@@ -176,7 +176,7 @@ class KubeMember:
 
     async def _send(self, request: Request, *, trial: bool = False) -> bytes:
         if not trial:
-            self._breaker.check(ordinary_write=_is_ordinary_write(request))
+            self._check(request)
         if self._is_slow and request.lane is Lane.KILL:
             request = replace(request, seconds=PATIENCE_SECONDS)
         loop = asyncio.get_running_loop()
@@ -195,6 +195,14 @@ class KubeMember:
             raise type(error)(self._identity.conceal(str(error))) from None
         self._answered(loop.time() - sent_at)
         return body
+
+    def _check(self, request: Request) -> None:
+        try:
+            self._breaker.check(ordinary_write=_is_ordinary_write(request))
+        except Unavailable:
+            if request.lane is Lane.KILL:
+                self._silent()  # somebody should look whether it answers by now: a kill waits
+            raise
 
     def _answered(self, after_seconds: float) -> None:
         """Tell it in the very moment, so that nobody who waited to write gets ahead of the kills."""

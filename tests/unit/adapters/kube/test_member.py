@@ -261,6 +261,21 @@ async def test_nothing_but_kills_is_written_to_who_left_a_request_unanswered(api
     assert told == ["silent", "back at 2"]
 
 
+async def test_a_kill_that_waits_has_somebody_look(api: Api, member: KubeMember) -> None:
+    """The longer an outage, the rarer the probes; but not while there is something to kill."""
+    told: list[str] = []
+    member.tell(silent=lambda: told.append("silent"), back=lambda: told.append("back"))
+    api.handler = answering(b"", 503)
+    for _ in range(FAILURES):
+        with pytest.raises(Unavailable):
+            await write(member, Lane.KILL)
+    assert told == ["silent"]
+    with pytest.raises(Unavailable, match="is not asked until it does"):
+        await write(member, Lane.KILL)
+    assert told == ["silent", "silent"]
+    assert len(api.asked) == FAILURES
+
+
 async def test_a_slow_server_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only the patient get an answer, kills are patient; when it is quick again, they give up as soon as ever."""
     monkeypatch.setattr(member_module, "TIMEOUTS", Timeouts(connect=0.2, normal=0.2, kill=0.2))
