@@ -9,6 +9,7 @@ import pytest
 from sluice.api.names import Kind
 from sluice.decide.returning import divert
 from sluice.engine import kills
+from sluice.engine.precedence import PASSES_WAIT_SECONDS
 from sluice.ports import Lane
 from sluice.sim.cluster import Call
 from unit.defects import gathered
@@ -60,7 +61,7 @@ def test_a_kill_write_that_hangs_holds_up_no_pass_for_long() -> None:
         await exposed(scene, APP, BYSTANDER)
         slow_kills(scene, 30.0, APP)
         await scene.world.engage(reason="5xx")
-        await scene.world.until_phase(BYSTANDER, "Killed", timeout_seconds=kills.PASSES_WAIT_SECONDS + 1)
+        await scene.world.until_phase(BYSTANDER, "Killed", timeout_seconds=PASSES_WAIT_SECONDS + 1)
         assert scene.world.green_share(APP) == 1000
         await scene.world.until_phase(APP, "Killed", timeout_seconds=60)
 
