@@ -28,10 +28,12 @@ from sluice.api.kubeconfig import parse_kubeconfig
 from sluice.api.names import API_VERSION, Kind
 from sluice.decide.rights import Right
 from sluice.errors import BadAnswer, InvalidSpec, NotFound, SluiceError, Unavailable
-from sluice.ports import Cluster, Leadership, Obj
+from sluice.ports import Cluster, Lane, Leadership, Obj
 
 REPLY_BYTES = 32 * 1024 * 1024  # a page of a list; one object is never more than a few MiB
 CONNECTIONS = 8
+# For kills, always open: a probe every half a minute takes them in turn, before the server closes what is idle.
+WARM_CONNECTIONS = 2
 TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}([-+][-+.0-9A-Za-z]{1,40})?")
@@ -67,14 +69,22 @@ class KubeMember:
         self._breaker = Breaker(f"MemberCluster {name}")
         limits = Limits(CONNECTIONS, CONNECTIONS, REPLY_BYTES, self._resolver)
         self._transport = Transport(identity, name=name, timeouts=TIMEOUTS, limits=limits)
+        self._warm = False
 
     async def fetch_version(self) -> str:
-        """Ask for the version, also while the breaker is open: an answer closes it."""
-        request = Request("GET", "/version", "read the version", "Version")
+        """Ask for the version, also while the breaker is open: an answer closes it.
+
+        Over the connections for kills, so that the first kill waits for no TLS handshake.
+        """
+        request = Request("GET", "/version", "read the version", "Version", lane=Lane.KILL)
+        warm, self._warm = self._warm, False
         try:
             answer = _decode(await self._send(request, trial=True))
         except NotFound as error:
             raise BadAnswer(f"{error}. Is it the address of an API server?") from None
+        if not warm:
+            await self._transport.warm(WARM_CONNECTIONS)
+        self._warm = True
         version = answer.get("gitVersion")
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise BadAnswer(
