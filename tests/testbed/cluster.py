@@ -66,7 +66,6 @@ class _Etcd:
                 self._child = session().spawn("etcd", arguments)
         return self.url
 
-
     @property
     def pid(self) -> int:
         """Its process id, for what it costs."""
