@@ -120,6 +120,7 @@ class KillPath:
         try:
             with self._fence.acting((Kind.ROLLOUT, *key_of(rollout))):
                 await self._executor.write(shift, Lane.KILL)
+            self._precedence.wrote()
         except SluiceError as error:
             log.warning(
                 "a kill write failed and is planned again", extra={"target": str(shift.target.ref), "error": str(error)}

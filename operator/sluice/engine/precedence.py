@@ -7,14 +7,14 @@ import contextlib
 
 from sluice.ports import Clock
 
-PASSES_WAIT_SECONDS = 2.0
+PASSES_WAIT_SECONDS = 1.0
 
 
 class Precedence:
-    """What engines of one process share: passes of all of them wait while any of them writes a kill.
+    """What engines of one process share: passes of all of them wait while any of them writes kills.
 
     They would compute where every millisecond counts. A kill that hangs, as in a member that answers no more, holds
-    nobody for longer than two seconds.
+    nobody for longer than a second: passes wait as long as kills go on being written, however many there are.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -27,8 +27,12 @@ class Precedence:
         """A kill begins; its task ends with its last write."""
         self._kills.add(kill)
         self._ended.clear()
-        self._wait_until = self.clock.monotonic() + PASSES_WAIT_SECONDS
+        self.wrote()
         kill.add_done_callback(self._end)
+
+    def wrote(self) -> None:
+        """One of its writes is done."""
+        self._wait_until = self.clock.monotonic() + PASSES_WAIT_SECONDS
 
     def _end(self, kill: asyncio.Task[None]) -> None:
         self._kills.discard(kill)
@@ -36,9 +40,8 @@ class Precedence:
             self._ended.set()
 
     async def give_way(self) -> None:
-        """Return once no kill write is under way, or two seconds after the last trip."""
-        left_seconds = self._wait_until - self.clock.monotonic()
-        if self._kills and left_seconds > 0:
+        """Return once no kill write is under way, or none was done for a second."""
+        while self._kills and (left_seconds := self._wait_until - self.clock.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_seconds):
                     await self._ended.wait()

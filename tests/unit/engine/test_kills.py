@@ -68,6 +68,21 @@ def test_a_kill_write_that_hangs_holds_up_no_pass_for_long() -> None:
     play(story)
 
 
+def test_passes_wait_as_long_as_kills_go_on_being_written() -> None:
+    """Kill writes end one after the other, for longer than one may hang: nothing else is written before the last."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, *APPS)
+        for number, app in enumerate(APPS):
+            slow_kills(scene, 0.4 * number, app)
+        await scene.world.engage(reason="5xx")
+        for app in APPS:
+            await scene.world.until_phase(app, "Killed", timeout_seconds=20)
+        assert [call.kind for call in scene.writes[: len(APPS)]] == [Kind.HTTP_ROUTE] * len(APPS)
+
+    play(story)
+
+
 def test_a_defect_in_one_kill_spares_no_other_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deciding about one Rollout fails: the other is diverted all the same, and a line tells of the defect."""
 

@@ -219,7 +219,7 @@ def test_a_divert_takes_the_candidate_everywhere_at_once() -> None:
 def test_a_kill_anywhere_goes_before_everything_else_everywhere() -> None:
     """Kill writes in one member are slow: until the last of them, nobody in the hub or elsewhere writes anything else.
 
-    What computes and writes then takes its time from kills. A slow member holds the others for two seconds at most.
+    What computes and writes then takes its time from kills.
     """
     wrote: list[tuple[str, str]] = []
 
