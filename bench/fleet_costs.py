@@ -16,7 +16,7 @@ from testbed import Cluster
 
 MEMBER_ACCOUNT = f"{ACCOUNT}-member"
 _BUSY_CORES = 0.25
-_CALM_SECONDS = 300.0
+_CALM_SECONDS = 900.0
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,7 @@ def rollout(app: str) -> tuple[str, Obj]:
     path, made = fleet.rollout(HOME, app)
     steps: list[Obj] = [{"setWeight": FIRST_WEIGHT}, {"pause": {}}, {"setWeight": SECOND_WEIGHT}, {"pause": {}}]
     made["spec"]["strategy"] = {"canary": {"steps": steps}}
+    made["spec"]["progressDeadline"] = "2h"  # however busy the machine is
     made["spec"]["fleet"] = {"batches": [{"name": "all"}]}
     return path, made
 

@@ -89,7 +89,7 @@ class Operator:
         """Start it, and (ready) wait until it says so."""
         self._starts += 1
         kubeconfig = session().folder / f"{self.cluster.name}-{self.name}.kubeconfig"
-        token = self.cluster.token_for(NAMESPACE, "sluice")
+        token = self.cluster.token_for(NAMESPACE, "sluice", 6 * 3600)
         self.cluster.kubeconfig_for_token(token, kubeconfig, server=self._server)
         self._child = session().spawn(
             f"{self.cluster.name}-{self.name}-{self._starts}",

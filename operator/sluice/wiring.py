@@ -14,6 +14,7 @@ from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind
 from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
+from sluice.engine.precedence import Precedence
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
@@ -29,6 +30,21 @@ class Outlets:
     meter: Meter = field(default_factory=NoMeter)
 
 
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What makes an engine that of a member.
+
+    Attributes:
+        name: of the member.
+        mirrored: kinds in its caches that are the hub's: read, and never written.
+        precedence: that of the hub's engine, so that kills anywhere go before everything else everywhere.
+    """
+
+    name: str
+    mirrored: frozenset[Kind]
+    precedence: Precedence
+
+
 def build_engine(
     cluster: Cluster,
     *,
@@ -36,21 +52,29 @@ def build_engine(
     outlets: Outlets,
     fence: Fence,
     clock: Clock,
-    mirrored: frozenset[Kind] = frozenset(),
-    name: str = "",
+    branch: Branch | None = None,
 ) -> Engine:
     """An engine over a cluster, with empty caches. Feed `engine.store`, then `run` it.
 
     The cluster's own Leadership is to be the same `fence`, so that each write is checked right before it is sent.
-    Kinds that are `mirrored` into its caches are another cluster's: read, and never written. `name` is a member's.
     """
     store = Store()
-    routers = routers_over(store, cluster)
     ports = Ports(
-        cluster=cluster, routers=routers, notifier=outlets.notifier, audit=outlets.audit, clock=clock, name=name
+        cluster=cluster,
+        routers=routers_over(store, cluster),
+        notifier=outlets.notifier,
+        audit=outlets.audit,
+        clock=clock,
+        name=branch.name if branch is not None else "",
     )
     return Engine(
-        ports, store, metrics=metrics, fence=fence, telemetry=Telemetry(clock, outlets.meter), mirrored=mirrored
+        ports,
+        store,
+        metrics=metrics,
+        fence=fence,
+        telemetry=Telemetry(clock, outlets.meter),
+        mirrored=branch.mirrored if branch is not None else frozenset(),
+        precedence=branch.precedence if branch is not None else None,
     )
 
 

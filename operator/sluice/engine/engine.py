@@ -25,6 +25,7 @@ from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, Subject
 from sluice.engine.observe import Moves, Observer
+from sluice.engine.precedence import Precedence
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
 from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
@@ -67,6 +68,11 @@ class Engine:
     """Runs the passes of what this process holds. Construct it through `wiring.build_engine`.
 
     What is `mirrored` into its caches is another cluster's: read, and never written.
+
+    Attributes:
+        store: its caches.
+        queue: what waits for a pass.
+        precedence: of kills; engines of one process have one.
     """
 
     def __init__(
@@ -78,8 +84,10 @@ class Engine:
         fence: Fence,
         telemetry: Telemetry,
         mirrored: frozenset[Kind] = frozenset(),
+        precedence: Precedence | None = None,
     ) -> None:
         self.store = store
+        self.precedence = precedence or Precedence(ports.clock)
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self._ports = ports
         self._telemetry = telemetry
@@ -99,7 +107,7 @@ class Engine:
             self._executor,
             self._board,
             fence=fence,
-            clock=ports.clock,
+            precedence=self.precedence,
             wake=self._wake_urgent,
             timed=telemetry.killed,
         )
@@ -136,7 +144,7 @@ class Engine:
 
     async def give_way(self) -> None:
         """Return once no kill is being written."""
-        await self._kills.give_way()
+        await self.precedence.give_way()
 
     async def run(self) -> None:
         """Pass over everything that is held once, then over what changes, until cancelled."""
@@ -261,7 +269,7 @@ class Engine:
         while True:
             key = await self.queue.get()
             try:
-                await self._kills.give_way()
+                await self.precedence.give_way()
                 if self._fence.holds(key):
                     await self._pass(key)
             finally:

@@ -2,13 +2,12 @@
 
 It decides with the same pure function as the planner (`decide.returning.divert`) and leaves everything else, status,
 audit, retries, to the ordinary passes that follow. A write that fails here is planned again there. While kill writes
-are under way, passes wait: they would write the same weights again, and compute where every millisecond counts.
+are under way, passes wait (see `Precedence`): those for the same Rollouts would write the same weights again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -21,15 +20,15 @@ from sluice.decide.sharding import ALL, Shards, shard_of
 from sluice.engine.execute import Executor, log_share
 from sluice.engine.fence import Fence
 from sluice.engine.observe import Observer
+from sluice.engine.precedence import Precedence
 from sluice.engine.store import Obj, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, parse_switch
 from sluice.errors import SluiceError
-from sluice.ports import Clock, Lane
+from sluice.ports import Lane
 
 log = logging.getLogger(__name__)
 Wake = Callable[[Kind, str, str], None]
 YIELD_EVERY = 4
-PASSES_WAIT_SECONDS = 2.0
 
 
 class KillPath:
@@ -42,7 +41,7 @@ class KillPath:
         board: SwitchBoard,
         *,
         fence: Fence,
-        clock: Clock,
+        precedence: Precedence,
         wake: Wake,
         timed: Callable[[float], None],
     ) -> None:
@@ -50,20 +49,10 @@ class KillPath:
         self._executor = executor
         self._board = board
         self._fence = fence
-        self._clock = clock
+        self._clock = precedence.clock
         self._wake = wake
         self._timed = timed
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ended = asyncio.Event()
-        self._passes_wait_until = 0.0
-
-    async def give_way(self) -> None:
-        """Return once no kill write is under way, or two seconds after the last trip: one may hang."""
-        left_seconds = self._passes_wait_until - self._clock.monotonic()
-        if self._tasks and left_seconds > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_seconds):
-                    await self._ended.wait()
+        self._precedence = precedence
 
     def trip(self, kind: Kind, before: Obj | None, after: Obj | None, shards: Shards = ALL) -> None:
         """Take in a change of a switch, in the very event. Does nothing unless it diverts.
@@ -82,19 +71,7 @@ class KillPath:
         if before is not None and before.get("spec") == after.get("spec"):
             return
         task = asyncio.create_task(self._divert_all(kind, after, *parsed, shards), name=f"kill {parsed[1]}")
-        self._tasks.add(task)
-        self._ended.clear()
-        self._passes_wait_until = self._clock.monotonic() + PASSES_WAIT_SECONDS
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
-            self._ended.set()
-
-    async def drain(self) -> None:
-        """Wait until all writes that are under way have ended."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._precedence.take(task)
 
     async def _divert_all(
         self, kind: Kind, switch: Obj, spec: KillSwitchSpec, view: SwitchView, shards: Shards
@@ -143,6 +120,7 @@ class KillPath:
         try:
             with self._fence.acting((Kind.ROLLOUT, *key_of(rollout))):
                 await self._executor.write(shift, Lane.KILL)
+            self._precedence.wrote()
         except SluiceError as error:
             log.warning(
                 "a kill write failed and is planned again", extra={"target": str(shift.target.ref), "error": str(error)}

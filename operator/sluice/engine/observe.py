@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
@@ -57,6 +57,16 @@ class Moves:
     stable_bears: BasisPoints
 
 
+class _Parsed(NamedTuple):
+    """A Rollout as it was read last; `given` is its spec as it stands."""
+
+    version: str
+    given: dict[str, Any]
+    spec: RolloutSpec | None
+    problem: str
+    status: RolloutStatus
+
+
 class Observer:
     """Builds `Observed`."""
 
@@ -70,7 +80,7 @@ class Observer:
         self._inbox = inbox
         self._records = Records(store, index)
         self._workloads = WorkloadObserver(store, index)
-        self._parsed: dict[str, tuple[str, RolloutSpec | None, str, RolloutStatus]] = {}
+        self._parsed: dict[str, _Parsed] = {}
 
     def observe(self, rollout: Obj) -> Observed:
         """Everything that one decision about the Rollout needs."""
@@ -117,22 +127,26 @@ class Observer:
     def parse(self, rollout: Obj) -> tuple[RolloutSpec | None, str, RolloutStatus]:
         """Spec (or None and why), and status; an unreadable status counts as lost."""
         metadata = rollout["metadata"]
+        version, given = metadata.get("resourceVersion", ""), rollout.get("spec") or {}
         known = self._parsed.get(metadata["uid"])
-        if known is not None and known[0] == metadata.get("resourceVersion"):
-            return known[1:]
+        if known is not None and known.version == version:
+            return known.spec, known.problem, known.status
         where = f"Rollout {metadata['namespace']}/{metadata['name']}"
         spec: RolloutSpec | None = None
         problem = ""
-        try:
-            spec = RolloutSpec.parse(rollout.get("spec") or {}, f"{where}: spec")
-        except InvalidSpec as error:
-            problem = str(error)
+        if known is not None and known.given == given:  # nearly always: it is our own status that changed
+            spec, problem = known.spec, known.problem
+        else:
+            try:
+                spec = RolloutSpec.parse(given, f"{where}: spec")
+            except InvalidSpec as error:
+                problem = str(error)
         try:
             status = RolloutStatus.parse(rollout.get("status") or {}, f"{where}: status")
         except InvalidSpec as error:
             log.error("status cannot be read and is taken as lost", extra={"rollout": where, "problem": str(error)})
             status = RolloutStatus()
-        self._parsed[metadata["uid"]] = (metadata.get("resourceVersion", ""), spec, problem, status)
+        self._parsed[metadata["uid"]] = _Parsed(version, given, spec, problem, status)
         return spec, problem, status
 
     def forget_run(self, uid: str) -> None:

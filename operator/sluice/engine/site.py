@@ -2,7 +2,7 @@
 
 Its engine is the hub's own, over other caches: what holds of a Rollout in the hub holds of its part in a member. The
 hub's switches, templates and namespaces are mirrored into the caches, so that a kill reaches the member's routes by the
-same short way. Nothing here waits for another member.
+same short way. Nothing here waits for another member, but that passes give way to kills that are being written there.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.handlers.inventory import Discovery
 from sluice.ports import Clock, Cluster, Member, MetricProvider, Obj
 from sluice.settings import Settings
-from sluice.wiring import Outlets, build_engine
+from sluice.wiring import Branch, Outlets, build_engine
 
 
 class Fleet:
@@ -56,6 +56,7 @@ class Fleet:
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
+        self._precedence = engine.precedence
         headquarters = Headquarters(
             store=engine.store,
             fence=fence,
@@ -138,8 +139,7 @@ class Fleet:
             outlets=Outlets(SilentNotifier(), LogAudit()),
             fence=self._fence,
             clock=self._clock,
-            mirrored=MIRRORED,
-            name=name,
+            branch=Branch(name, MIRRORED, self._precedence),
         )
 
     def _silent(self, name: str) -> None:

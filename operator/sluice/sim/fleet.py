@@ -14,6 +14,7 @@ from sluice.decide.model import GROWING_VERBS
 from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
 from sluice.engine.members import Members
+from sluice.engine.precedence import Precedence
 from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.ports import Cluster, Member, Obj
 from sluice.sim import manifests
@@ -24,7 +25,7 @@ from sluice.sim.operator import FakeMastery
 from sluice.sim.stage import NAMESPACE
 from sluice.sim.traffic import weights_of
 from sluice.sim.world import STABLE_VERSION, World
-from sluice.wiring import Outlets, build_engine
+from sluice.wiring import Branch, Outlets, build_engine
 
 SYSTEM = "sluice-system"
 PROBE_SECONDS = 5.0
@@ -69,7 +70,7 @@ class FleetWorld(World):
         headquarters = Headquarters(
             store=engine.store,
             fence=fence,
-            build_engine=lambda name, member, _: self._build_site(name, member, fence),
+            build_engine=lambda name, member, _: self._build_site(name, member, fence, engine.precedence),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
             silent=hub.wake,
         )
@@ -91,15 +92,14 @@ class FleetWorld(World):
         self.operator.on_sever.append(hub.sever)
         return hub
 
-    def _build_site(self, name: str, cluster: Cluster, fence: Fence) -> Engine:
+    def _build_site(self, name: str, cluster: Cluster, fence: Fence, precedence: Precedence) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
             outlets=Outlets(SilentNotifier(), self.audit),
             fence=fence,
             clock=self.clock,
-            mirrored=MIRRORED,
-            name=name,
+            branch=Branch(name, MIRRORED, precedence),
         )
 
     async def _connect(self, name: str, text: str) -> MemberConnection:

@@ -7,17 +7,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import jsonpatch
+import orjson
 
 from sluice.errors import Conflict
 from sluice.ports import Obj
 
 
 def clone(value: Any) -> Any:
-    """A deep copy of a JSON value."""
+    """A deep copy of a JSON value. Most of what a large world does is to copy objects."""
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except TypeError:  # what JSON has no word for, as numbers of any length: people who are past all rules write it
+        return _cloned(value)
+
+
+def _cloned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: clone(item) for key, item in value.items()}
+        return {key: _cloned(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [clone(item) for item in value]
+        return [_cloned(item) for item in value]
     return value
 
 

@@ -9,6 +9,7 @@ import pytest
 from sluice.api.names import Kind
 from sluice.decide.returning import divert
 from sluice.engine import kills
+from sluice.engine.precedence import PASSES_WAIT_SECONDS
 from sluice.ports import Lane
 from sluice.sim.cluster import Call
 from unit.defects import gathered
@@ -60,9 +61,24 @@ def test_a_kill_write_that_hangs_holds_up_no_pass_for_long() -> None:
         await exposed(scene, APP, BYSTANDER)
         slow_kills(scene, 30.0, APP)
         await scene.world.engage(reason="5xx")
-        await scene.world.until_phase(BYSTANDER, "Killed", timeout_seconds=kills.PASSES_WAIT_SECONDS + 1)
+        await scene.world.until_phase(BYSTANDER, "Killed", timeout_seconds=PASSES_WAIT_SECONDS + 1)
         assert scene.world.green_share(APP) == 1000
         await scene.world.until_phase(APP, "Killed", timeout_seconds=60)
+
+    play(story)
+
+
+def test_passes_wait_as_long_as_kills_go_on_being_written() -> None:
+    """Kill writes end one after the other, for longer than one may hang: nothing else is written before the last."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, *APPS)
+        for number, app in enumerate(APPS):
+            slow_kills(scene, 0.4 * number, app)
+        await scene.world.engage(reason="5xx")
+        for app in APPS:
+            await scene.world.until_phase(app, "Killed", timeout_seconds=20)
+        assert [call.kind for call in scene.writes[: len(APPS)]] == [Kind.HTTP_ROUTE] * len(APPS)
 
     play(story)
 

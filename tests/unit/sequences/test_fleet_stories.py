@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sluice.api.fleet import FleetStatus
+from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from sluice.sim.fleet import FleetWorld
+from sluice.sim.store import Change
 from unit.defects import gathered
 
 APP, OTHER = "checkout", "payments"
@@ -212,6 +214,32 @@ def test_a_divert_takes_the_candidate_everywhere_at_once() -> None:
     world = told(story)
     assert seen == [[100, 0, 0, 0]]
     assert (outcome(world), shares(world), world.status(APP).phase) == ("Killed", [100, 0, 0, 0], "Killed")
+
+
+def test_a_kill_anywhere_goes_before_everything_else_everywhere() -> None:
+    """Kill writes in one member are slow: until the last of them, nobody in the hub or elsewhere writes anything else.
+
+    What computes and writes then takes its time from kills.
+    """
+    wrote: list[tuple[str, str]] = []
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: shares(world) == [50, 50, 50, 50])
+        await asyncio.sleep(5)
+        for name, cluster in {"hub": world.cluster, **{name: world.members[name].cluster for name in NAMES}}.items():
+
+            def note(change: Change, name: str = name) -> None:
+                if change.manager == FIELD_MANAGER and change.kind is not Kind.LEASE:
+                    wrote.append((name, change.kind))
+
+            cluster.on_change.append(note)
+        world.members["m3"].delay_seconds = 1.0
+        await world.engage(reason="5xx", actor="alice")
+        await world.until(lambda: outcome(world) != "")
+
+    told(story, [{"name": "all"}])
+    assert sorted(wrote[: len(NAMES)]) == [(name, Kind.HTTP_ROUTE) for name in NAMES]
 
 
 def test_mad_data_of_a_member_harms_it_alone() -> None:

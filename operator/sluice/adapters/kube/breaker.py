@@ -25,6 +25,11 @@ class Breaker:
         self._failures = 0
 
     @property
+    def is_well(self) -> bool:
+        """Whether the last request was answered."""
+        return not self._failures
+
+    @property
     def is_open(self) -> bool:
         """Whether requests are not sent."""
         return self._failures >= self._most

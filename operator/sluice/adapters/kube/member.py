@@ -33,6 +33,8 @@ from sluice.ports import Cluster, Lane, Leadership, Obj
 
 REPLY_BYTES = 32 * 1024 * 1024  # a page of a list; one object is never more than a few MiB
 CONNECTIONS = 8
+# For kills, always open: a probe every half a minute takes them in turn, before the server closes what is idle.
+WARM_CONNECTIONS = 2
 TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
 PATIENCE_SECONDS = 30.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -70,6 +72,7 @@ class KubeMember:
         limits = Limits(CONNECTIONS, CONNECTIONS, REPLY_BYTES, self._resolver)
         self._transport = Transport(identity, name=name, timeouts=TIMEOUTS, limits=limits)
         self._is_slow = False
+        self._warm = False
         self._silent: Callable[[], None] = lambda: None
         self._back: Callable[[], None] = lambda: None
 
@@ -80,14 +83,22 @@ class KubeMember:
     async def fetch_version(self, *, patient: bool = False) -> str:
         """Ask for the version, also while the breaker is open: an answer closes it.
 
-        Where only the patient get an answer, kills wait as long as they: sooner given up, none would ever be confirmed.
+        While all is well, over the connections for kills, so that the first kill waits for no TLS handshake; not where
+        kills hang there. Where only the patient get an answer, kills wait as long as they: sooner given up, none would
+        ever be confirmed.
         """
+        is_well = self._breaker.is_well and not self._transport.is_crowded_by_kills
+        lane = Lane.KILL if is_well and not patient else Lane.NORMAL
         seconds = PATIENCE_SECONDS if patient else 0.0
-        request = Request("GET", "/version", "read the version", "Version", seconds=seconds)
+        request = Request("GET", "/version", "read the version", "Version", lane=lane, seconds=seconds)
+        warm, self._warm = self._warm, False
         try:
             answer = _decode(await self._send(request, trial=True))
         except NotFound as error:
             raise BadAnswer(f"{error}. Is it the address of an API server?") from None
+        if not warm:
+            await self._transport.warm(WARM_CONNECTIONS)
+        self._warm = True
         version = answer.get("gitVersion")
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise BadAnswer(

@@ -255,6 +255,11 @@ class Transport:
         """
         await asyncio.gather(*(self._touch() for _ in range(connections)))
 
+    @property
+    def is_crowded_by_kills(self) -> bool:
+        """Whether what goes through the lane of kills would have to wait for its turn."""
+        return self._turns[Lane.KILL].locked()
+
     def renew_kills(self) -> None:
         """Give the kills to come turns and connections of their own. Those under way may hang; they are left to end."""
         self._turns[Lane.KILL] = asyncio.Semaphore(self._limits.kill_connections)

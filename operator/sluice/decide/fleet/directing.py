@@ -42,7 +42,8 @@ class _Given:
 
     def going(self, run: FleetRunSpec, batch: RunBatch, up_to: int) -> Directive | None:
         """To be in the run, up to a step."""
-        key = ("going", batch.name, up_to)
+        own = batch.steps or batch.analysis is not None
+        key = ("going", batch.name if own else "", up_to)
         if key not in self._made:
             self._made[key] = Directive(parts.going(run, batch, up_to, self._course.observed.given), grows=True)
         return self._made[key]

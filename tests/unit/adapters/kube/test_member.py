@@ -15,7 +15,7 @@ from sluice.adapters.kube import resolver
 from sluice.adapters.kube.breaker import FAILURES, Breaker
 from sluice.adapters.kube.client import AlwaysLeader
 from sluice.adapters.kube.identity import MemberIdentity
-from sluice.adapters.kube.member import CONNECTIONS, REPLY_BYTES, KubeMember, connect_member
+from sluice.adapters.kube.member import CONNECTIONS, REPLY_BYTES, WARM_CONNECTIONS, KubeMember, connect_member
 from sluice.adapters.kube.resolver import GuardedResolver
 from sluice.adapters.kube.transport import Timeouts
 from sluice.api.kubeconfig import Kubeconfig, render_kubeconfig
@@ -88,9 +88,17 @@ async def test_what_is_asked(api: Api, member: KubeMember) -> None:
     assert await member.fetch_version() == "v1.36.3"
     assert await member.may(PATCH_PODS)
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    assert api.asked == [f"GET /version Bearer {TOKEN}", f"POST {path} Bearer {TOKEN}"]
+    assert list(dict.fromkeys(api.asked)) == [f"GET /version Bearer {TOKEN}", f"POST {path} Bearer {TOKEN}"]
     assert api.reviews == [{"group": "", "resource": "pods", "verb": "patch"}]
     assert member.host == f"127.0.0.1:{api.port}"
+
+
+async def test_connections_for_kills_are_open_beforehand(api: Api, member: KubeMember) -> None:
+    """The first answer opens them, and later probes take no more: at rest they cost nothing."""
+    await member.fetch_version()
+    assert len(api.asked) == 1 + WARM_CONNECTIONS
+    await member.fetch_version()
+    assert len(api.asked) == 2 + WARM_CONNECTIONS
 
 
 async def test_a_right_on_a_subresource(api: Api, member: KubeMember) -> None:
