@@ -2,7 +2,8 @@
 
 It decides with the same pure function as the planner (`decide.returning.divert`) and leaves everything else, status,
 audit, retries, to the ordinary passes that follow. A write that fails here is planned again there. While kill writes
-are under way, passes wait: they would write the same weights again, and compute where every millisecond counts.
+are under way, passes wait: they would write the same weights again, and compute where every millisecond counts. So they
+do for those of other replicas, as far as the caches show: one API server has to carry them all.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 Wake = Callable[[Kind, str, str], None]
 YIELD_EVERY = 4
 PASSES_WAIT_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
 
 
 class KillPath:
@@ -58,7 +60,7 @@ class KillPath:
         self._passes_wait_until = 0.0
 
     async def give_way(self) -> None:
-        """Return once no kill write is under way, or two seconds after the last trip: one may hang."""
+        """Return once no kill write is under way anywhere, or two seconds after the last trip: one may hang."""
         left_seconds = self._passes_wait_until - self._clock.monotonic()
         if self._tasks and left_seconds > 0:
             with contextlib.suppress(TimeoutError):
@@ -116,6 +118,16 @@ class KillPath:
         if count:
             told = {"switch": str(view), "targets": len(written), "seconds": seconds}
             log.warning("kill switch diverted", extra=told)
+        await self._see_others_divert(self._board.rollouts_of(kind, key_of(switch)[0], spec), view)
+
+    async def _see_others_divert(self, covered: Iterator[Obj], view: SwitchView) -> None:
+        """Wait, for no longer than passes do, until the caches show that what other replicas hold is diverted."""
+        for rollout in covered:
+            await asyncio.sleep(0)
+            while not self._is_ours(rollout, ALL) and self._shifts(self._board.newest(rollout), view):
+                if self._clock.monotonic() >= self._passes_wait_until:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
 
     def _is_ours(self, rollout: Obj, shards: Shards) -> bool:
         key = (Kind.ROLLOUT, *key_of(rollout))
