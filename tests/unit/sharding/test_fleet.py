@@ -196,7 +196,7 @@ def test_a_replica_that_comes_and_goes_disturbs_nobody() -> None:
 
     async def story(fleet: Fleet) -> None:
         await exposed(fleet)
-        newcomer = fleet.join("four")
+        newcomer = fleet.hire("four")
         assert await fleet.rest() < 1.0
         for app in APPS:
             await fleet.act(app, "Promote")
