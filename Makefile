@@ -107,7 +107,7 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with; ME
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle bench-update bench-fleet-away bench-fleet-sim bench-shards
+.PHONY: bench-kill bench-idle bench-update bench-fleet-away bench-fleet-sim bench-shards bench-large
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
@@ -125,6 +125,9 @@ bench-fleet-sim: $(STAMP) ## What a fleet costs its hub, and that its order hold
 
 bench-shards: $(STAMP) ## What three replicas give beside one, on the same fleet; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/shards.py $(ARGS)
+
+bench-large: $(STAMP) ## 10,000 Rollouts on one process and on three: ready, memory, a kill of all; the last line is JSON
+	@$(TESTBED) run -- $(PY) bench/large.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml anew into the lock file (UPGRADE=1: take newer versions)

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.fleet_recorder import FleetRecorder
 from e2e.support.app import SLUICE, Json
+from e2e.support.fixtures import show
+from e2e.support.fleet_app import FleetApp
+from e2e.support.four import light_members
 from e2e.support.herd import SETTLE_SECONDS, Herd
 from e2e.support.manifests import canary, pause, weight
 from e2e.support.waiting import until
-from e2e.support.world import World
+from e2e.support.world import MEMBER_PROBE_SECONDS, World
 from installation import Operator, share_all
 
 log = logging.getLogger(__name__)
@@ -30,7 +34,7 @@ def trio(world: World) -> Iterator[tuple[Operator, ...]]:
     """Three replicas with a short lease in place of the world's, for this module."""
     for operator in world.operators:
         operator.stop()
-    arguments = ["--lease-seconds", str(LEASE_SECONDS)]
+    arguments = ["--lease-seconds", str(LEASE_SECONDS), "--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
     made = tuple(Operator(world.hub, world.data_plane.prometheus_url, arguments, f"trio-{each}") for each in range(3))
     world.others.extend(made)
     for operator in made:
@@ -138,6 +142,44 @@ def test_a_cluster_kill_while_a_replica_is_dead(world: World, herd: Herd, three:
     release = {"spec": {"engaged": False, "releaseReason": "it was a test"}}
     world.hub.kubectl("patch", "clusterkillswitch", SWITCH, "--type=merge", "-p", json.dumps(release))
     world.hub.kubectl("delete", "clusterkillswitch", SWITCH)
+
+
+@pytest.fixture
+def app(world: World, three: tuple[Operator, ...], request: pytest.FixtureRequest) -> Iterator[FleetApp]:
+    """An app in two member clusters, led by one of the three."""
+    assert three
+    with light_members(world) as members:
+        made = FleetApp(members, world.app())
+        show(request.node, world, made)
+        made.everywhere().lead(canary(weight(20), pause("2s"), weight(60), pause("2s")))
+        yield made
+        made.remove()
+
+
+@pytest.mark.timeout(600)
+def test_a_fleet_goes_on_in_its_members_when_its_master_is_killed(app: FleetApp, three: tuple[Operator, ...]) -> None:
+    """SIGKILL in mid-run, then again of who took over: another goes on in each member, nothing repeated or skipped."""
+    alive = list(three)
+    with FleetRecorder(app) as record:
+        app.ship({"name": "all"})
+        for percent in (20, 60):
+            app["member-3"].wait_percent(percent)
+            lost = next(each for each in alive if each.masters(app.namespace, app.name))
+            alive.remove(lost)
+            lost.kill()
+            killed_at = time.monotonic()
+            until(lambda: share_all(alive), "the others to share all shards")
+            log.warning("at %d %%: taken over %.2f s after the kill", percent, time.monotonic() - killed_at)
+        app.wait_phase("Healthy")
+        record.catch_up()
+    plan = [0, 20, 60, 100]
+    record.check_plan(member_3=plan, member_4=plan)
+    record.check_lockstep("member-3", "member-4")
+    record.check_permitted()
+    record.trail.check()
+    assert [each["status"]["outcome"] for each in app.fleet_runs()] == ["Completed", "Completed"]
+    for leg in app.legs.values():
+        assert len(leg.runs()) == 1, f"a crash began a run twice in {leg.name}"
 
 
 def engage(world: World, herd: Herd) -> None:

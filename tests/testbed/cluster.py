@@ -132,13 +132,23 @@ class Cluster(Access):
             cluster.start_controllers(controllers if isinstance(controllers, str) else _CONTROLLERS)
         return cluster
 
+    @property
+    def etcd_url(self) -> str:
+        """Of the etcd behind it, which asks nobody for credentials."""
+        return _etcd.start()
+
+    @property
+    def etcd_prefix(self) -> str:
+        """Of all that this cluster stores there."""
+        return f"/{self.index}-{self.name}"
+
     def start_apiserver(self) -> None:
         """Start the API server on the cluster's port, with the data it had, and wait until it serves."""
         folder = self.folder
         arguments = [
             binary("kube-apiserver"),
             f"--etcd-servers={_etcd.start()}",
-            f"--etcd-prefix=/{self.index}-{self.name}",
+            f"--etcd-prefix={self.etcd_prefix}",
             f"--secure-port={self.port}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",

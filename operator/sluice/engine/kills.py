@@ -2,14 +2,15 @@
 
 It decides with the same pure function as the planner (`decide.returning.divert`) and leaves everything else, status,
 audit, retries, to the ordinary passes that follow. A write that fails here is planned again there. While kill writes
-are under way, passes wait (see `Precedence`): those for the same Rollouts would write the same weights again.
+are under way, passes wait (see `Precedence`): those for the same Rollouts would write the same weights again. They also
+wait for kills of other replicas, as far as the caches show: one API server has to carry them all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
@@ -29,6 +30,7 @@ from sluice.ports import Lane
 log = logging.getLogger(__name__)
 Wake = Callable[[Kind, str, str], None]
 YIELD_EVERY = 4
+_LOOK_SECONDS = 0.02
 
 
 class KillPath:
@@ -93,6 +95,22 @@ class KillPath:
         if count:
             told = {"switch": str(view), "targets": len(written), "seconds": seconds}
             log.warning("kill switch diverted", extra=told)
+        await self._see_others_divert(self._board.rollouts_of(kind, key_of(switch)[0], spec), view)
+
+    async def _see_others_divert(self, covered: Iterator[Obj], view: SwitchView) -> None:
+        """Wait until the caches show that what other replicas hold is diverted; no longer than passes wait for our own.
+
+        What they write counts as what we write: it lets passes go on waiting.
+        """
+        for rollout in covered:
+            await asyncio.sleep(0)
+            if self._is_ours(rollout, ALL) or not self._shifts(self._board.newest(rollout), view):
+                continue
+            while self._shifts(self._board.newest(rollout), view):
+                if self._precedence.is_over:
+                    return
+                await asyncio.sleep(_LOOK_SECONDS)
+            self._precedence.wrote()
 
     def _is_ours(self, rollout: Obj, shards: Shards) -> bool:
         key = (Kind.ROLLOUT, *key_of(rollout))

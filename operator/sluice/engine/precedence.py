@@ -34,6 +34,11 @@ class Precedence:
         """One of its writes is done."""
         self._wait_until = self.clock.monotonic() + PASSES_WAIT_SECONDS
 
+    @property
+    def is_over(self) -> bool:
+        """Whether passes wait no longer for the kills that are under way."""
+        return self.clock.monotonic() >= self._wait_until
+
     def _end(self, kill: asyncio.Task[None]) -> None:
         self._kills.discard(kill)
         if not self._kills:

@@ -65,6 +65,10 @@ class SwitchBoard:
             if self._covers(kind, (namespace, ""), spec, key_of(rollout)[0], labels_of(rollout)):
                 yield rollout
 
+    def newest(self, rollout: Obj) -> Obj:
+        """A Rollout as it is now; as it was, where it is gone."""
+        return self._store.get(Kind.ROLLOUT, *key_of(rollout)) or rollout
+
     def _covers(self, kind: Kind, key: Key, spec: KillSwitchSpec, namespace: str, labels: dict[str, str]) -> bool:
         home = self._store.get(Kind.NAMESPACE, "", namespace)
         return covers(

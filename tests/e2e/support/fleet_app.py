@@ -12,7 +12,7 @@ import yaml
 
 from e2e.recorder import share_of
 from e2e.support.app import GATEWAY, MERGE, SLUICE, App, Json
-from e2e.support.four import Four, Place
+from e2e.support.four import Four, Members, Place
 from e2e.support.traffic import Steady
 from e2e.support.waiting import PLENTY_SECONDS, until
 from e2e.support.workload import Workload
@@ -172,14 +172,13 @@ class FleetApp(App):
     Versions: ``v1`` runs in blue everywhere, which serves at first; ``v2`` in green, or what :meth:`deploy` was told.
 
     Args:
-        four: the members.
+        members: where it is.
         like: gives hub, namespace, name and host.
     """
 
-    def __init__(self, four: Four, like: App) -> None:
+    def __init__(self, members: Members, like: App) -> None:
         super().__init__(like.hub, like.data_plane, namespace=like.namespace, name=like.name, host=like.host)
-        self.four = four
-        self.legs = {name: Leg(place, like.namespace, like.name, like.host) for name, place in four.places.items()}
+        self.legs = {name: Leg(place, like.namespace, like.name, like.host) for name, place in members.places.items()}
 
     def __getitem__(self, member: str) -> Leg:
         return self.legs[member]

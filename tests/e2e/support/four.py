@@ -60,18 +60,16 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Four:
-    """Four registered members, and the one operator that leads them.
+class Members:
+    """Registered members.
 
     Attributes:
         fleet: what the hub says of them.
         places: by name, in order.
-        operator: the only replica; it keeps its name over restarts.
     """
 
     fleet: Fleet
     places: dict[str, Place]
-    operator: Operator
 
     @property
     def world(self) -> World:
@@ -86,6 +84,17 @@ class Four:
     def cluster(self, name: str) -> Cluster:
         """A member's cluster."""
         return self.places[name].cluster
+
+
+@dataclass(frozen=True)
+class Four(Members):
+    """Four of them, and the one operator that leads them.
+
+    Attributes:
+        operator: the only replica; it keeps its name over restarts.
+    """
+
+    operator: Operator
 
 
 def writes_of_operator(cluster: Cluster) -> list[Json]:
@@ -160,22 +169,38 @@ class Gatekeeper:
 @contextmanager
 def four_members(world: World) -> Iterator[Four]:
     """Start and register them, all at once, and end them."""
+    with _started(*FULL, *LIGHT) as places, world.lone_operator() as operator:
+        urls = {name: place.plane.prometheus_url for name, place in places.items() if place.plane is not None}
+        often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
+        # This machine's own addresses are asked only where the operator's configuration names them.
+        operator.arguments += [*often, *(word for url in urls.values() for word in ("--allow-address", url))]
+        operator.start()
+        fleet = Fleet(world, [place.cluster for place in places.values()])
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: _register(fleet, places[name], urls), places))
+        yield Four(fleet, places, operator)
+        fleet.forget(*places)
+
+
+@contextmanager
+def light_members(world: World) -> Iterator[Members]:
+    """Those that keep objects only, registered with whatever replicas run, and ended."""
+    with _started(*LIGHT) as places:
+        fleet = Fleet(world, [place.cluster for place in places.values()])
+        for place in places.values():
+            fleet.add(place.cluster)
+        yield Members(fleet, places)
+        fleet.forget(*places)
+
+
+@contextmanager
+def _started(*names: str) -> Iterator[dict[str, Place]]:
     with ThreadPoolExecutor() as pool:
-        starting = [pool.submit(_start, name) for name in (*FULL, *LIGHT)]
+        starting = [pool.submit(_start, name) for name in names]
         places = {place.name: place for place in (each.result() for each in starting)}
-    keepers = [Gatekeeper(places[name].cluster) for name in LIGHT]
-    fleet = Fleet(world, [place.cluster for place in places.values()])
+    keepers = [Gatekeeper(place.cluster) for place in places.values() if place.plane is None]
     try:
-        with world.lone_operator() as operator:
-            urls = {name: place.plane.prometheus_url for name, place in places.items() if place.plane is not None}
-            often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
-            # This machine's own addresses are asked only where the operator's configuration names them.
-            operator.arguments += [*often, *(word for url in urls.values() for word in ("--allow-address", url))]
-            operator.start()
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda name: _register(fleet, places[name], urls), places))
-            yield Four(fleet, places, operator)
-            fleet.forget(*places)
+        yield places
     finally:
         for keeper in keepers:
             keeper.stop()

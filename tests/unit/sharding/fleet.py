@@ -47,21 +47,27 @@ class Replica:
         self.keeper = ShardKeeper(
             self._bare, HOME, LEASE, name, clock=world.clock, times=TIMES, monotonic=self._monotonic
         )
-        fence = Fence(self.keeper)
-        self._fenced.leadership = fence
+        self.fence = Fence(self.keeper)
+        self._fenced.leadership = self.fence
         self.engine = build_engine(
             self._fenced,
             metrics=world.metrics,
             outlets=Outlets(FakeNotifier(world.clock), FakeAudit()),
-            fence=fence,
+            fence=self.fence,
             clock=world.clock,
         )
         self._watches = [world.cluster.subscribe(kind, partial(_tell, self.engine, kind)) for kind in WATCHED]
         self._watches.append(world.cluster.subscribe(Kind.LEASE, self._notice))
         self._working = asyncio.create_task(self.engine.run(), name=f"{name} engine")
         self._keeping = asyncio.create_task(
-            self.keeper.run(self.engine.take_up, self.engine.give_up, fence.drained), name=f"{name} keeper"
+            self.keeper.run(self._take_up, self._give_up, self.fence.drained), name=f"{name} keeper"
         )
+
+    def _take_up(self, shards: Shards) -> None:
+        self.engine.take_up(shards)
+
+    def _give_up(self, shards: Shards) -> None:
+        self.engine.give_up(shards)
 
     def _connect(self, cluster: FakeCluster) -> FakeCluster:
         view = cluster.as_manager(FIELD_MANAGER)
@@ -96,6 +102,7 @@ class Replica:
         asyncio.get_running_loop().call_at(self._thaws_at, self._thaw)
 
     def _thaw(self) -> None:
+        self._thaws_at = self._clock.monotonic()  # timers may ring a hair early: what it hears now, it hears now
         for watch in self._watches:
             watch.release()
 
@@ -132,41 +139,16 @@ def _tell(engine: Engine, kind: Kind, event: EventType, obj: Obj) -> None:
     engine.store.apply(kind, event, obj)
 
 
-class Fleet(World):
-    """A world with any number of replicas, and the witness.
+class Crew(World):
+    """A world with any number of replicas.
 
     Attributes:
         replicas: all that were ever started, by name; `alive` tells which are.
         broken: what no history may bring about, in plain words.
-        writes: every write about a Rollout: when, by whom, which Rollout.
     """
 
-    def __init__(self, *apps: str) -> None:
-        super().__init__()
-        self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": HOME}})
-        self.replicas: dict[str, Replica] = {}
-        self.broken: list[str] = []
-        self.writes: list[tuple[float, str, str]] = []
-        self.apps = apps
-        self._vacant_since: dict[int, float] = {}
-        for app in apps:
-            self.app(app)
-        self.cluster.faults.append(self._witness)
-        self.cluster.on_change.append(lambda change: self._disjoint() if change.kind is Kind.LEASE else None)
-
-    async def begin(self, *names: str) -> None:
-        """Start controllers and replicas, and wait until they have come to rest."""
-        self.start_controllers()
-        self.cluster.latency_seconds = LATENCY_SECONDS
-        for name in names:
-            self.join(name)
-        self._watching = asyncio.create_task(self._watch_vacancies(), name="witness")
-        await self.rest()
-
-    def join(self, name: str) -> Replica:
-        """Start a replica."""
-        self.replicas[name] = Replica(self, name)
-        return self.replicas[name]
+    replicas: dict[str, Replica]
+    broken: list[str]
 
     @property
     def living(self) -> list[Replica]:
@@ -196,10 +178,54 @@ class Fleet(World):
         lease = self.cluster.store.peek(Kind.LEASE, HOME, LEASE)
         return Register.parse(lease or {})
 
+    def check_write(self, call: Call, key: WorkKey) -> None:
+        """At the moment at which a write took effect: was the shard its writer's by the Lease?"""
+        line = self.register().lines.get(call.client)
+        if line is None or shard_of(*key) not in line.shards:
+            self.broken.append(f"{call.client} wrote {call.kind} {call.name}, whose shard is not its own")
+
+    def verdict(self) -> None:
+        """Raises AssertionError with what was seen that may not be."""
+        problems = [problem for replica in self.replicas.values() if (problem := replica.problem())]
+        assert not self.broken + problems, "\n".join((self.broken + problems)[:10])
+
+
+class Fleet(Crew):
+    """Replicas over one cluster, and the witness.
+
+    Attributes:
+        writes: every write about a Rollout: when, by whom, which Rollout.
+    """
+
+    def __init__(self, *apps: str) -> None:
+        super().__init__()
+        self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": HOME}})
+        self.replicas, self.broken = {}, []
+        self.writes: list[tuple[float, str, str]] = []
+        self.apps = apps
+        self._vacant_since: dict[int, float] = {}
+        for app in apps:
+            self.app(app)
+        self.cluster.faults.append(self._witness)
+        self.cluster.on_change.append(lambda change: self._disjoint() if change.kind is Kind.LEASE else None)
+
+    async def begin(self, *names: str) -> None:
+        """Start controllers and replicas, and wait until they have come to rest."""
+        self.start_controllers()
+        self.cluster.latency_seconds = LATENCY_SECONDS
+        for name in names:
+            self.hire(name)
+        self._watching = asyncio.create_task(self._watch_vacancies(), name="witness")
+        await self.rest()
+
+    def hire(self, name: str) -> Replica:
+        """Start a replica."""
+        self.replicas[name] = Replica(self, name)
+        return self.replicas[name]
+
     # ------------------------------------------------------------------------------------------ the witness
 
     def _witness(self, call: Call) -> None:
-        """At the moment at which a write took effect: was the shard its writer's by the Lease?"""
         if call.phase != "after" or not call.client or not call.writes or call.kind in (Kind.LEASE, Kind.EVENT):
             return
         if call.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH):
@@ -208,9 +234,7 @@ class Fleet(World):
             app = next(app for app in self.apps if call.name == app or call.name.startswith(f"{app}-"))
             key = (Kind.ROLLOUT, call.namespace, app)
             self.writes.append((self.clock.monotonic(), call.client, app))
-        line = self.register().lines.get(call.client)
-        if line is None or shard_of(*key) not in line.shards:
-            self.broken.append(f"{call.client} wrote {call.kind} {call.name}, whose shard is not its own")
+        self.check_write(call, key)
 
     def _disjoint(self) -> None:
         lines = self.register().lines.values()
@@ -231,8 +255,3 @@ class Fleet(World):
                         f"at {now:.2f} s shard {shard} has no master since {self._vacant_since[shard]:.2f}"
                     )
             await asyncio.sleep(0.05)
-
-    def verdict(self) -> None:
-        """Raises AssertionError with what was seen that may not be."""
-        problems = [problem for replica in self.replicas.values() if (problem := replica.problem())]
-        assert not self.broken + problems, "\n".join((self.broken + problems)[:10])

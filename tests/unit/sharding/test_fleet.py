@@ -6,11 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from sluice.api.names import Kind
 from sluice.decide.sharding import shard_of
+from sluice.engine.precedence import PASSES_WAIT_SECONDS
+from sluice.ports import Lane
 from sluice.sim import manifests
 from sluice.sim.clock import run
+from sluice.sim.cluster import Call
 from unit.sharding.fleet import SLACK_SECONDS, TIMES, Fleet, Replica
 
 APPS = ("cart", "checkout", "payments", "search", "stock", "users")
+SLOW_KILL_SECONDS = 1.0
 OPEN = manifests.canary({"setWeight": 10}, {"pause": {}})
 NAMES = ("one", "two", "three")
 
@@ -119,6 +123,48 @@ def test_a_cluster_kill_is_carried_out_by_each_on_its_own_at_once() -> None:
     playing(story)
 
 
+def test_who_is_done_with_a_kill_keeps_still_until_the_others_are() -> None:
+    """One replica's kill writes are slow: none of the others writes anything else before those have landed."""
+
+    async def story(fleet: Fleet) -> None:
+        await exposed(fleet)
+        slow = busiest(fleet)
+
+        def delay(call: Call) -> float | None:
+            late = call.lane is Lane.KILL and call.client == slow.name and call.kind is Kind.HTTP_ROUTE
+            return SLOW_KILL_SECONDS if late and call.phase == "before" else None
+
+        fleet.cluster.faults.append(delay)
+        fleet.writes.clear()
+        await fleet.engage(wide=True, reason="5xx")
+        for app in APPS:
+            await fleet.until_phase(app, "Killed", timeout_seconds=10)
+        assert {about for _, _, about in fleet.writes[: len(APPS)]} == set(APPS)
+
+    playing(story)
+
+
+def test_who_is_done_with_a_kill_does_not_keep_still_for_long() -> None:
+    """One replica's kill writes hang: what the others have is Killed, and says so, two seconds later."""
+
+    async def story(fleet: Fleet) -> None:
+        await exposed(fleet)
+        slow = busiest(fleet)
+        quick = [app for app in APPS if fleet.master_of(app) is not slow]
+        assert quick
+
+        def hang(call: Call) -> float | None:
+            late = call.lane is Lane.KILL and call.client == slow.name and call.kind is Kind.HTTP_ROUTE
+            return 30.0 if late and call.phase == "before" else None
+
+        fleet.cluster.faults.append(hang)
+        await fleet.engage(wide=True, reason="5xx")
+        for app in quick:
+            await fleet.until_phase(app, "Killed", timeout_seconds=PASSES_WAIT_SECONDS + 2)
+
+    playing(story)
+
+
 def test_a_kill_while_its_reporter_is_dead() -> None:
     """Who would tell of the switch is gone, and some Rollouts' master with it: the others act at once on their own."""
 
@@ -150,7 +196,7 @@ def test_a_replica_that_comes_and_goes_disturbs_nobody() -> None:
 
     async def story(fleet: Fleet) -> None:
         await exposed(fleet)
-        newcomer = fleet.join("four")
+        newcomer = fleet.hire("four")
         assert await fleet.rest() < 1.0
         for app in APPS:
             await fleet.act(app, "Promote")

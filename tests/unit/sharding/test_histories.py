@@ -101,7 +101,7 @@ class History:
                 await fleet.release(wide=True)
         elif event.verb == "join" and len(fleet.living) < MOST_REPLICAS:
             self._joined += 1
-            fleet.join(f"more-{self._joined}")
+            fleet.hire(f"more-{self._joined}")
         elif victim is not None:
             await self._befall(event, victim)
 
@@ -114,7 +114,7 @@ class History:
             victim.freeze(event.seconds)
         elif event.verb == "again":
             await victim.crash()
-            self._fleet.join(victim.name)
+            self._fleet.hire(victim.name)
 
 
 def playing(story: Callable[[Fleet, History], Awaitable[None]]) -> None:
