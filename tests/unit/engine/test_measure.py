@@ -11,11 +11,11 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Measure, Measurement, Reading, ReadingKind
-from sluice.engine.measure import Inbox, Measurer, Subject
+from sluice.engine.measure import Inbox, Measurer, SlotSubject
 from sluice.sim.clock import START, VirtualClock, run
 
 REF = ObjectRef(namespace="shop", name="checkout", uid="uid")
-SUBJECT = Subject(
+SUBJECT = SlotSubject(
     ref=REF,
     run="checkout-1",
     version="2.0",
