@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import TypeVar
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,3 +185,20 @@ def test_no_key_is_lost_or_doubled(steps: list[tuple[str, int]]) -> None:
         assert sorted(await drained(queue)) == sorted(owed)
 
     run(story())
+
+
+def test_a_deadline_that_is_now_takes_another_one() -> None:
+    """On uvloop what is due at once is no timer: a second deadline for the key ended the work in a member."""
+
+    async def story() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_after("a", 0.0)
+        queue.add_after("a", 60.0)
+        queue.add_after("b", 60.0)
+        queue.add_after("b", 0.0)
+        async with asyncio.timeout(10):
+            assert {await queue.get(), await queue.get()} == {"a", "b"}
+        queue.clear()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
