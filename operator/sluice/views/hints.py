@@ -186,9 +186,8 @@ def _paused_by_person(case: _Case) -> str:
 def _awaits_promotion(case: _Case) -> str:
     reason = case.reason(ConditionType.PAUSED)
     if reason == Reason.ANALYSIS_HOLDS:
-        return (
-            f"the analysis holds it; you decide: {case.call('promote')} (past an inline one), or {case.call('abort')}"
-        )
+        how = "which measures anew" if case.status.at("fleet") else "past an inline one"
+        return f"the analysis holds it; you decide: {case.call('promote')} ({how}), or {case.call('abort')}"
     if reason not in {Reason.AWAITS_PROMOTION, Reason.PAUSE_STEP} or case.status.moment("nextTransitionAt"):
         return ""
     return f"waits for you: {case.call('promote')}"
