@@ -9,6 +9,7 @@ import socket
 import subprocess
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from testbed.builder import binary
 from testbed.cluster import Cluster
 from testbed.errors import NotReadyError, TestbedError
 from testbed.nodes import Nodes
-from testbed.pod_server import POD_PORT
 from testbed.pods import Pods, pods
 from testbed.processes import Child, free_port, session
+from testbed.scraping import prometheus_config
 from testbed.waiting import wait_for
 
 _START_SECONDS = 120.0
@@ -46,6 +47,7 @@ class DataPlane:
         self.envoy_address = f"{self._host}:8080"
         self._prometheus_port = free_port()
         self.prometheus_url = f"http://127.0.0.1:{self._prometheus_port}"
+        self._federated: dict[str, str] = {}
         self._folder = cluster.folder / "dataplane"
         self._folder.mkdir()
         # A socket's path is limited to 108 characters.
@@ -83,7 +85,7 @@ class DataPlane:
 
     def start_prometheus(self) -> None:
         """Start Prometheus on its port, with the data it had, and wait until it answers queries."""
-        config = self._write("prometheus.yaml", yaml.safe_dump(_prometheus_config(self.cluster)))
+        config = self._write("prometheus.yaml", yaml.safe_dump(prometheus_config(self.cluster, self._federated)))
         arguments = [
             binary("prometheus"),
             f"--config.file={config}",
@@ -99,6 +101,18 @@ class DataPlane:
         """End Prometheus; its port then refuses connections, its data stay."""
         if child := self._children.get("prometheus"):
             child.stop(graceful=True)
+
+    def federate(self, urls: Mapping[str, str]) -> None:
+        """Have Prometheus collect, each second, what those of other clusters know of pods, with a label ``cluster``.
+
+        It starts anew for that, with the data it had.
+
+        Args:
+            urls: of the other Prometheuses, by what ``cluster`` shall say; none ends it.
+        """
+        self._federated = dict(urls)
+        self.stop_prometheus()
+        self.start_prometheus()
 
     def query(self, promql: str) -> list[dict[str, Any]]:
         """The result of an instant query, as Prometheus gives it: ``[{"metric": {...}, "value": [time, "1"]}]``.
@@ -346,33 +360,6 @@ def _accepts(host: str, port: int) -> bool:
 def _has_condition(obj: dict[str, Any], kind: str) -> bool:
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return any(condition["type"] == kind and condition["status"] == "True" for condition in conditions)
-
-
-def _prometheus_config(cluster: Cluster) -> dict[str, Any]:
-    def copied(source: str, target: str, regex: str = "(.+)") -> dict[str, Any]:
-        return {"source_labels": [source], "regex": regex, "target_label": target}
-
-    meta = "__meta_kubernetes_pod_"
-    relabel: list[dict[str, Any]] = [
-        {"source_labels": [f"{meta}phase"], "regex": "Running", "action": "keep"},
-        {
-            "source_labels": [f"{meta}ip"],
-            "regex": "(.+)",
-            "target_label": "__address__",
-            "replacement": f"$1:{POD_PORT}",
-        },
-        copied("__meta_kubernetes_namespace", "namespace"),
-        copied(f"{meta}name", "pod"),
-        copied(f"{meta}container_image", "version", r".*:([^:/@]+)"),
-        copied(f"{meta}label_sluice_dev_slot", "slot"),
-        *(copied(f"{meta}label_{name}", name) for name in ("app", "slot", "version")),
-    ]
-    discovery = {"role": "pod", "kubeconfig_file": str(cluster.kubeconfig)}
-    job = {"job_name": "pods", "kubernetes_sd_configs": [discovery], "relabel_configs": relabel}
-    return {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "scrape_configs": [job],
-    }
 
 
 def _as_envoy_has_them(weights: dict[str, int]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
-from sluice.api.analysis import ResolvedMetric
+from sluice.api.analysis import Analysis, ResolvedMetric
 from sluice.api.common import LabelSelector, Model
 from sluice.api.outcome import Outcome
 from sluice.api.strategy import Pause, Step
@@ -28,7 +28,7 @@ class FleetBatch(Model):
     A cluster belongs to the first batch that takes it. `size` and `max_concurrency` are a count, or a share such as
     "10%" that never comes to nothing: of what earlier batches left, or of the batch. A share of `max_failures` is
     rounded down, and may. With `size_by` Weight, `size` counts what the clusters stand for. `steps` replace the
-    canary's. `pause` comes before the batch, `soak` after it.
+    canary's. `pause` comes before the batch, `soak` after it. `analysis` is of its clusters as a whole, by the hub.
     """
 
     name: str
@@ -40,16 +40,21 @@ class FleetBatch(Model):
     steps: tuple[Step, ...] = ()
     pause: Pause | None = None
     soak: Duration | None = None
+    analysis: Analysis | None = None
     max_failures: int | str | None = None
 
 
 class Fleet(Model):
-    """The clusters that `selector` matches, batch by batch. `max_failures` is for each batch that names none."""
+    """The clusters that `selector` matches, batch by batch. `max_failures` is for each batch that names none.
+
+    `analysis` is of all clusters that the run has come to, as a whole, by the hub.
+    """
 
     selector: LabelSelector = LabelSelector()
     batches: tuple[FleetBatch, ...]
     max_failures: int | str = 0
     on_failure: OnFailure = OnFailure.ROLLBACK_BATCH
+    analysis: Analysis | None = None
 
 
 class StepMetrics(Model):
@@ -63,6 +68,12 @@ class FixedAnalysis(Model):
 
     background: tuple[ResolvedMetric, ...] = ()
     inline: tuple[StepMetrics, ...] = ()
+
+
+class HubAnalysis(Model):
+    """What the hub measures of clusters as a whole, templates resolved."""
+
+    metrics: tuple[ResolvedMetric, ...] = ()
 
 
 class Pace(Model):
@@ -79,12 +90,16 @@ class Pace(Model):
 
 
 class RunBatch(Model):
-    """A batch as its run fixed it. `clusters` are in the order in which they go; `analysis` goes with `steps`."""
+    """A batch as its run fixed it. `clusters` are in the order in which they go; `analysis` goes with `steps`.
+
+    `hub_analysis` is a `HubAnalysis`, of the batch.
+    """
 
     name: str
     clusters: tuple[str, ...]
     steps: tuple[Step, ...] = ()
     analysis: dict[str, Any] | None = None
+    hub_analysis: dict[str, Any] | None = None
     max_concurrency: int
     max_failures: int
     pause: Pause | None = None
@@ -95,7 +110,8 @@ class FleetRunSpec(Model):
     """Spec of a FleetRun: what a run over a fleet executes. Immutable (CEL).
 
     `spec` is what clusters get of the Rollout's spec, `stable_spec` what they had; None where there was nothing before.
-    `analysis` is a `FixedAnalysis`: what clusters are measured by, unless their batch has its own.
+    `analysis` is a `FixedAnalysis`: what clusters are measured by, unless their batch has its own. `hub_analysis` is a
+    `HubAnalysis`, of the whole fleet.
     """
 
     rollout: str
@@ -110,6 +126,7 @@ class FleetRunSpec(Model):
     progress_deadline: Duration = timedelta(minutes=10)
     spec: dict[str, Any]
     analysis: dict[str, Any] | None = None
+    hub_analysis: dict[str, Any] | None = None
     stable_spec: dict[str, Any] | None = None
     cause: Literal["First", "SpecChanged", "Retry", "Undo"] = "SpecChanged"
     requester: str = ""
@@ -128,6 +145,19 @@ class ClusterPhase(StrEnum):
     LEFT = "Left"  # it is no member any more
 
 
+class MetricRecord(Model):
+    """What came of a metric that the hub measured. `phase` is a `MetricPhase`."""
+
+    name: str
+    phase: str
+    value: float | None = None  # the last number
+    threshold: str = ""
+    passes: int = 0
+    failures: int = 0
+    measured_at: Time | None = None
+    message: str = ""
+
+
 class BatchRecord(Model):
     """How a batch went. `clusters` has a letter for each cluster, in the batch's order: see `decide.fleet.record`."""
 
@@ -137,6 +167,7 @@ class BatchRecord(Model):
     started_at: Time | None = None
     done_at: Time | None = None  # when its last cluster was done: soak counts from there
     ended_at: Time | None = None
+    metrics: tuple[MetricRecord, ...] = ()  # of its own analysis, once its soak or the run is over
 
 
 class ClusterFailure(Model):
@@ -156,6 +187,7 @@ class FleetRunStatus(Model):
     message: str = ""
     batches: tuple[BatchRecord, ...] = ()
     failures: tuple[ClusterFailure, ...] = ()
+    metrics: tuple[MetricRecord, ...] = ()  # of the whole fleet, once the run is over
     ended_at: Time | None = None
 
 
@@ -191,7 +223,10 @@ class BatchStage(StrEnum):
 
 
 class BatchStatus(Model):
-    """The batch that a run is in. `counted_seconds` is what counted of its pause or soak, up to `counted_until`."""
+    """The batch that a run is in. `counted_seconds` is what counted of its pause or soak, up to `counted_until`.
+
+    `step_done_at`: since when all that move now have done the present step; kept where the hub measures.
+    """
 
     name: str
     index: int  # from 1
@@ -202,6 +237,7 @@ class BatchStatus(Model):
     started_at: Time  # the stage
     counted_seconds: float = 0.0
     counted_until: Time | None = None
+    step_done_at: Time | None = None
 
 
 class ClusterStatus(Model):

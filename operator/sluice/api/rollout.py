@@ -167,7 +167,8 @@ class MetricPhase(StrEnum):
 class MetricStatus(Model):
     """One metric's tally.
 
-    `scope` is "background" or "step-<n>"; with `name` it is the key.
+    `scope` is "background" or "step-<n>", and of what the hub measures of a fleet "fleet" or "batch-<name>"; with
+    `name` it is the key.
     """
 
     name: str

@@ -247,9 +247,11 @@ def _slot(slot: SlotLine, *, pods: bool, wide: bool) -> list[str]:
 
 
 def _metrics(detail: RolloutDetail, *, wide: bool) -> str:
+    scoped = wide or detail.fleet is not None  # of a fleet, a batch and the whole may have metrics of one name
     columns = [Column("METRIC"), Column("PHASE", by_meaning)]
     columns += [Column(title) for title in ("VALUE", "BASELINE", "THRESHOLD", "MEASURED")]
-    columns += [Column("SCOPE"), Column("PASSES"), Column("FAILURES")] if wide else []
+    columns += [Column("SCOPE")] if scoped else []
+    columns += [Column("PASSES"), Column("FAILURES")] if wide else []
     columns.append(Column("MESSAGE"))
     return _section(
         columns,
@@ -261,7 +263,8 @@ def _metrics(detail: RolloutDetail, *, wide: bool) -> str:
                 metric.baseline,
                 metric.threshold,
                 metric.measured,
-                *([metric.scope, metric.passes, metric.failures] if wide else []),
+                *([metric.scope] if scoped else []),
+                *([metric.passes, metric.failures] if wide else []),
                 metric.message,
             ]
             for metric in detail.metrics

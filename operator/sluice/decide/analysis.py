@@ -29,10 +29,23 @@ from sluice.decide.texts import MESSAGE_BYTES, clip
 from sluice.decide.thresholds import compare, describe, number
 
 __all__ = [
-    "BACKGROUND", "Outcome", "Verdict", "assess", "begin", "count_time", "covered_until", "due", "skip_time", "verdict",
+    "BACKGROUND", "CAUSES", "Outcome", "Verdict", "assess", "begin", "count_time", "covered_until", "due", "skip_time",
+    "verdict",
 ]  # fmt: skip
 
 ERROR_RETRY_MAX = timedelta(seconds=10)
+# Of what is measured in a step alone. All else (in the background; by the hub, of a fleet) goes on to the end.
+_INLINE = "step-"
+# Why a run ends whose analysis failed, or is held by it.
+CAUSES = frozenset(
+    {
+        Reason.METRIC_FAILED,
+        Reason.METRIC_ERRORS,
+        Reason.METRIC_NO_DATA,
+        Reason.METRIC_INCONCLUSIVE,
+        Reason.TOO_FEW_SAMPLES,
+    }
+)
 _FINAL = frozenset({MetricPhase.SUCCESSFUL, MetricPhase.FAILED})
 
 
@@ -215,7 +228,7 @@ def _concluded(metric: ResolvedMetric, before: MetricStatus, tally: MetricStatus
         )
     away = tally.consecutive_errors > metric.consecutive_error_limit or tally.no_data > metric.no_data_limit
     changes: dict[str, Any] = {"held": (away or waited) and not metric.dry_run}
-    if tally.phase is MetricPhase.PASSING and tally.scope != BACKGROUND and tally.passes >= (metric.count or 1):
+    if tally.phase is MetricPhase.PASSING and tally.scope.startswith(_INLINE) and tally.passes >= (metric.count or 1):
         changes["phase"] = MetricPhase.SUCCESSFUL
     return tally.model_copy(update=changes)
 
@@ -284,7 +297,7 @@ def _judge(metric: ResolvedMetric, tally: MetricStatus | None) -> Verdict:
         return Verdict(failed, cause, message, metric.name)
     if tally.held:
         return Verdict(Outcome.HELD, cause, f"{message}; {_release(cause)}", metric.name)
-    if tally.phase is MetricPhase.PASSING and tally.scope != BACKGROUND:
+    if tally.phase is MetricPhase.PASSING and tally.scope.startswith(_INLINE):
         progress = f"{metric.name} passed {tally.passes} of {metric.count or 1} measurements"
         return Verdict(Outcome.RUNNING, Reason.MEASURING, progress, metric.name)
     if tally.phase in {MetricPhase.PASSING, MetricPhase.SUCCESSFUL}:

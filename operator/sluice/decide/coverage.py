@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sluice.api.analysis import ResolvedMetric
+from sluice.api.fleet import BatchStatus
 from sluice.api.rollout import MetricStatus, StepStatus
 
 BACKGROUND = "background"
+Counted = TypeVar("Counted", StepStatus, BatchStatus)
 ANSWER_MAX = timedelta(seconds=10)  # the longest a question may take, see the metrics adapter
 
 
@@ -43,15 +46,15 @@ def covered_until(
 
 
 def count_time(
-    step: StepStatus,
+    step: Counted,
     metrics: Sequence[ResolvedMetric],
     *,
     before: Iterable[MetricStatus],
     after: Iterable[MetricStatus],
     scope: str,
     now: datetime,
-) -> StepStatus:
-    """Count what a pass' measurements cover of a pause or watch. Call it in every pass in which the run is not held.
+) -> Counted:
+    """Count what a pass' measurements cover of a pause, watch or soak. To be called in every pass that is not held.
 
     Time that a gap has swallowed never counts later. With several metrics, a gap in one also discards the time before
     it that a slower one has not yet covered: rather too little than too much. A clock that jumps back takes nothing
@@ -59,7 +62,7 @@ def count_time(
     nothing is measured, time counts by the clock.
 
     Args:
-        step: with the count so far.
+        step: or batch, with the count so far.
         metrics: that must cover the time.
         before: the tallies as the pass found them.
         after: the same with this pass' measurements taken in.
@@ -67,7 +70,7 @@ def count_time(
         now: the time of the pass.
 
     Returns:
-        The step with `counted_seconds` (never less than before) and `counted_until` brought forward.
+        The same with `counted_seconds` (never less than before) and `counted_until` brought forward.
     """
     since = step.counted_until or step.started_at
     binding = [metric for metric in metrics if not metric.dry_run]
@@ -93,7 +96,7 @@ def skip_time(step: StepStatus, now: datetime) -> StepStatus:
     return step.model_copy(update={"counted_until": max(step.counted_until or step.started_at, now)})
 
 
-def _counted(step: StepStatus, since: datetime, begins: datetime, until: datetime) -> StepStatus:
+def _counted(step: Counted, since: datetime, begins: datetime, until: datetime) -> Counted:
     seconds = max(0.0, (until - begins).total_seconds())
     return step.model_copy(
         update={"counted_seconds": step.counted_seconds + seconds, "counted_until": max(since, begins, until)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sluice.api.analysis import Baseline, ResolvedMetric
 from sluice.api.outcome import Outcome
@@ -14,11 +16,12 @@ from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-from sluice.decide.model import Measure, ReadingKind
+from sluice.decide.model import Measure, Measurement, ReadingKind
 from sluice.decide.progress import relative_metrics, scope_of
 from sluice.decide.texts import MESSAGE_BYTES, TALLIES_BYTES, clip
 
 BASELINE_RETRY = timedelta(seconds=10)
+_NO_BASELINES: Mapping[str, float] = MappingProxyType({})
 
 
 def absorb(draft: Draft) -> None:
@@ -38,23 +41,40 @@ def absorb(draft: Draft) -> None:
     }
     if answers and draft.status.step is None:
         draft.update(baselines={**draft.status.baselines, **answers})
-    metrics = _metrics(draft, spec)
-    tallies = {(tally.scope, tally.name): tally for tally in draft.status.metrics}
-    for measurement in draft.observed.measurements:
+    taken = taken_in(
+        draft.status.metrics, _metrics(draft, spec), draft.observed.measurements, baselines=draft.status.baselines
+    )
+    draft.update(metrics=taken)
+
+
+def taken_in(
+    known: Iterable[MetricStatus],
+    metrics: Mapping[tuple[str, str], ResolvedMetric],
+    measurements: Iterable[Measurement],
+    *,
+    baselines: Mapping[str, float] = _NO_BASELINES,
+) -> tuple[MetricStatus, ...]:
+    """The tallies with new measurements, and with messages for which a status has room.
+
+    Args:
+        known: the tallies so far.
+        metrics: that are measured now, by scope and name; what is said of others does not count.
+        measurements: oldest first.
+        baselines: snapshots, by metric name.
+    """
+    tallies = {(tally.scope, tally.name): tally for tally in known}
+    for measurement in measurements:
         key = (measurement.scope, measurement.name)
         if key in tallies and key in metrics:
-            tallies[key] = analysis.assess(
-                metrics[key], tallies[key], measurement, draft.status.baselines.get(measurement.name)
-            )
+            tallies[key] = analysis.assess(metrics[key], tallies[key], measurement, baselines.get(measurement.name))
     room = min(MESSAGE_BYTES, TALLIES_BYTES // max(1, len(tallies)))
-    draft.update(
-        metrics=tuple(
-            tally
-            if len(tally.message.encode()) <= room
-            else tally.model_copy(update={"message": clip(tally.message, room)})
-            for tally in tallies.values()
-        )
-    )
+    return tuple(_within(tally, room) for tally in tallies.values())
+
+
+def _within(tally: MetricStatus, most_bytes: int) -> MetricStatus:
+    if len(tally.message.encode()) <= most_bytes:
+        return tally
+    return tally.model_copy(update={"message": clip(tally.message, most_bytes)})
 
 
 def judge(draft: Draft) -> None:
@@ -103,7 +123,7 @@ def _ask(draft: Draft, spec: RolloutRunSpec, metric: ResolvedMetric, tally: Metr
     due = analysis.due(metric, tally, draft.now)
     if due is None:
         return
-    due = _at_end_of_wait(draft, tally, due)
+    due = at_end_of_wait(draft.status.next_transition_at, tally, due)
     if due > draft.now:
         draft.wake(due)
         return
@@ -118,9 +138,8 @@ def _ask(draft: Draft, spec: RolloutRunSpec, metric: ResolvedMetric, tally: Metr
     )
 
 
-def _at_end_of_wait(draft: Draft, tally: MetricStatus, due: datetime) -> datetime:
-    """Measure just when a pause or watch could end, so that it need not wait for the measurement after that."""
-    end = draft.status.next_transition_at
+def at_end_of_wait(end: datetime | None, tally: MetricStatus, due: datetime) -> datetime:
+    """Measure just when a pause, watch or soak could end, so that it need not wait for the measurement after that."""
     if end is None or tally.measured_at is None or tally.measured_at >= end:
         return due
     return min(due, end)

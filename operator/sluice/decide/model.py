@@ -17,6 +17,7 @@ from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide.pods import AskedTemplate, BudgetView, DeploymentView, ServiceView
+from sluice.decide.promql import FleetValues
 
 # --------------------------------------------------------------------------------------------- observed
 
@@ -205,6 +206,8 @@ class Templates:
 
     background: tuple[ResolvedMetric, ...] = ()
     inline: tuple[tuple[ResolvedMetric, ...], ...] = ()  # one per analysis in strategy order, see `steps.analyses_of`
+    fleet: tuple[ResolvedMetric, ...] = ()  # what the hub measures of the whole fleet
+    batches: tuple[tuple[ResolvedMetric, ...], ...] = ()  # likewise of each batch, in order
     problem_reason: str = ""
     problem: str = ""
 
@@ -267,11 +270,15 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Ask Prometheus. `slot` fills the placeholders; `with_baseline` asks for the stable slot too."""
+    """Ask Prometheus. `slot` fills the placeholders; `with_baseline` asks for the stable slot too.
+
+    Where the hub measures clusters as a whole there is no slot: `values` fill the placeholders.
+    """
 
     metric: ResolvedMetric
     scope: str
-    slot: Slot
+    slot: Slot | None = None
+    values: FleetValues | None = None
     with_baseline: bool = False
     snapshot: bool = False  # the answer is a baseline, not a measurement
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
+from typing import Protocol
 
 from sluice.api.conditions import Reason
 from sluice.api.units import format_duration
@@ -28,7 +29,12 @@ PLACEHOLDERS = (
     "interval",
 )
 
-_UNQUOTED = frozenset({"slot", "stableSlot", "interval"})  # the others may hold a `-`, which PromQL takes for a minus
+# Where the hub measures clusters as a whole: no slot, Service or cluster is the one that is meant.
+FLEET_PLACEHOLDERS = ("rollout", "namespace", "version", "batch", "clusters", "clusterCount", "interval")
+
+# The others may hold a `-`, which PromQL takes for a minus.
+_UNQUOTED = frozenset({"slot", "stableSlot", "interval", "clusterCount"})
+_CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # what the API server takes for a MemberCluster's name
 _ARG = "args."
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}\s]*)\s*\}\}")
 _WORD = re.compile(r"[A-Za-z0-9_:.]+|[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -51,9 +57,26 @@ class _Hole:
     place: _Place
 
 
+class Values(Protocol):
+    """What the placeholders stand for in one question."""
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Those that there are."""
+        ...
+
+    def of(self, name: str) -> str:
+        """The value of one of them.
+
+        Raises:
+            InvalidSpec: it has none that a query could hold.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class QueryValues:
-    """What the placeholders stand for in one question. For a baseline, `slot`, `service` and `version` are stable's."""
+    """Of a slot in one cluster. For a baseline, `slot`, `service` and `version` are stable's."""
 
     rollout: str
     namespace: str
@@ -64,6 +87,11 @@ class QueryValues:
     version: str
     interval: timedelta
     cluster: str = ""  # the MemberCluster; "" in the hub
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """As in `Values`."""
+        return PLACEHOLDERS
 
     def of(self, name: str) -> str:
         """The value of one of `PLACEHOLDERS`."""
@@ -80,7 +108,55 @@ class QueryValues:
         }[name]
 
 
-def fill_args(query: str, args: Mapping[str, str], where: str) -> str:
+@dataclass(frozen=True, slots=True)
+class FleetValues:
+    """Of clusters as a whole. `batch` is the one that the run is in, also where `clusters` are of several."""
+
+    rollout: str
+    namespace: str
+    version: str
+    batch: str
+    clusters: tuple[str, ...]
+    interval: timedelta
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """As in `Values`."""
+        return FLEET_PLACEHOLDERS
+
+    def of(self, name: str) -> str:
+        """The value of one of `FLEET_PLACEHOLDERS`."""
+        if name == "clusters":
+            return alternatives(self.clusters)
+        return {
+            "rollout": self.rollout,
+            "namespace": self.namespace,
+            "version": self.version,
+            "batch": self.batch,
+            "clusterCount": str(len(self.clusters)),
+            "interval": format_duration(self.interval),
+        }[name]
+
+
+def alternatives(clusters: tuple[str, ...]) -> str:
+    """A regular expression that matches the names of these clusters, as a whole, and no others.
+
+    It holds no backslash, so that it means the same in every kind of quotes.
+
+    >>> alternatives(("member-1", "eu.member-2"))
+    'member-1|eu[.]member-2'
+
+    Raises:
+        InvalidSpec: a name that no MemberCluster can have; or no names, for of those the expression would match series
+            without a cluster.
+    """
+    strange = next((name for name in clusters or ("",) if not _CLUSTER.fullmatch(name)), None)
+    if strange is not None:
+        raise _invalid(f"{strange[:60]!r} is no name of a MemberCluster, so {{{{clusters}}}} cannot hold it")
+    return "|".join(name.replace(".", "[.]") for name in clusters)
+
+
+def fill_args(query: str, args: Mapping[str, str], where: str, known: tuple[str, ...] = PLACEHOLDERS) -> str:
     r"""Fill in `{{args.x}}`, and check every other placeholder.
 
     >>> fill_args('up{job="{{args.job}}", slot="{{slot}}"}', {"job": 'a"b'}, "metric up")
@@ -90,6 +166,7 @@ def fill_args(query: str, args: Mapping[str, str], where: str) -> str:
         query: PromQL with placeholders.
         args: values by name.
         where: for the message, such as `AnalysisTemplate shop/http: metric error-rate`.
+        known: the other placeholders that there are.
 
     Raises:
         InvalidSpec: an unknown placeholder, an arg without a value, or a value that cannot stand where it would.
@@ -97,25 +174,25 @@ def fill_args(query: str, args: Mapping[str, str], where: str) -> str:
 
     def rendered(hole: _Hole) -> str:
         if not hole.name.startswith(_ARG):
-            _check(hole, args, where)
+            _check(hole, args, where, known)
             return "{{" + hole.name + "}}"
         name = hole.name.removeprefix(_ARG)
         if name not in args:
-            raise _unknown(hole.name, args, where)
+            raise _unknown(hole.name, args, where, known)
         return _placed_arg(name, args[name], hole.place, where)
 
     return _replaced(query, rendered, where)
 
 
-def fill(query: str, values: QueryValues) -> str:
+def fill(query: str, values: Values) -> str:
     """Fill in all that `fill_args` left.
 
     Raises:
-        InvalidSpec: a placeholder that `fill_args` would have refused.
+        InvalidSpec: a placeholder that `fill_args` would have refused, or a value that no query could hold.
     """
 
     def rendered(hole: _Hole) -> str:
-        _check(hole, {}, "query")
+        _check(hole, {}, "query", values.placeholders)
         value = values.of(hole.name)
         return value if hole.place is _Place.CODE else escape(value)
 
@@ -168,9 +245,9 @@ def _placed_arg(name: str, value: str, place: _Place, where: str) -> str:
     return value if place is _Place.CODE else escape(value)
 
 
-def _check(hole: _Hole, args: Mapping[str, str], where: str) -> None:
-    if hole.name not in PLACEHOLDERS:
-        raise _unknown(hole.name, args, where)
+def _check(hole: _Hole, args: Mapping[str, str], where: str, known: tuple[str, ...]) -> None:
+    if hole.name not in known:
+        raise _unknown(hole.name, args, where, known)
     if hole.place is _Place.CODE and hole.name not in _UNQUOTED:
         raise _invalid(
             f"{where}: {{{{{hole.name}}}}} stands outside of quotes, where PromQL would read its value as an "
@@ -178,9 +255,9 @@ def _check(hole: _Hole, args: Mapping[str, str], where: str) -> None:
         )
 
 
-def _unknown(name: str, args: Mapping[str, str], where: str) -> InvalidSpec:
-    known = (*PLACEHOLDERS, *(f"{_ARG}{arg}" for arg in sorted(args)))
-    listed = ", ".join(f"{{{{{one}}}}}" for one in known)
+def _unknown(name: str, args: Mapping[str, str], where: str, known: tuple[str, ...]) -> InvalidSpec:
+    there_are = (*known, *(f"{_ARG}{arg}" for arg in sorted(args)))
+    listed = ", ".join(f"{{{{{one}}}}}" for one in there_are)
     return _invalid(f"{where}: there is no placeholder {{{{{name[:60]}}}}}; there are {listed}")
 
 

@@ -280,15 +280,8 @@ def _analysis(draft: Draft) -> Condition:
     spec, at = draft.run_spec, draft.status.step
     kind = ConditionType.ANALYSIS_PASSED
     revision = draft.status.revision
-    failed = {
-        Reason.METRIC_FAILED,
-        Reason.METRIC_ERRORS,
-        Reason.METRIC_NO_DATA,
-        Reason.METRIC_INCONCLUSIVE,
-        Reason.TOO_FEW_SAMPLES,
-    }
     if spec is None:
-        if revision is not None and revision.reason in failed:
+        if revision is not None and revision.reason in analysis.CAUSES:
             return _condition(draft, kind, "False", revision.reason, revision.message)
         return _condition(draft, kind, "Unknown", Reason.IDLE, "")
     groups = [(spec.analysis.metrics, BACKGROUND)]

@@ -11,7 +11,7 @@ from sluice.api.conditions import Reason
 from sluice.api.names import Kind
 from sluice.api.rollout import RolloutSpec
 from sluice.decide.model import Templates
-from sluice.decide.promql import arg_names, fill_args
+from sluice.decide.promql import FLEET_PLACEHOLDERS, PLACEHOLDERS, arg_names, fill_args
 from sluice.errors import InvalidSpec
 
 Lookup: TypeAlias = Callable[[TemplateRef], AnalysisTemplateSpec | None]
@@ -36,12 +36,35 @@ def resolve_all(spec: RolloutSpec, lookup: Lookup, *, namespace: str = "") -> Te
         inline = tuple(
             resolve(analysis, lookup, where, namespace=namespace) for where, analysis in inline_analyses(spec)
         )
+        fleet, batches = _of_fleet(spec, lookup, namespace)
         _check_baselines((background, *inline))
-        _check_number(background, inline)
+        _check_number(background, inline, "the background's and one step's")
+        _check_number(fleet, batches, "the whole fleet's and one batch's")
     except InvalidSpec as error:
         reason = Reason.TEMPLATE_INVALID if error.reason == Reason.INVALID_SPEC else error.reason
         return Templates(problem_reason=reason, problem=str(error))
-    return Templates(background=background, inline=inline)
+    return Templates(background=background, inline=inline, fleet=fleet, batches=batches)
+
+
+def _of_fleet(
+    spec: RolloutSpec, lookup: Lookup, namespace: str
+) -> tuple[tuple[ResolvedMetric, ...], tuple[tuple[ResolvedMetric, ...], ...]]:
+    """What the hub measures: of the whole fleet, and of each batch."""
+    if spec.fleet is None:
+        return (), ()
+
+    def resolved(analysis: Analysis | None, where: str) -> tuple[ResolvedMetric, ...]:
+        if analysis is None:
+            return ()
+        metrics = resolve(analysis, lookup, where, namespace=namespace, placeholders=FLEET_PLACEHOLDERS)
+        _check_absolute(metrics, where)
+        return metrics
+
+    batches = tuple(
+        resolved(batch.analysis, f"spec.fleet.batches[{index}].analysis")
+        for index, batch in enumerate(spec.fleet.batches)
+    )
+    return resolved(spec.fleet.analysis, "spec.fleet.analysis"), batches
 
 
 def inline_analyses(spec: RolloutSpec) -> tuple[tuple[str, Analysis], ...]:
@@ -58,7 +81,14 @@ def inline_analyses(spec: RolloutSpec) -> tuple[tuple[str, Analysis], ...]:
     return ()
 
 
-def resolve(analysis: Analysis, lookup: Lookup, where: str, *, namespace: str = "") -> tuple[ResolvedMetric, ...]:
+def resolve(
+    analysis: Analysis,
+    lookup: Lookup,
+    where: str,
+    *,
+    namespace: str = "",
+    placeholders: tuple[str, ...] = PLACEHOLDERS,
+) -> tuple[ResolvedMetric, ...]:
     """Resolve one analysis: its templates' metrics first, then its own.
 
     Args:
@@ -66,6 +96,7 @@ def resolve(analysis: Analysis, lookup: Lookup, where: str, *, namespace: str = 
         lookup: finds a template, or None.
         where: the analysis' place in the spec, for messages.
         namespace: the Rollout's, for messages.
+        placeholders: that queries may have, beside the args.
 
     Raises:
         InvalidSpec: TemplateMissing, or TemplateInvalid: an arg without value, two metrics of one name, a threshold
@@ -81,10 +112,13 @@ def resolve(analysis: Analysis, lookup: Lookup, where: str, *, namespace: str = 
         title = _title(ref, namespace)
         args = _template_args(template, given, title, where)
         taken |= {arg.name for arg in template.args}
-        metrics += [_resolved(metric, args, title, cluster_scoped=ref.cluster_scope) for metric in template.metrics]
+        metrics += [
+            _resolved(metric, args, title, placeholders, cluster_scoped=ref.cluster_scope)
+            for metric in template.metrics
+        ]
     for metric in analysis.metrics:
         taken |= _asked_args(metric, where)
-        metrics.append(_resolved(metric, given, where, cluster_scoped=False))
+        metrics.append(_resolved(metric, given, where, placeholders, cluster_scoped=False))
     _check_taken(given, taken, where)
     _check_names(metrics, where)
     return tuple(metrics)
@@ -109,13 +143,17 @@ def _template_args(template: AnalysisTemplateSpec, given: Mapping[str, str], tit
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _resolved(metric: Metric, args: Mapping[str, str], title: str, *, cluster_scoped: bool) -> ResolvedMetric:
+def _resolved(
+    metric: Metric, args: Mapping[str, str], title: str, placeholders: tuple[str, ...], *, cluster_scoped: bool
+) -> ResolvedMetric:
     where = f"{title}: metric {metric.name}"
     _check_metric(metric, where)
-    prometheus = metric.prometheus.model_copy(update={"query": fill_args(metric.prometheus.query, args, where)})
+    query = fill_args(metric.prometheus.query, args, where, placeholders)
+    prometheus = metric.prometheus.model_copy(update={"query": query})
     samples = metric.min_samples
     if samples is not None:
-        samples = samples.model_copy(update={"query": fill_args(samples.query, args, f"{where}: minSamples")})
+        query = fill_args(samples.query, args, f"{where}: minSamples", placeholders)
+        samples = samples.model_copy(update={"query": query})
     fields = {name: getattr(metric, name) for name in Metric.model_fields}
     changed = {"prometheus": prometheus, "min_samples": samples, "cluster_scoped": cluster_scoped}
     return ResolvedMetric.model_validate(fields | changed)
@@ -154,12 +192,24 @@ def _check_names(metrics: Iterable[ResolvedMetric], where: str) -> None:
         seen.add(metric.name)
 
 
-def _check_number(background: tuple[ResolvedMetric, ...], inline: Iterable[tuple[ResolvedMetric, ...]]) -> None:
-    number = len(background) + max((len(metrics) for metrics in inline), default=0)
+def _check_number(
+    always: tuple[ResolvedMetric, ...], in_turn: Iterable[tuple[ResolvedMetric, ...]], whose: str
+) -> None:
+    number = len(always) + max((len(metrics) for metrics in in_turn), default=0)
     if number > _AT_A_TIME:
         raise _invalid(
-            f"spec: {number} metrics would be measured at a time (the background's and one step's), and at most "
-            f"{_AT_A_TIME} can be; leave some out"
+            f"spec: {number} metrics would be measured at a time ({whose}), and at most {_AT_A_TIME} can be; leave "
+            "some out"
+        )
+
+
+def _check_absolute(metrics: Iterable[ResolvedMetric], where: str) -> None:
+    """Slots have a baseline; clusters as a whole have none: an earlier number of theirs was of other clusters."""
+    relative = next((metric.name for metric in metrics if metric.threshold.relative), None)
+    if relative is not None:
+        raise _invalid(
+            f"{where}: metric {relative} compares with a baseline, which there is of a slot only; set threshold.max or "
+            "min, and let the query itself compare"
         )
 
 

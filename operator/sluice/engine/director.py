@@ -38,6 +38,7 @@ from sluice.decide.switches import owner_id
 from sluice.engine.courier import Order
 from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
+from sluice.engine.measure import FleetSubject, Measurer
 from sluice.engine.observe import Observer
 from sluice.engine.records import Records
 from sluice.engine.sites import Sites, hub_of
@@ -67,10 +68,19 @@ class Director:
         board: the kill switches that are engaged.
         observer: parses Rollouts.
         sites: the members.
+        measurer: asks for what the hub measures itself.
     """
 
     def __init__(
-        self, ports: Ports, store: Store, index: Index, *, board: SwitchBoard, observer: Observer, sites: Sites
+        self,
+        ports: Ports,
+        store: Store,
+        index: Index,
+        *,
+        board: SwitchBoard,
+        observer: Observer,
+        sites: Sites,
+        measurer: Measurer,
     ) -> None:
         self._ports = ports
         self._store = store
@@ -78,6 +88,7 @@ class Director:
         self._board = board
         self._observer = observer
         self._sites = sites
+        self._measurer = measurer
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
@@ -107,6 +118,7 @@ class Director:
         changed = await self._writer.write_status(rollout, observed, plan.status, version)
         self._tell(rollout, observed, plan)
         self._direct(observed, plan.directives)
+        self._measure(observed, plan)
         writes = itertools.chain(
             (self._write_run(observed, name, status) for name, status in plan.run_statuses),
             (self._writer.answer(observed, answer) for answer in plan.answers),
@@ -144,6 +156,9 @@ class Director:
             legs=self._read_legs(ref),
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
             actions=self._records.actions(ref),
+            measurements=self._measurer.inbox.measurements(
+                ref.uid, status.fleet.run if status.fleet is not None else None
+            ),
             resolve=partial(self._observer.resolve, ref),
         )
 
@@ -181,6 +196,16 @@ class Director:
         view = FleetRunView(metadata["name"], metadata["uid"], spec, status)
         self._runs[metadata["uid"]] = (metadata["resourceVersion"], view)
         return view
+
+    # ------------------------------------------------------------------ measuring
+
+    def _measure(self, observed: FleetObserved, plan: FleetPlan) -> None:
+        """Forget the answers that the status holds now, and ask anew."""
+        run = plan.status.fleet.run if plan.status.fleet is not None else None
+        self._measurer.inbox.drop(observed.ref.uid, run, observed.measurements)
+        if run is not None:
+            for measure in plan.measures:
+                self._measurer.ask(FleetSubject(observed.ref, run), measure)
 
     # ------------------------------------------------------------------ telling members
 

@@ -23,7 +23,7 @@ from sluice.engine.execute import Executor
 from sluice.engine.fence import Fence, WorkKey
 from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
-from sluice.engine.measure import Inbox, Measurer, Subject
+from sluice.engine.measure import Inbox, Measurer, SlotSubject
 from sluice.engine.observe import Moves, Observer
 from sluice.engine.precedence import Precedence
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
@@ -119,7 +119,13 @@ class Engine:
     def lead(self, sites: Sites) -> None:
         """Lead Rollouts over fleets, too."""
         self._director = Director(
-            self._ports, self.store, self._index, board=self._board, observer=self._observer, sites=sites
+            self._ports,
+            self.store,
+            self._index,
+            board=self._board,
+            observer=self._observer,
+            sites=sites,
+            measurer=self._measurer,
         )
         self._reporter.reach(sites)
 
@@ -370,7 +376,7 @@ class Engine:
         run = made.create_run or next((each.spec for each in observed.runs if each.name == made.status.run), None)
         if run is None:
             return
-        subject = Subject(
+        subject = SlotSubject(
             ref=observed.ref,
             run=made.status.run,
             version=run.version or "",

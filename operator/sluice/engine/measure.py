@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import Protocol
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
@@ -57,9 +57,41 @@ class Inbox:
         self._baselines.pop(uid, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Protocol):
     """Which run is measured."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Rollout."""
+        ...
+
+    @property
+    def run(self) -> str:
+        """Its RolloutRun, or FleetRun."""
+        ...
+
+    def values(self, measure: Measure, *, baseline: bool) -> promql.Values:
+        """What the placeholders stand for in a question, or in the same question about the baseline."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSubject:
+    """A run over a fleet, of whose clusters the hub measures many as a whole."""
+
+    ref: ObjectRef
+    run: str
+
+    def values(self, measure: Measure, *, baseline: bool) -> promql.Values:
+        """As in `Subject`; there are no baselines."""
+        if measure.values is None or baseline:
+            raise AssertionError(f"{measure.metric.name} is of a slot, and a fleet has none")
+        return measure.values
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSubject:
+    """A run in one cluster."""
 
     ref: ObjectRef
     run: str
@@ -69,8 +101,9 @@ class Subject:
     stable: Slot
     cluster: str = ""
 
-    def values(self, slot: Slot, interval: timedelta) -> promql.QueryValues:
-        """What the placeholders stand for in a question about a slot."""
+    def values(self, measure: Measure, *, baseline: bool) -> promql.Values:
+        """As in `Subject`."""
+        slot = self.stable if baseline or measure.slot is None else measure.slot
         return promql.QueryValues(
             rollout=self.ref.name,
             namespace=self.ref.namespace,
@@ -79,19 +112,19 @@ class Subject:
             stable_slot=self.stable.value,
             stable_service=self.services.of(self.stable),
             version=self.stable_version if slot is self.stable else self.version,
-            interval=interval,
+            interval=measure.metric.interval,
             cluster=self.cluster,
         )
 
 
 class Measurer:
-    """Runs questions, each at most once at a time."""
+    """Runs questions, each at most once at a time, and puts the answers into `inbox`."""
 
     def __init__(
         self, provider: MetricProvider, inbox: Inbox, clock: Clock, answered: Callable[[ObjectRef], None]
     ) -> None:
         self._provider = provider
-        self._inbox = inbox
+        self.inbox = inbox
         self._clock = clock
         self._answered = answered
         self._asking: dict[tuple[str, str, str, str, bool], asyncio.Task[None]] = {}
@@ -114,11 +147,11 @@ class Measurer:
 
     async def _ask(self, subject: Subject, measure: Measure) -> None:
         metric = measure.metric
-        questions = [self._query(subject, measure, metric.prometheus.query, measure.slot)]
+        questions = [self._query(subject, measure, metric.prometheus.query)]
         if measure.with_baseline:
-            questions.append(self._query(subject, measure, metric.prometheus.query, subject.stable))
+            questions.append(self._query(subject, measure, metric.prometheus.query, baseline=True))
         if metric.min_samples is not None and not measure.snapshot:
-            questions.append(self._query(subject, measure, metric.min_samples.query, measure.slot))
+            questions.append(self._query(subject, measure, metric.min_samples.query))
         readings = await asyncio.gather(*questions)
         rest = list(readings[1:])
         measurement = Measurement(
@@ -129,13 +162,13 @@ class Measurer:
             baseline=rest.pop(0) if measure.with_baseline else None,
             samples=rest.pop(0) if rest else None,
         )
-        self._inbox.put(subject.ref.uid, subject.run, measurement, snapshot=measure.snapshot)
+        self.inbox.put(subject.ref.uid, subject.run, measurement, snapshot=measure.snapshot)
         self._answered(subject.ref)
 
-    async def _query(self, subject: Subject, measure: Measure, query: str, slot: Slot) -> Reading:
+    async def _query(self, subject: Subject, measure: Measure, query: str, *, baseline: bool = False) -> Reading:
         source = measure.metric.prometheus
         try:
-            filled = promql.fill(query, subject.values(slot, measure.metric.interval))
+            filled = promql.fill(query, subject.values(measure, baseline=baseline))
         except InvalidSpec as problem:
             return Reading(ReadingKind.ERROR, message=str(problem))
         return await self._provider.query(

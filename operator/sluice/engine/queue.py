@@ -25,7 +25,7 @@ class WorkQueue(Generic[K]):
         self._normal: OrderedDict[K, None] = OrderedDict()
         self._working: set[K] = set()
         self._again: dict[K, bool] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, tuple[float, asyncio.Handle]] = {}  # with its time: not every loop's handles know it
         self._failures: dict[K, int] = {}
         self._some = asyncio.Event()
 
@@ -53,16 +53,16 @@ class WorkQueue(Generic[K]):
         at = loop.time() + max(0.0, seconds)
         known = self._timers.get(key)
         if known is not None:
-            if known.when() <= at:
+            if known[0] <= at:
                 return
-            known.cancel()
-        self._timers[key] = loop.call_at(at, self._ring, key)
+            known[1].cancel()
+        self._timers[key] = at, loop.call_at(at, self._ring, key)
 
     def forget_timer(self, key: K) -> None:
         """Drop the key's deadline: a pass has computed a new one."""
         timer = self._timers.pop(key, None)
         if timer is not None:
-            timer.cancel()
+            timer[1].cancel()
 
     def retry(self, key: K, at_least_seconds: float = 0.0, *, at_most_seconds: float = LONGEST_RETRY_SECONDS) -> float:
         """Work on the key again after a failure: exponential back-off with jitter.
@@ -105,7 +105,7 @@ class WorkQueue(Generic[K]):
     def discard(self, unwanted: Callable[[K], bool]) -> None:
         """Forget keys that are another process's to work on now."""
         for key in list(filter(unwanted, self._timers)):
-            self._timers.pop(key).cancel()
+            self._timers.pop(key)[1].cancel()
         kept: tuple[dict[K, object], ...] = (self._urgent, self._normal, self._again, self._failures)  # type: ignore[assignment]
         for held in kept:
             for key in list(filter(unwanted, held)):

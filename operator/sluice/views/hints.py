@@ -10,6 +10,7 @@ from sluice.api.conditions import ConditionType, Reason
 from sluice.api.fleet import BatchStage
 from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL
 from sluice.api.rollout import Phase
+from sluice.decide.fleet.failing import HALTING
 from sluice.views.fields import Fields
 from sluice.views.fleets import lost_cluster
 from sluice.views.moments import age, countdown
@@ -89,11 +90,13 @@ def _no_status(case: _Case) -> str:
     return "no status yet: is the operator running? Look at its pods and their logs"
 
 
-def _too_many_failed(case: _Case) -> str:
+def _halted(case: _Case) -> str:
     """Of a fleet with onFailure Hold."""
-    if case.reason(ConditionType.STALLED) != Reason.TOO_MANY_FAILED:
+    reason = case.reason(ConditionType.STALLED)
+    if reason not in set(HALTING):
         return ""
-    return f"more clusters failed than may; you decide: {case.call('abort')}, or {case.call('rollback', '--fleet')}"
+    what = "more clusters failed than may" if reason == Reason.TOO_MANY_FAILED else "what the hub measures failed"
+    return f"{what}; you decide: {case.call('abort')}, or {case.call('rollback', '--fleet')}"
 
 
 def _stalled(case: _Case) -> str:
@@ -183,9 +186,8 @@ def _paused_by_person(case: _Case) -> str:
 def _awaits_promotion(case: _Case) -> str:
     reason = case.reason(ConditionType.PAUSED)
     if reason == Reason.ANALYSIS_HOLDS:
-        return (
-            f"the analysis holds it; you decide: {case.call('promote')} (past an inline one), or {case.call('abort')}"
-        )
+        how = "which measures anew" if case.status.at("fleet") else "past an inline one"
+        return f"the analysis holds it; you decide: {case.call('promote')} ({how}), or {case.call('abort')}"
     if reason not in {Reason.AWAITS_PROMOTION, Reason.PAUSE_STEP} or case.status.moment("nextTransitionAt"):
         return ""
     return f"waits for you: {case.call('promote')}"
@@ -254,7 +256,7 @@ def _progressing(case: _Case) -> str:
 _STATES: tuple[Callable[[_Case], str], ...] = (
     _being_deleted,
     _no_status,
-    _too_many_failed,
+    _halted,
     _stalled,
     _killed,
     _held_by_switch,

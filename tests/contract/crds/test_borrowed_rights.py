@@ -169,10 +169,12 @@ CANARY = {"strategy": {"canary": {"steps": [{"setWeight": 10}]}}}
         {"analysis": ANALYSIS},
         {"strategy": {"canary": {"steps": [{"setWeight": 10}, {"pause": {}}, {"analysis": ANALYSIS}]}}},
         {"fleet": {"batches": [{"name": "pilots", "steps": [{"setWeight": 10}, {"analysis": ANALYSIS}]}]}, **CANARY},
+        {"fleet": {"batches": [{"name": "pilots", "size": 1}, {"name": "rest", "analysis": ANALYSIS}]}, **CANARY},
+        {"fleet": {"batches": [{"name": "pilots"}], "analysis": ANALYSIS}, **CANARY},
         {"strategy": {"blueGreen": {"prePromotion": ANALYSIS}}},
         {"strategy": {"blueGreen": {"postPromotion": ANALYSIS}}},
     ],
-    ids=["background", "step", "batch", "prePromotion", "postPromotion"],
+    ids=["background", "step", "batch", "whole-batch", "whole-fleet", "prePromotion", "postPromotion"],
 )
 def test_a_secret_takes_the_right_to_read_it(
     user: Callable[..., As], installed: Cluster, namespace: str, changes: dict[str, object]

@@ -119,11 +119,22 @@ def step(metrics: int) -> dict[str, Any]:
     return {"analysis": {"metrics": [{"name": f"m{number}", **metric} for number in range(metrics)]}}
 
 
+def by_hub(metrics: int, length: int = 16) -> dict[str, Any]:
+    """What the hub measures: so much, by queries of so many characters."""
+    metric = {
+        "prometheus": {"query": "q" * length},
+        "threshold": {"min": 98.5},
+        "minSamples": {"query": "q", "value": 1},
+    }
+    return {"metrics": [{"name": f"m{number}", **metric} for number in range(metrics)]}
+
+
 def test_the_largest_fleet_is_within_the_servers_budget(installed: Cluster, namespace: str) -> None:
-    """32 batches of 16 steps, one of them of 5,000 clusters by name: judged when created and when changed."""
+    """32 batches of 16 steps, one of them of 5,000 clusters by name, all measured: judged when made, when changed."""
     # An object may have 1.5 MB, so that not every step can have 16 metrics.
     steps = [{"setWeight": "0.01%"}, *(step(3) for _ in range(14)), {"setWeight": 100}]
-    batch = {"maxConcurrency": "33.33%", "pause": {"duration": "1h30m10s"}, "soak": "24h", "maxFailures": "0.5%"}
+    batch: dict[str, Any] = {"maxConcurrency": "33.33%", "pause": {"duration": "1h30m10s"}, "soak": "24h"}
+    batch |= {"maxFailures": "0.5%", "analysis": by_hub(2)}
     batches = [{"name": f"{number:02}" + "b" * 61, "size": "10.25%", "steps": steps, **batch} for number in range(31)]
     by_name: dict[str, Any] = {
         "name": "named",
@@ -138,7 +149,14 @@ def test_the_largest_fleet_is_within_the_servers_budget(installed: Cluster, name
     # With a Service every step's weight is judged once more: all or nothing.
     whole = [{"setWeight": "100.00%"} for _ in range(16)]
     for name, given in (
-        ("routes", {**spec, "traffic": {"routes": [{"name": "r"}]}, "fleet": {"batches": [*batches, by_name]}}),
+        (
+            "routes",
+            {
+                **spec,
+                "traffic": {"routes": [{"name": "r"}]},
+                "fleet": {"batches": [*batches, by_name], "analysis": by_hub(16, 4096)},
+            },
+        ),
         ("service", {**spec, "fleet": {"batches": [{**each, "steps": whole} for each in (*batches, by_name)]}}),
     ):
         body = {"apiVersion": "sluice.dev/v1alpha1", "kind": "Rollout", "metadata": {"name": name}, "spec": given}

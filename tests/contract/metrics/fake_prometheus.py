@@ -22,6 +22,7 @@ class Request:
     path: str
     query: str
     headers: dict[str, str]
+    method: str = "GET"
 
 
 Behaviour = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
@@ -146,7 +147,8 @@ class FakePrometheus:
         self.connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while not writer.is_closing():
-                request = _parse(await reader.readuntil(b"\r\n\r\n"))
+                head = await reader.readuntil(b"\r\n\r\n")
+                request = _parse(head, await reader.readexactly(_length(head)))
                 self.asked.append(request)
                 self.under_way += 1
                 self.most_under_way = max(self.most_under_way, self.under_way)
@@ -157,11 +159,20 @@ class FakePrometheus:
         writer.close()
 
 
-def _parse(head: bytes) -> Request:
-    first, *lines = head.decode().strip().split("\r\n")
-    url = urlsplit(first.split(" ")[1])
-    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    return Request(url.path, parse_qs(url.query).get("query", [""])[0], headers)
+def _length(head: bytes) -> int:
+    return int(_headers(head).get("content-length", "0"))
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = head.decode().strip().split("\r\n")[1:]
+    return {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+
+
+def _parse(head: bytes, body: bytes) -> Request:
+    method, target, _ = head.decode().split(" ", 2)
+    url = urlsplit(target)
+    asked = parse_qs(body.decode() if method == "POST" else url.query)
+    return Request(url.path, asked.get("query", [""])[0], _headers(head), method)
 
 
 @asynccontextmanager

@@ -185,6 +185,35 @@ def test_what_to_do_when_too_many_failed(shell: Any) -> None:
     )
 
 
+def test_what_to_do_when_a_measurement_failed(shell: Any) -> None:
+    """The same, of what the hub measured of clusters as a whole."""
+    stalled = {"type": "Stalled", "status": "True", "reason": "MetricFailed", "message": "responding is 98"}
+    shell.add(Kind.ROLLOUT, fleet_object(conditions=[stalled]))
+    assert hint(shell).startswith("what the hub measures failed; you decide: sluice abort checkout -n shop")
+
+
+def test_what_to_do_when_a_measurement_holds(shell: Any) -> None:
+    """Promote does not skip it: it has it measured anew."""
+    paused = {"type": "Paused", "status": "True", "reason": "AnalysisHolds", "message": "no data"}
+    shell.add(Kind.ROLLOUT, fleet_object(conditions=[paused]))
+    assert hint(shell) == (
+        "the analysis holds it; you decide: sluice promote checkout -n shop (which measures anew), "
+        "or sluice abort checkout -n shop"
+    )
+
+
+def test_numbers_of_a_fleet_say_of_what_they_are(shell: Any) -> None:
+    """A batch and the whole fleet may have metrics of the same name."""
+    metric = {"name": "responding", "phase": "Passing", "threshold": ">= 98.5", "firstAt": stamp(-60)}
+    metrics = [{**metric, "scope": "batch-wave-1", "value": 99.0}, {**metric, "scope": "fleet", "value": 99.5}]
+    shell.add(Kind.ROLLOUT, fleet_object(metrics=metrics))
+    rows = [line.split() for line in shell("status checkout").stdout.splitlines()]
+    assert [(row[2], row[-2]) for row in rows if row[:1] == ["responding"]] == [
+        ("99", "batch-wave-1"),
+        ("99.5", "fleet"),
+    ]
+
+
 @pytest.mark.parametrize(
     "reason, told",
     [

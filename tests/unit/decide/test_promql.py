@@ -1,12 +1,24 @@
 """Placeholders in queries."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.decide.promql import PLACEHOLDERS, QueryValues, arg_names, escape, fill, fill_args
+from sluice.decide.promql import (
+    FLEET_PLACEHOLDERS,
+    PLACEHOLDERS,
+    FleetValues,
+    QueryValues,
+    alternatives,
+    arg_names,
+    escape,
+    fill,
+    fill_args,
+)
 from sluice.errors import InvalidSpec
 
 VALUES = QueryValues(
@@ -20,6 +32,16 @@ VALUES = QueryValues(
     interval=timedelta(seconds=30),
     cluster="eu-1",
 )
+
+WHOLE = FleetValues(
+    rollout="checkout",
+    namespace="shop",
+    version="2.4.1",
+    batch="wave-1",
+    clusters=("eu-1", "us-1"),
+    interval=timedelta(seconds=30),
+)
+NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,8}[a-z0-9])?", fullmatch=True)
 
 
 def unescaped(text: str, quote: str) -> str:
@@ -145,3 +167,58 @@ def test_any_version_stays_one_string(version: str) -> None:
         inside = fill(f"up{{v={quote}{{{{version}}}}{quote}}}", values)[len("up{v=") + 1 : -2]
         assert unescaped(inside, quote) == version
     assert "`" not in fill("up{v=`{{version}}`}", values)[6:-2]
+
+
+# ---------------------------------------------------------------------------------------------- clusters as a whole
+
+
+@pytest.mark.parametrize("name", FLEET_PLACEHOLDERS)
+def test_every_placeholder_of_a_fleet_is_filled(name: str) -> None:
+    """Each documented placeholder stands for its value."""
+    assert fill(f'up{{x=~"{{{{{name}}}}}"}}', WHOLE) == f'up{{x=~"{WHOLE.of(name)}"}}'
+
+
+def test_a_whole_query_of_clusters() -> None:
+    """The criterion of the guide: the count may stand outside of quotes."""
+    query = 'count(up{cluster=~"{{clusters}}"} == 1) / {{clusterCount}} # {{batch}}'
+    assert fill_args(query, {}, "m", FLEET_PLACEHOLDERS) == query
+    assert fill(query.partition(" #")[0], WHOLE) == 'count(up{cluster=~"eu-1|us-1"} == 1) / 2'
+
+
+@pytest.mark.parametrize("name", ["cluster", "slot", "service", "stableSlot", "stableService"])
+def test_of_clusters_as_a_whole_no_slot_can_be_named(name: str) -> None:
+    """The error lists those that there are."""
+    with pytest.raises(InvalidSpec, match=f"no placeholder {{{{{name}}}}}; there are .*{{{{clusters}}}}"):
+        fill_args(f'up{{x="{{{{{name}}}}}"}}', {}, "m", FLEET_PLACEHOLDERS)
+
+
+@pytest.mark.parametrize("name", ["clusters", "clusterCount", "batch"])
+def test_of_one_cluster_no_others_can_be_named(name: str) -> None:
+    """A cluster's own analysis knows nothing of its batch."""
+    with pytest.raises(InvalidSpec, match=f"no placeholder {{{{{name}}}}}"):
+        fill_args(f'up{{x=~"{{{{{name}}}}}"}}', {}, "m")
+
+
+def test_names_stand_within_quotes_only() -> None:
+    """Outside, PromQL would read `eu-1|us-1` as something else."""
+    with pytest.raises(InvalidSpec, match=r"{{clusters}} stands outside of quotes"):
+        fill_args("up_{{clusters}}", {}, "m", FLEET_PLACEHOLDERS)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=5), NAMES)
+def test_names_match_themselves_and_nobody_else(names: list[str], other: str) -> None:
+    """As PromQL matches: the whole value; in each kind of quotes the same, for nothing in it is escaped."""
+    pattern = alternatives(tuple(names))
+    assert all(re.fullmatch(pattern, name) for name in names)
+    assert bool(re.fullmatch(pattern, other)) == (other in names)
+    assert escape(pattern) == pattern
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(), ("a", ""), ("a|b",), (".*",), ('a"} or up{x="',), ("a\\",), ("A",), ("a\n",), ("-a",), ("a-",), ("a{{b}}",)],
+)
+def test_what_no_cluster_can_be_called_is_asked_of_nobody(names: tuple[str, ...]) -> None:
+    """Of no names the expression would match series without a cluster; a strange one could match any."""
+    with pytest.raises(InvalidSpec, match="no name of a MemberCluster"):
+        fill('up{cluster=~"{{clusters}}"}', replace(WHOLE, clusters=names))

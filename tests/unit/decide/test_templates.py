@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.api.analysis import Analysis, AnalysisTemplateSpec, TemplateRef
+from sluice.api.fleet import Fleet
 from sluice.api.rollout import RolloutSpec
 from sluice.decide.templates import resolve, resolve_all
 from sluice.errors import InvalidSpec
@@ -197,3 +198,55 @@ def test_one_name_has_one_baseline() -> None:
     assert not resolve_all(spec(steps, {"metrics": [metric("a", "up", **relative)]}), Shelf()).problem
     found = resolve_all(spec(steps, {"metrics": [metric("a", "down", **relative)]}), Shelf())
     assert "two metrics called a compare different queries" in found.problem
+
+
+# ---------------------------------------------------------------------------------------------- by the hub
+
+
+def fleet_spec(*batches: dict[str, Any] | None, fleet: dict[str, Any] | None = None) -> RolloutSpec:
+    """A Rollout over a fleet whose batches, and which itself, are measured so."""
+    named = [{"name": f"b{index}", **({"analysis": each} if each else {})} for index, each in enumerate(batches)]
+    given = {"batches": named, **({"analysis": fleet} if fleet else {})}
+    return spec({"canary": {"steps": [{"setWeight": 5}]}}).model_copy(update={"fleet": Fleet.model_validate(given)})
+
+
+def test_what_the_hub_measures_is_resolved_apart() -> None:
+    """Of the whole fleet, and of each batch in order; in queries clusters are named as a whole."""
+    shelf = Shelf(members=template(metric("responding", 'sum(up{cluster=~"{{clusters}}", job="{{args.job}}"})'),
+                                   args={"job": "members"}))  # fmt: skip
+    found = resolve_all(fleet_spec(None, {"templates": [{"name": "members"}]}, fleet={"metrics": [metric("x")]}), shelf)
+    assert not found.problem
+    assert [[each.name for each in metrics] for metrics in (found.fleet, *found.batches)] == [["x"], [], ["responding"]]
+    assert found.batches[1][0].prometheus.query == 'sum(up{cluster=~"{{clusters}}", job="members"})'
+    assert (found.background, found.inline) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (metric(query='up{c="{{cluster}}"}'), "metric errors: there is no placeholder {{cluster}}"),
+        (metric(threshold={"maxRatio": 1.2}), "metric errors compares with a baseline, which there is of a slot only"),
+        (metric(minSamples={"query": 'up{s="{{slot}}"}', "value": 1}), "minSamples: there is no placeholder {{slot}}"),
+    ],
+)
+def test_what_makes_no_sense_of_clusters_as_a_whole(given: dict[str, Any], told: str) -> None:
+    """It is told with its place, in a template as well as inline; then no run begins."""
+    for found, where in (
+        (resolve_all(fleet_spec(None, {"metrics": [given]}), Shelf()), "spec.fleet.batches[1].analysis"),
+        (
+            resolve_all(fleet_spec(None, fleet={"templates": [{"name": "t"}]}), Shelf(t=template(given))),
+            "AnalysisTemplate t" if "placeholder" in told else "spec.fleet.analysis",
+        ),
+    ):
+        assert found.problem_reason == "TemplateInvalid"
+        assert told in found.problem
+        assert found.problem.startswith(where)
+        assert (found.fleet, found.batches) == ((), ())
+
+
+def test_fleet_and_batch_together_measure_so_much_at_a_time() -> None:
+    """Each metric has a place in the status: 32 of the fleet's and one batch's together."""
+    some = {"metrics": [metric(f"m{number}") for number in range(17)]}
+    assert not resolve_all(fleet_spec(some, some), Shelf()).problem
+    found = resolve_all(fleet_spec(some, some, fleet=some), Shelf())
+    assert "34 metrics would be measured at a time (the whole fleet's and one batch's)" in found.problem

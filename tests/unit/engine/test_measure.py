@@ -11,11 +11,12 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Measure, Measurement, Reading, ReadingKind
-from sluice.engine.measure import Inbox, Measurer, Subject
+from sluice.decide.promql import FleetValues
+from sluice.engine.measure import FleetSubject, Inbox, Measurer, SlotSubject
 from sluice.sim.clock import START, VirtualClock, run
 
 REF = ObjectRef(namespace="shop", name="checkout", uid="uid")
-SUBJECT = Subject(
+SUBJECT = SlotSubject(
     ref=REF,
     run="checkout-1",
     version="2.0",
@@ -200,5 +201,22 @@ def test_stopping_gives_up_what_is_asked() -> None:
         await asyncio.sleep(0.1)
         await asking.stop()
         assert (inbox.measurements("uid", "checkout-1"), told) == ((), [])
+
+    run(story())
+
+
+def test_clusters_as_a_whole_are_asked_for_by_their_names() -> None:
+    """Where there is no slot, the question says what its placeholders stand for; so does that for the samples."""
+
+    async def story() -> None:
+        provider = Provider()
+        asking, inbox, _ = measurer(provider)
+        asked = metric('sum(up{c=~"{{clusters}}"})', minSamples={"query": "count(x) * {{clusterCount}}", "value": 1})
+        values = FleetValues("checkout", "shop", "2.0", "wave", ("m1", "m2"), timedelta(seconds=30))
+        asking.ask(FleetSubject(REF, "checkout-1"), Measure(asked, "batch-wave", values=values))
+        await asyncio.sleep(2)
+        assert [query for query, *_ in provider.asked] == ['sum(up{c=~"m1|m2"})', "count(x) * 2"]
+        [found] = inbox.measurements("uid", "checkout-1")
+        assert (found.scope, found.reading.kind, found.samples is None) == ("batch-wave", ReadingKind.VALUE, False)
 
     run(story())

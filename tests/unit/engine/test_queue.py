@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import TypeVar
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -197,3 +198,20 @@ async def test_what_is_anothers_is_forgotten() -> None:
     found = [await queue.get() for _ in range(3)]
     assert found == ["mine, urgent", "mine", "mine, later"]
     assert len(queue) == 0
+
+
+def test_a_deadline_that_is_now_takes_another_one() -> None:
+    """On uvloop what is due at once is no timer: a second deadline for the key ended the work in a member."""
+
+    async def story() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        queue.add_after("a", 0.0)
+        queue.add_after("a", 60.0)
+        queue.add_after("b", 60.0)
+        queue.add_after("b", 0.0)
+        async with asyncio.timeout(10):
+            assert {await queue.get(), await queue.get()} == {"a", "b"}
+        queue.clear()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())

@@ -22,6 +22,7 @@ from unit.sequences.laws import Broken
 _STAGES = tuple(BatchStage)
 _OUT = frozenset("flrb")
 CALM_SECONDS = 60.0
+REACH_SECONDS = 35.0  # of a good number, and what a slow API server adds to that
 
 
 @dataclass
@@ -67,6 +68,7 @@ class FleetLaws:
         self._runs: dict[int, _Run] = {}
         self._diverts: dict[tuple[Kind, str], float] = {}
         self._unrest_at: dict[str, float] = {}
+        self._bad_since: float | None = None
         world.cluster.on_change.append(lambda change: self._take(self._in_hub, change))
         for name in world.members:
             self.watch(name)
@@ -83,6 +85,13 @@ class FleetLaws:
         """Something is in the way at these members, or ("") in the hub."""
         for name in names:
             self._unrest_at[name] = self._world.clock.monotonic()
+
+    def numbers(self, *, good: bool) -> None:
+        """What the hub measures becomes good, or bad, or cannot be had."""
+        if good:
+            self._bad_since = None
+        elif self._bad_since is None:
+            self._bad_since = self._world.clock.monotonic()
 
     def _take(self, law: Any, change: Change) -> None:
         try:
@@ -143,6 +152,9 @@ class FleetLaws:
             self._check_lockstep(run, run.spec.batches[at.index - 1], at.first, step - 1)
         if at.index > run.place[0] > 0:
             self._check_earlier(run, at.index)
+        grows = step > run.place[3] if place[:3] == run.place[:3] else (at.index, at.first) > run.place[::2]
+        if grows and run.place != (0, 0, 0, 0):
+            self._check_measured(run, status, place)
         run.place = place
         for index, batch in enumerate(run.spec.batches, 1):
             last = len(run.shares(batch))
@@ -155,6 +167,12 @@ class FleetLaws:
                         at.stage, last + 1
                     )
                 run.permits[name] = max(permit, run.permits.get(name, 0))
+
+    def _check_measured(self, run: _Run, status: RolloutStatus, place: tuple[int, int, int, int]) -> None:
+        """Once the hub measures the fleet, nobody goes further on the strength of numbers that are long gone."""
+        bad_for = 0.0 if self._bad_since is None else self._world.clock.monotonic() - self._bad_since
+        if run.spec.hub_analysis and status.metrics and bad_for > REACH_SECONDS:
+            raise Broken(f"run {run.spec.revision} went on to {place} though numbers were bad for {bad_for:g} s")
 
     def _check_lockstep(self, run: _Run, batch: RunBatch, first: int, left: int) -> None:
         if left == 0:

@@ -13,6 +13,7 @@ from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.cluster import Call, Fault
 from sluice.sim.fleet import FleetWorld
+from sluice.sim.metrics import Answer, Question, error
 from sluice.sim.pods import Behaviour
 from sluice.sim.world import STABLE_VERSION
 from unit.sequences.fleet_laws import FleetLaws
@@ -24,6 +25,17 @@ JOINER = "m4"
 LAST = "9.0"
 MINUTE = 60.0
 SCOPE = {"selector": {"matchLabels": {manifests.APP_LABEL: APP}}}
+MARK = "members_responding"
+BY_HUB: Obj = {
+    "metrics": [
+        {
+            "name": "responding",
+            "prometheus": {"query": f'{MARK}{{cluster=~"{{{{clusters}}}}"}}'},
+            "interval": "10s",
+            "threshold": {"min": 98.5},
+        }
+    ]
+}
 MAD: Obj = {"step": {"index": -7, "done": "yes"}, "stable": ["?"], "revision": 3, "weight": {}, "conditions": 1}
 
 
@@ -60,6 +72,8 @@ class FleetLife:
         self._chance = random.Random(seed)
         self._bad: set[tuple[str, str]] = set()
         self._unrests: set[str] = set()  # where something is in the way now
+        self._responding: float | None = 100.0
+        self.world.metrics.script(self._count)
         self.world.fleet_app(APP, setting.batches, setting.strategy, **setting.fields)
 
     async def begin(self) -> None:
@@ -181,6 +195,16 @@ class FleetLife:
 
         return fault
 
+    def _count(self, question: Question) -> Answer | None:
+        if MARK not in question.query:
+            return None
+        return error() if self._responding is None else self._responding
+
+    async def respond(self, percent: float | None) -> None:
+        """So many members respond, in all clusters; None: nobody can tell."""
+        self._responding = percent
+        self.laws.numbers(good=percent == 100)
+
     async def crash(self, after_writes: int) -> None:
         """Kill the operator, now or right after so many writes more, wherever they go."""
         self.laws.unrest("")
@@ -210,6 +234,7 @@ class FleetLife:
     async def heal(self) -> None:
         """Everything is well again, and nobody is in the way any more."""
         await self.api("well")
+        await self.respond(100.0)
         for name in self.world.members:
             await self.mend(name)
             await self.join(name)

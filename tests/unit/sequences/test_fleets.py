@@ -18,7 +18,7 @@ from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from unit.defects import gathered
-from unit.sequences.fleet_life import APP, JOINER, NAMES, FleetLife, FleetSetting
+from unit.sequences.fleet_life import APP, BY_HUB, JOINER, NAMES, FleetLife, FleetSetting
 from unit.sequences.laws import Broken
 from unit.sequences.search import PROFILE, SEARCH
 
@@ -50,6 +50,12 @@ SETTINGS = (
         "a pause before the rest, blue-green",
         [{"name": "pilot", "size": 1}, {"name": "rest", "pause": {"duration": "30s"}, "maxFailures": "50%"}],
         {"blueGreen": {"watch": "20s"}},
+    ),
+    FleetSetting(
+        "two by two, the first two and the whole fleet measured by the hub",
+        [{"name": "first", "size": 2, "soak": "30s", "analysis": BY_HUB}, {"name": "rest", "maxConcurrency": 1}],
+        CANARY,
+        fleet={"analysis": BY_HUB},
     ),
 )
 
@@ -119,7 +125,12 @@ OPERATOR = (
     Happening("the operator dies", FleetLife.crash, 0),
     *(Happening(f"the operator dies after {count} more writes", FleetLife.crash, count) for count in (1, 2, 3, 5, 8)),
 )
-ANYTHING = (RELEASES, CONNECTIONS, OPERATOR, PEOPLE, SWITCHES, MEMBERS, MOODS)
+NUMBERS = (
+    Happening("too few members respond", FleetLife.respond, 98.0),
+    Happening("the hub's Prometheus is away", FleetLife.respond, None),
+    Happening("all members respond", FleetLife.respond, 100.0),
+)
+ANYTHING = (RELEASES, CONNECTIONS, OPERATOR, PEOPLE, SWITCHES, MEMBERS, MOODS, NUMBERS)
 
 Step = tuple[Happening, float]
 seconds = st.sampled_from([30.0, 2.0, 0.0, 0.3, 7.0, 100.0, 400.0])

@@ -11,6 +11,7 @@ import io
 import socket
 import ssl
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,6 +26,9 @@ from sluice.adapters.metrics.exchange import Reply, current
 REPLY_MAX_BYTES = 1024 * 1024
 ADDRESSES_MAX = 3  # of one host that are tried
 CONNECTIONS_MAX = 16  # kept open
+URL_MAX_BYTES = (
+    4096  # of parameters; proxies between take no more than 8 KiB, and a query may name thousands of clusters
+)
 
 
 class ReplyRefused(Exception):
@@ -50,12 +54,14 @@ class GuardedSession(requests.Session):
         return self._adapter
 
     def request(self, method: str | bytes, url: str | bytes, **options: Any) -> requests.Response:  # type: ignore[override]
-        """Ask, and read the whole reply, bounded.
+        """Ask, and read the whole reply, bounded. Parameters that are too long for a URL go as a form.
 
         Raises:
             ReplyRefused: too large, or compressed.
         """
         options.update(allow_redirects=False, stream=True)
+        if len(urlencode(options.get("params") or {})) > URL_MAX_BYTES:
+            method, options["data"] = "POST", options.pop("params")
         with super().request(method, url, **options) as response:
             body = _read(response)
         current().reply = Reply(response.status_code, body)

@@ -1,8 +1,8 @@
 """Taking a run over a fleet on: from step to step in lockstep, from wave to wave, from batch to batch. Pure.
 
 Nobody advances before all have: a step is entered by all clusters that move at the same time, once each of them told
-that the step before is done, confirmed and measured. At most one step is entered in a pass, so that what it lets happen
-is persisted first.
+that the step before is done, confirmed and measured, and the hub's own measurements since then are good. At most one
+step is entered in a pass, so that what it lets happen is persisted first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
 from sluice.api.units import format_duration
+from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course, elapsed_seconds
+from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
 
 _SHOWN = 3
@@ -94,38 +96,54 @@ def _pause(course: Course, _: FleetRunSpec, batch: RunBatch) -> None:
 def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Let the clusters of a wave go together; then those of the next."""
     wave = course.wave
+    if course.step == 0 and _held(course, measuring.in_the_way(course)):
+        return
     for name in course.among(wave, ClusterPhase.WAITING):
         course.phases[name] = ClusterPhase.MOVING
     if course.step == 0:
         course.enter_step(1)
         return
     if not course.among(wave, ClusterPhase.MOVING):
+        _note_done(course)
         _next_wave(course, batch)
         return
     laggards = _laggards(course)
     if laggards:
+        _held(course, measuring.bad(course))
         _wait(course, spec, laggards)
         return
     course.update(waiting=None)
+    _note_done(course)
+    held = _held(course, measuring.in_the_way(course, course.at.step_done_at))
     if _awaits_person(course):
         name = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
         course.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name}")
-    elif course.step < len(course.steps):
+    elif not held and course.step < len(course.steps):
         course.enter_step(course.step + 1)
+
+
+def _note_done(course: Course) -> None:
+    """Keep since when all that move have done the present step: what was measured before is of another share."""
+    if course.at.step_done_at is None and measuring.wholes(course):
+        course.update_fleet(batch=course.at.model_copy(update={"step_done_at": course.now}))
+
+
+def _held(course: Course, hold: Hold | None) -> bool:
+    if hold is not None:
+        course.hold(hold.reason, hold.message)
+    return hold is not None
 
 
 def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Where no cluster had anything before, there is nothing to take back to, and nothing to soak for."""
-    if all(_was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)) or _waited(
-        course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"
-    ):
+    if all(was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)):
         course.enter_stage(BatchStage.CLOSING)
-
-
-def _was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:
-    """Whether nothing served there before. Nobody knows of a cluster that has not told anything yet."""
-    leg = course.observed.legs.get(name)
-    return leg is not None and leg.rests_on(spec.hash) and leg.fleet_run != spec.revision
+        return
+    _held(course, measuring.bad(course))
+    if not _waited(course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"):
+        return
+    if not _held(course, measuring.in_the_way(course, course.at.started_at)):
+        course.enter_stage(BatchStage.CLOSING)
 
 
 def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
@@ -134,6 +152,8 @@ def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     lost = [name for name in open_ones if _lost(course, name)]
     if len(lost) < len(open_ones):
         course.hold(Reason.WAITS_FOR_CLUSTERS, f"{len(open_ones)} clusters of batch {batch.name} complete their runs")
+        return
+    if _held(course, measuring.in_the_way(course)):
         return
     # Who does not answer now has all of its traffic on the new revision, and completes when it is back.
     _next_batch(course, spec, course.at.index + 1)
@@ -165,7 +185,9 @@ def _next_batch(course: Course, spec: FleetRunSpec, index: int) -> None:
 def _next_wave(course: Course, batch: RunBatch) -> None:
     first = course.at.first + batch.max_concurrency
     if first < len(batch.clusters):
-        course.update_fleet(batch=course.at.model_copy(update={"first": first}))
+        if _held(course, measuring.in_the_way(course, course.at.step_done_at)):
+            return
+        course.update_fleet(batch=course.at.model_copy(update={"first": first, "step_done_at": None}))
         course.update(step=None, weight=None, waiting=None)
         return
     course.enter_stage(BatchStage.SOAKING)
@@ -249,14 +271,14 @@ def _waited(course: Course, wanted: timedelta, reason: Reason, what: str) -> boo
     left_seconds = wanted.total_seconds() - course.at.counted_seconds
     if left_seconds <= 0:
         return True
-    until = course.now + timedelta(seconds=left_seconds)
+    until = (course.at.counted_until or course.now) + timedelta(seconds=left_seconds)
     if lost:
         course.hold(reason, f"{what} for {format_duration(wanted)}; does not count while {_told(course, lost[0])}")
         course.update(next_transition_at=None)
         course.wakes.append(course.now + _LOOKS)
         return False
     course.hold(reason, f"{what} for {format_duration(wanted)}", until=until)
-    course.update(next_transition_at=until)
+    course.update(next_transition_at=until if measuring.bad(course) is None else None)
     course.wakes.append(course.now + _LOOKS)
     return False
 
@@ -264,6 +286,10 @@ def _waited(course: Course, wanted: timedelta, reason: Reason, what: str) -> boo
 def _count(course: Course, *, counts: bool) -> None:
     """Let the time since the last look count, or not."""
     if course.fleet.batch is None or course.at.stage not in {BatchStage.PAUSED, BatchStage.SOAKING}:
+        return
+    measured = measuring.counted(course) if counts and course.at.stage is BatchStage.SOAKING else None
+    if measured is not None:
+        course.update_fleet(batch=measured)
         return
     since = course.at.counted_until or course.at.started_at
     passed = elapsed_seconds(course, since)

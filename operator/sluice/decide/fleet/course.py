@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
+from sluice.api.analysis import ResolvedMetric
 from sluice.api.conditions import Reason
 from sluice.api.fleet import (
     BatchRecord,
@@ -28,8 +29,10 @@ from sluice.decide.draft import MAX_REJECTED, SYSTEM
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan, FleetRunView, LegView, MemberView
 from sluice.decide.fleet.record import phases_of, recorded
+from sluice.decide.fleet.tallies import FLEET, scope_of
+from sluice.decide.fleet.tallies import recorded as numbers
 from sluice.decide.hold import Hold
-from sluice.decide.model import Answer, FinalizerChange, Note
+from sluice.decide.model import Answer, FinalizerChange, Measure, Note
 from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip
 
 MOST_FAILURES = 50
@@ -51,9 +54,11 @@ class Course:
     answers: list[Answer] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     wakes: list[datetime] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
     create_run: FleetRunSpec | None = None
     finalizer: FinalizerChange = FinalizerChange.NONE
     compiled: dict[tuple[int, str], tuple[RunStep, ...]] = field(default_factory=dict)
+    measured: dict[str, tuple[ResolvedMetric, ...]] = field(default_factory=dict)  # what the hub measures, by scope
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
     record_first: bool = False  # what nobody but the record tells is in it before the status speaks of it
 
@@ -238,6 +243,7 @@ class Course:
     def enter_step(self, index: int) -> None:
         """Let the clusters which move now enter a step, all of them together."""
         step = self.steps[index - 1]
+        self.update_fleet(batch=self.at.model_copy(update={"step_done_at": None}))
         self.update(
             step=StepStatus(index=index, of=len(self.steps), kind=step.kind, started_at=self.now),
             waiting=None,
@@ -252,13 +258,14 @@ class Course:
         self.__dict__["run"] = next((run for run in self.observed.runs if run.name == name), None)
         self.phases = {name: ClusterPhase.WAITING for batch in spec.batches for name in batch.clusters}
         self.failures = []
+        self.measured.clear()
         self.update_fleet(
             revision=FleetRevision(number=spec.revision, hash=spec.hash, version=spec.version, started_at=self.now),
             run=name,
             batch=None,
         )
         self.accept(spec.hash)
-        self.update(step=None, weight=None, waiting=None, paused_by=None)
+        self.update(step=None, weight=None, waiting=None, paused_by=None, metrics=())
 
     def end_run(self, outcome: Outcome, reason: Reason, message: str, *, actor: str = SYSTEM) -> None:
         """End the run under way. Where each cluster goes from here is for the caller to say, by their phases."""
@@ -276,7 +283,8 @@ class Course:
         )
         if self.fleet.run is not None:
             ending = {"outcome": outcome, "reason": reason, "message": ended.message, "ended_at": self.now}
-            self.closed.append((self.fleet.run, self._run_status().model_copy(update=ending)))
+            numbers_now = {"metrics": numbers(self.status.metrics, FLEET)}
+            self.closed.append((self.fleet.run, self._run_status(over=True).model_copy(update=ending | numbers_now)))
         stable = FleetRevision(number=revision.number, hash=revision.hash, version=revision.version)
         self.update_fleet(revision=ended, batch=None, stable=stable if completed else self.fleet.stable)
         self.update(step=None, weight=None, waiting=None, next_transition_at=None, paused_by=None)
@@ -300,6 +308,7 @@ class Course:
             finalizer=self.finalizer,
             closed=self._records_first(),
             directives=self.directives,
+            measures=tuple(self.measures),
             run_statuses=self._run_statuses(),
             answers=tuple(self.answers),
             notes=tuple(self.notes),
@@ -321,16 +330,16 @@ class Course:
         status = self._run_status()
         return ((name, status),) if status != before else ()
 
-    def _run_status(self) -> FleetRunStatus:
+    def _run_status(self, *, over: bool = False) -> FleetRunStatus:
         run, spec = self.run, self.run_spec
         before = run.status if run is not None else FleetRunStatus()
         if spec is None:
             return before
         kept = {record.name: record for record in before.batches}
-        batches = tuple(self._batch_record(batch, kept.get(batch.name)) for batch in spec.batches)
+        batches = tuple(self._batch_record(batch, kept.get(batch.name), over=over) for batch in spec.batches)
         return before.model_copy(update={"batches": batches, "failures": tuple(self.failures)})
 
-    def _batch_record(self, batch: RunBatch, before: BatchRecord | None) -> BatchRecord:
+    def _batch_record(self, batch: RunBatch, before: BatchRecord | None, *, over: bool) -> BatchRecord:
         known = before or BatchRecord(name=batch.name, clusters="")
         at = self.fleet.batch
         changes: dict[str, Any] = {"clusters": recorded(batch, self.phases)}
@@ -339,8 +348,12 @@ class Course:
             changes["started_at"] = known.started_at or self.now
             if at.stage in {BatchStage.SOAKING, BatchStage.CLOSING}:
                 changes["done_at"] = known.done_at or self.now
+            over = over or at.stage is BatchStage.CLOSING
         elif known.started_at is not None and known.ended_at is None:
             changes["ended_at"] = self.now
+            over = True
+        if over:
+            changes["metrics"] = numbers(self.status.metrics, scope_of(batch.name)) or known.metrics
         return known.model_copy(update=changes)
 
 

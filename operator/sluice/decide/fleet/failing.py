@@ -1,15 +1,18 @@
-"""What a run over a fleet does about clusters that failed, and about kill switches. Pure."""
+"""What a run over a fleet does about what failed, clusters or measurements, and about kill switches. Pure."""
 
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, OnFailure, RunBatch
+from sluice.api.fleet import BatchStage, ClusterPhase, OnFailure, RunBatch
 from sluice.api.outcome import Outcome
+from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.switches import diverting
 
 # While a run is under way, only those return that a person took back.
 _FAILED = (ClusterPhase.FAILED, ClusterPhase.LEFT, ClusterPhase.RETURNING, ClusterPhase.RETURNED)
+# What `onFailure: Hold` says of itself: clusters failed, or a measurement did.
+HALTING = frozenset({Reason.TOO_MANY_FAILED, Reason.METRIC_FAILED, Reason.TOO_FEW_SAMPLES})
 _HALFWAY = (ClusterPhase.MOVING, ClusterPhase.DONE)
 
 
@@ -35,28 +38,32 @@ def judge(course: Course) -> None:
     for batch in spec.batches[: course.at.index]:
         failed = course.among(batch.clusters, *_FAILED)
         if len(failed) > batch.max_failures:
-            _act(course, spec, batch, failed)
-            return
+            message = f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed"
+            message += f", {batch.max_failures} may: {_why(course, failed)}"
+            if spec.on_failure is OnFailure.ROLLBACK_CLUSTER:
+                _end_after(course, message)
+            else:
+                _act(course, spec.on_failure, batch, Reason.TOO_MANY_FAILED, message)
+            break
+    cause = measuring.failure(course)
+    if cause is not None and not halted(course):
+        _act(course, spec.on_failure, current, cause.reason, cause.message)
 
 
-def _act(course: Course, spec: FleetRunSpec, batch: RunBatch, failed: tuple[str, ...]) -> None:
-    message = (
-        f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed, {batch.max_failures} may: "
-        + _why(course, failed)
-    )
-    match spec.on_failure:
+def _act(course: Course, how: OnFailure, batch: RunBatch, reason: Reason, message: str) -> None:
+    """With `RollbackCluster` too the batch returns: of what the hub measured nobody knows which cluster is at fault."""
+    match how:
         case OnFailure.ROLLBACK_FLEET:
             goes = (*_HALFWAY, ClusterPhase.COMPLETED)
             send_back(course, course.among(tuple(course.phases), *goes))
-            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the whole fleet returns")
-        case OnFailure.ROLLBACK_BATCH:
+            course.end_run(Outcome.ABORTED, reason, f"{message}; the whole fleet returns")
+        case OnFailure.ROLLBACK_BATCH | OnFailure.ROLLBACK_CLUSTER:
             send_back(course, course.among(batch.clusters, ClusterPhase.COMPLETED))
             send_back(course, course.among(tuple(course.phases), *_HALFWAY))
-            course.end_run(Outcome.ABORTED, Reason.TOO_MANY_FAILED, f"{message}; the batch returns{keepers(course)}")
+            course.end_run(Outcome.ABORTED, reason, f"{message}; the batch returns{keepers(course)}")
         case OnFailure.HOLD:
-            course.stall(Reason.TOO_MANY_FAILED, f"{message}; all waits: {_ways_on(course)}")
-        case OnFailure.ROLLBACK_CLUSTER:
-            _end_after(course, message)
+            course.stall(reason, f"{message}; all waits: {_ways_on(course)}")
+            course.record("Observed", f"hold-{batch.name}", reason, message)
 
 
 def _end_after(course: Course, message: str) -> None:
@@ -86,7 +93,7 @@ def keepers(course: Course) -> str:
 
 def halted(course: Course) -> bool:
     """Whether the run stays where it is, because of what failed, until somebody decides."""
-    return course.stalled is not None and course.stalled.reason is Reason.TOO_MANY_FAILED
+    return course.stalled is not None and course.stalled.reason in HALTING
 
 
 def _why(course: Course, failed: tuple[str, ...]) -> str:

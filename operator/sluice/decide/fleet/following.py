@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, Literal
 
+from sluice.api.analysis import ResolvedMetric
 from sluice.api.conditions import Reason
-from sluice.api.fleet import ClusterPhase, FixedAnalysis, FleetRunSpec, StepMetrics
+from sluice.api.fleet import ClusterPhase, FixedAnalysis, FleetRunSpec, HubAnalysis, RunBatch, StepMetrics
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec
 from sluice.decide.fleet import parts
@@ -14,6 +16,7 @@ from sluice.decide.fleet.batches import Assignment, Candidate, assign
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.failing import send_back
 from sluice.decide.fleet.model import FleetRunView
+from sluice.decide.model import Templates
 from sluice.decide.revision import run_name
 
 _SHOWN = 5
@@ -101,20 +104,31 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
 
 def _measured(course: Course, spec: RolloutSpec, run: FleetRunSpec) -> FleetRunSpec | None:
     """The run with the metrics of its analyses, fixed from here on; None, and it is told, where one cannot be had."""
-    usual = _fixed(course, spec, "")
-    batches = [
-        batch.model_copy(update={"analysis": _fixed(course, parts.with_steps(spec, batch.steps), batch.name)})
-        if batch.steps
-        else batch
-        for batch in run.batches
-    ]
+    found = course.observed.resolve(spec)
+    usual = _fixed(course, found, "")
+    batches = tuple(
+        _batch_measured(course, spec, batch, by_hub) for batch, by_hub in zip_longest(run.batches, found.batches)
+    )
     if course.stalled is not None:
         return None
-    return run.model_copy(update={"batches": tuple(batches), "analysis": usual})
+    return run.model_copy(update={"batches": batches, "analysis": usual, "hub_analysis": _by_hub(found.fleet)})
 
 
-def _fixed(course: Course, spec: RolloutSpec, batch: str) -> dict[str, Any]:
-    found = course.observed.resolve(spec)
+def _batch_measured(
+    course: Course, spec: RolloutSpec, batch: RunBatch, by_hub: tuple[ResolvedMetric, ...] | None
+) -> RunBatch:
+    changes: dict[str, Any] = {"hub_analysis": _by_hub(by_hub or ())}
+    if batch.steps:
+        found = course.observed.resolve(parts.with_steps(spec, batch.steps))
+        changes["analysis"] = _fixed(course, found, batch.name)
+    return batch.model_copy(update=changes)
+
+
+def _by_hub(metrics: tuple[ResolvedMetric, ...]) -> dict[str, Any] | None:
+    return HubAnalysis(metrics=metrics).dump() if metrics else None
+
+
+def _fixed(course: Course, found: Templates, batch: str) -> dict[str, Any]:
     if found.problem:
         course.stall(Reason(found.problem_reason), f"batch {batch}: {found.problem}" if batch else found.problem)
     inline = tuple(StepMetrics(metrics=metrics) for metrics in found.inline)

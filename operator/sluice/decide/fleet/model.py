@@ -12,7 +12,7 @@ from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.units import NONE, BasisPoints
-from sluice.decide.model import ActionView, Answer, FinalizerChange, Note, SwitchView, Templates
+from sluice.decide.model import ActionView, Answer, FinalizerChange, Measure, Measurement, Note, SwitchView, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ class FleetObserved:
     legs: dict[str, LegView]
     switches: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
+    measurements: tuple[Measurement, ...] = ()  # of the current or last run, not in its status yet
     resolve: Callable[[RolloutSpec], Templates] = lambda _: Templates()
 
 
@@ -144,6 +145,7 @@ class FleetPlan:
     finalizer: FinalizerChange = FinalizerChange.NONE
     closed: tuple[tuple[str, FleetRunStatus], ...] = ()
     directives: dict[str, Directive] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
     run_statuses: tuple[tuple[str, FleetRunStatus], ...] = ()
     answers: tuple[Answer, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -13,6 +13,7 @@ from sluice.api.fleet import ClusterPhase
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import PausedBy
 from sluice.decide import audit
+from sluice.decide.fleet import measuring
 from sluice.decide.fleet.advance import freeze, promote
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.failing import keepers, send_back
@@ -96,6 +97,12 @@ def _promote(course: Course, _: ActionView) -> str:
     frozen = freeze(course)
     if frozen is not None:
         raise _Refused(frozen.message)
+    set_aside = measuring.set_aside(course)
+    if set_aside:
+        return set_aside
+    unmeasured = measuring.in_the_way(course, course.at.step_done_at) if course.step else None
+    if unmeasured is not None:
+        raise _Refused(f"{unmeasured.message}; nothing was skipped")
     left = promote(course)
     if not left:
         raise _Refused("nothing waits for a person now; nothing was skipped")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
-from sluice.decide.fleet import failing, people
+from sluice.decide.fleet import failing, measuring, people
 from sluice.decide.fleet.advance import advance
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.directing import direct
@@ -48,6 +48,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
         return course.finish()
     failing.obey_switches(course)
     take_stock(course)
+    measuring.absorb(course)
     people.obey(course)
     _end_as_recorded(course)
     failing.judge(course)
@@ -56,6 +57,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
     if not failing.halted(course):
         advance(course)
     direct(course)
+    measuring.ask(course)
     report(course)
     return course.finish(_surplus(course))
 

@@ -7,6 +7,9 @@ from sluice.api.fleet import ClusterPhase, ClusterStatus
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Phase, Readiness
 from sluice.api.units import NONE, format_share
+from sluice.decide import analysis
+from sluice.decide.analysis import Outcome as Finding
+from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
 from sluice.decide.hold import Hold
@@ -22,6 +25,7 @@ _PAUSING = frozenset(
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
         Reason.AWAITS_PROMOTION,
+        Reason.ANALYSIS_HOLDS,
     }
 )
 # Who has to be looked at comes first.
@@ -40,6 +44,9 @@ def report(course: Course) -> None:
     phase, message = _phase(course), _message(course)
     course.update(phase=phase, message=clip(message, MESSAGE_BYTES), observed_generation=course.observed.generation)
     conditions = [_ready(course, phase, message), _progressing(course, message), _paused(course), _killed(course)]
+    run = course.run_spec
+    if run is not None and measuring.measures(run):
+        conditions.append(_analysis(course))
     if course.stalled is not None:
         conditions.append(
             _condition(course, ConditionType.STALLED, "True", course.stalled.reason, course.stalled.message)
@@ -229,6 +236,30 @@ def _paused(course: Course) -> Condition:
     if hold is None:
         return _condition(course, ConditionType.PAUSED, "False", Reason.IDLE, "")
     return _condition(course, ConditionType.PAUSED, "True", hold.reason, hold.message)
+
+
+def _analysis(course: Course) -> Condition:
+    """What the hub's own measurements come to."""
+    kind, revision = ConditionType.ANALYSIS_PASSED, course.fleet.revision
+    if not course.under_way and revision is not None:
+        if revision.reason in analysis.CAUSES:
+            return _condition(course, kind, "False", revision.reason, revision.message)
+        if revision.outcome is not Outcome.COMPLETED:
+            return _condition(course, kind, "Unknown", Reason.IDLE, "")
+        if course.status.metrics:
+            return _condition(course, kind, "True", Reason.MEASUREMENTS_PASS, "")
+    found = measuring.verdicts(course)
+    bad = next((each for each in found if each[1].outcome not in {Finding.PASSED, Finding.RUNNING}), None)
+    if bad is not None:
+        whole, verdict = bad
+        failed = verdict.outcome is Finding.FAILED
+        told = f"{whole.title}: {verdict.message}"
+        return _condition(course, kind, "False" if failed else "Unknown", verdict.reason, told)
+    if not found:
+        return _condition(course, kind, "Unknown", Reason.NO_MEASUREMENT, "nothing was measured yet")
+    if any(verdict.outcome is Finding.RUNNING for _, verdict in found):
+        return _condition(course, kind, "Unknown", Reason.MEASURING, "no bad measurement so far")
+    return _condition(course, kind, "True", Reason.MEASUREMENTS_PASS, "")
 
 
 def _killed(course: Course) -> Condition:

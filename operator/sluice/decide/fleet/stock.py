@@ -27,6 +27,12 @@ def take_stock(course: Course) -> None:
                 _look(course, spec, batch, name, None if name in early else last)
 
 
+def was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:
+    """Whether nothing served there before. Nobody knows of a cluster that has not told anything yet."""
+    leg = course.observed.legs.get(name)
+    return leg is not None and leg.rests_on(spec.hash) and leg.fleet_run != spec.revision
+
+
 def _not_at(course: Course, batch: RunBatch, step: int) -> frozenset[str]:
     """The clusters that may not be in this step yet: who says so is not believed, for to be done lets it go further."""
     at = course.fleet.batch

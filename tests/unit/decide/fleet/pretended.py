@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sluice.api.action import RolloutActionSpec, Verb
+from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Condition, ConditionType, condition_of
 from sluice.api.fleet import BatchStatus, FleetRunStatus, FleetStatus
@@ -18,8 +19,9 @@ from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan, FleetRunView, LegView, MemberView
 from sluice.decide.fleet.planner import plan_fleet
-from sluice.decide.model import ActionView, FinalizerChange, SwitchView
+from sluice.decide.model import ActionView, FinalizerChange, Measure, Measurement, Reading, ReadingKind, SwitchView
 from sluice.decide.revision import run_name
+from sluice.decide.templates import resolve_all
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -58,6 +60,8 @@ class Pretended:
         deaf: those that do nothing of what they are told.
         plan: the last.
         notes: all that was told to people.
+        prometheus: what it says to a question of the hub's; None stands for an empty answer.
+        asked: every question of the hub's, oldest first.
     """
 
     def __init__(self, names: str, *batches: dict[str, Any], **fields: Any) -> None:
@@ -72,8 +76,12 @@ class Pretended:
         self.status = RolloutStatus()
         self.plan = FleetPlan(self.status)
         self.notes: list[str] = []
+        self.prometheus: Callable[[Measure], float | Reading | None] = lambda _: None
+        self.asked: list[Measure] = []
+        self._answers: tuple[Measurement, ...] = ()
         self.deleting = False
         self.finalizer = False
+        self.templates: dict[TemplateRef, AnalysisTemplateSpec] = {}
         self._batches = batches
         self._fields = fields
         self.given: dict[str, Any] = {}
@@ -90,6 +98,8 @@ class Pretended:
         """One pass, carried out in the hub and told to members."""
         self.plan = plan_fleet(self._observed(), self.now)
         self.status = self.plan.status
+        self.asked += self.plan.measures
+        self._answers = tuple(self._answered(measure) for measure in self.plan.measures)
         if self.plan.finalizer is not FinalizerChange.NONE:
             self.finalizer = self.plan.finalizer is FinalizerChange.ADD
         if self.plan.create_run is not None:
@@ -227,7 +237,16 @@ class Pretended:
             legs={name: leg for name, leg in self.legs.items() if name in self.members},
             switches=self.switches,
             actions=self.actions,
+            measurements=self._answers,
+            resolve=lambda spec: resolve_all(spec, self.templates.get),
         )
+
+    def _answered(self, measure: Measure) -> Measurement:
+        said = self.prometheus(measure)
+        reading = Reading(ReadingKind.NO_DATA) if said is None else said
+        if not isinstance(reading, Reading):
+            reading = Reading(ReadingKind.VALUE, reading)
+        return Measurement(measure.metric.name, measure.scope, self.now, reading)
 
     def _do(self, name: str, directive: Directive) -> None:
         if directive.spec is None:

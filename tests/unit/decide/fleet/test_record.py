@@ -115,7 +115,7 @@ def test_the_biggest_spec_fits() -> None:
 def test_the_biggest_status_fits() -> None:
     """A letter per cluster: 5,000 of them, 64 batches and 50 failures with long messages take less than 64 KiB."""
     letters = ("wmdcfrbl" * CLUSTERS)[:CLUSTERS]
-    times = {"started_at": NOW, "done_at": NOW, "ended_at": NOW}
+    times: dict[str, Any] = {"started_at": NOW, "done_at": NOW, "ended_at": NOW}
     records = tuple(
         BatchRecord(name=f"batch-{index:057}", clusters=letters[index::BATCHES], step=20, **times)
         for index in range(BATCHES)
