@@ -416,6 +416,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "served gives no rights.",
             "`sluice clusters add` once more gives them, and installs the kinds; `sluice clusters check` shows which.",
         ),
+        Reason.SAME_CLUSTER: (
+            "Another MemberCluster leads to the same cluster (its Namespace kube-system has the same UID), and has it; "
+            "this one is not used. Who has a cluster keeps it; else the one that was made first has it, then the first "
+            "by name.",
+            "Remove one of the two: `sluice clusters remove`. This one is used as soon as the other is gone.",
+        ),
         Reason.SECRET_MISSING: (
             "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key. Of a member that "
             "was discovered: no Secret, or several, are labelled for its ClusterProfile, or there is a token and "

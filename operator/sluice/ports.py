@@ -204,6 +204,10 @@ class Member(Protocol):
         """The version of its Kubernetes, such as `v1.36.3`. Whether it answers at all is asked with this."""
         ...
 
+    async def fetch_uid(self) -> str:
+        """The UID of its Namespace kube-system, which no two clusters share, and none changes."""
+        ...
+
     async def fetch_kinds(self) -> frozenset[str]:
         """What of `sluice.dev/v1alpha1` it serves, such as `memberrollouts` and `memberrollouts/status`."""
         ...

@@ -122,6 +122,7 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason
     KUBECONFIG_REFUSED = "KubeconfigRefused"
     ADDRESS_REFUSED = "AddressRefused"
+    SAME_CLUSTER = "SameCluster"
     # actions
     ACTION_DONE = "ActionDone"
     ACTION_REJECTED = "ActionRejected"

@@ -43,6 +43,8 @@ class MemberClusterStatus(Model):
     Attributes:
         server: host, and port where there is one, of the API server; never a credential.
         version: as the member's API server tells it, once it was found to be one.
+        cluster_uid: of its Namespace kube-system, by which clusters are told apart; "" for one that is refused because
+            another member has it.
         missing_rights: such as `patch httproutes.gateway.networking.k8s.io`; empty while Authorized is not False.
         last_seen_at: when it last answered; only while Reachable is not True.
     """
@@ -50,6 +52,7 @@ class MemberClusterStatus(Model):
     observed_generation: int = 0
     server: str = ""
     version: str = ""
+    cluster_uid: str = ""
     missing_rights: tuple[str, ...] = ()
     last_seen_at: Time | None = None
     conditions: tuple[Condition, ...] = ()

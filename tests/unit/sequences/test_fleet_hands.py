@@ -87,3 +87,38 @@ def test_what_changes_hands_in_mid_run_is_let_go_of() -> None:
         await world.until(lambda: world.share("m1", APP) == 0)
 
     told(story)
+
+
+def test_a_cluster_that_is_registered_twice_has_one_leader() -> None:
+    """The second is no member: nobody works there by it, in mid-run or after a restart, until the first goes."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.create_fleet(APP)
+        await world.until_phase(APP, "Healthy")
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: world.share("m2", APP) == 1000)
+        world.join_again("again", "m2")
+        await asyncio.sleep(1)
+        await world.restart()
+        await world.until(lambda: refused(world, "again"))
+        await world.until(lambda: world.share("m2", APP) == 10_000)
+        await world.until_phase(APP, "Healthy")
+        assert world.fleet_runs(APP)[-1]["status"]["failures"] == []
+        fleet = world.status(APP).fleet
+        assert fleet is not None
+        assert fleet.total == 2
+        await world.leave("m2")
+        await world.until(lambda: not refused(world, "again"))
+        await world.release_fleet(APP, "1.6.0", Slot.BLUE)
+        await world.until(lambda: world.share("m2", APP, Slot.BLUE) == 10_000)
+        await world.until_phase(APP, "Healthy")
+        assert [batch["clusters"] for batch in world.fleet_runs(APP)[-1]["spec"]["batches"]] == [["again", "m1"]]
+
+    told(story)
+
+
+def refused(world: FleetWorld, name: str) -> bool:
+    """Whether a member is refused because another one has its cluster."""
+    found = world.cluster.store.get(Kind.MEMBER_CLUSTER, "", name)
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    return any(each["reason"] == "SameCluster" for each in conditions)
