@@ -326,8 +326,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend stable's pods; what was intended is done at once then.",
         ),
         Reason.RUN_LOST: (
-            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next.",
-            "`sluice retry` starts anew.",
+            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next. Over a fleet, where "
+            "the FleetRun is there but tells what cannot be, the run waits where it is.",
+            "`sluice retry` starts anew. Over a fleet: mend what the message names, or delete the FleetRun, then retry.",
         ),
         Reason.FORBIDDEN: (
             "The API server forbids the operator a write.",

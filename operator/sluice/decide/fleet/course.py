@@ -55,6 +55,7 @@ class Course:
     finalizer: FinalizerChange = FinalizerChange.NONE
     compiled: dict[tuple[int, str], tuple[RunStep, ...]] = field(default_factory=dict)
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
+    unread: str = ""  # why the record of the current or last run tells nothing
     record_first: bool = False  # what nobody but the record tells is in it before the status speaks of it
 
     def __post_init__(self) -> None:
@@ -67,8 +68,9 @@ class Course:
             try:
                 self.phases |= phases_of(batch, kept.get(batch.name))
             except ValueError as error:
-                self.phases |= phases_of(batch, None)
-                self.stall(Reason.RUN_LOST, f"FleetRun {self.observed.ref.namespace}/{run.name}: {error}")
+                self.unread = self.unread or str(error)
+        if self.unread:
+            self.phases = {}
         self.failures = list(run.status.failures)
 
     # ------------------------------------------------------------------ reading
@@ -251,7 +253,7 @@ class Course:
         self.create_run = None if exists else spec
         self.__dict__["run"] = next((run for run in self.observed.runs if run.name == name), None)
         self.phases = {name: ClusterPhase.WAITING for batch in spec.batches for name in batch.clusters}
-        self.failures = []
+        self.failures, self.unread = [], ""
         self.update_fleet(
             revision=FleetRevision(number=spec.revision, hash=spec.hash, version=spec.version, started_at=self.now),
             run=name,
@@ -316,7 +318,7 @@ class Course:
     def _run_statuses(self) -> tuple[tuple[str, FleetRunStatus], ...]:
         """The record of the current or last run, where it says something new, and does not end in this pass."""
         name, before = self.fleet.run, self.run.status if self.run is not None else FleetRunStatus()
-        if name is None or any(name == ended for ended, _ in self._records_first()):
+        if self.unread or name is None or any(name == ended for ended, _ in self._records_first()):
             return ()
         status = self._run_status()
         return ((name, status),) if status != before else ()

@@ -20,6 +20,8 @@ def direct(course: Course) -> None:
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
+        if course.unread and name in placed:
+            continue
         if spec is not None and name in placed and _is_of_the_run(course, phase):
             told = given.going(spec, placed[name], _up_to(course, placed[name], name, wave))
         elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):

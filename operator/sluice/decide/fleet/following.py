@@ -155,7 +155,10 @@ def _next_number(course: Course) -> int:
     known = [run.spec.revision for run in course.observed.runs]
     fleet = course.fleet
     known += [each.number for each in (fleet.stable, fleet.revision) if each is not None]
-    return max(known, default=0) + 1
+    number = max(known, default=0) + 1
+    while run_name(course.observed.ref.name, number) in course.observed.unreadable:
+        number += 1  # one that cannot be read has its name all the same
+    return number
 
 
 def _begun(course: Course, run: FleetRunSpec) -> FleetRunView | None:

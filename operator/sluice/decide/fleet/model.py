@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -95,6 +95,7 @@ class FleetObserved:
     Attributes:
         given: the spec as people wrote it; of that, and not of defaults, members get what is theirs.
         hub: who leads, as members are told.
+        unreadable: the names of those FleetRuns that cannot be read, and why.
         legs: by member; one that has no part yet is not in it.
         resolve: looks up the metrics of a spec's analyses in the caches; asked only where a run begins.
     """
@@ -116,6 +117,7 @@ class FleetObserved:
     legs: dict[str, LegView]
     switches: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     resolve: Callable[[RolloutSpec], Templates] = lambda _: Templates()
 
 

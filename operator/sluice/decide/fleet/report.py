@@ -59,7 +59,7 @@ def _show_clusters(course: Course) -> None:
     shown = tuple(_cluster(course, name) for name in notable[:MOST_SHOWN])
     course.update_fleet(total=total, ready=ready, clusters=shown, not_shown=len(notable) - len(shown))
     batch, at = course.batch, course.fleet.batch
-    if batch is not None and at is not None:
+    if batch is not None and at is not None and course.phases:
         found = counts(course.phases[name] for name in batch.clusters)
         course.update_fleet(batch=at.model_copy(update={"clusters": found}))
 

@@ -14,7 +14,7 @@ _GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE}
 def take_stock(course: Course) -> None:
     """Take in what the members tell of the current or last run."""
     spec = course.run_spec
-    if spec is None:
+    if spec is None or course.unread:
         return
     for batch in spec.batches:
         last = len(course.steps_of(batch))
