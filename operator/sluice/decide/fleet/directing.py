@@ -84,8 +84,8 @@ def _up_to(course: Course, batch: RunBatch, name: str, wave: frozenset[str]) -> 
     at = course.fleet.batch
     if at is None or at.name != batch.name or at.stage is BatchStage.CLOSING:
         return last + 1
-    if at.stage is BatchStage.MOVING and name in wave and course.phases[name] is ClusterPhase.MOVING:
-        return course.step
+    if at.stage is BatchStage.MOVING and name in wave:
+        return course.step  # also where it says that it has the revision already: no more than those beside it
     return last
 
 
