@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from sluice.api.names import HUB_ANNOTATION, Kind, Slot
 from sluice.ports import Obj
 from sluice.sim import manifests
@@ -87,6 +89,44 @@ def test_what_changes_hands_in_mid_run_is_let_go_of() -> None:
         await world.until(lambda: world.share("m1", APP) == 0)
 
     told(story)
+
+
+@pytest.mark.parametrize(
+    "edit, ends_it",
+    [
+        ({"spec": {"strategy": {"canary": {"steps": [{"setWeight": 90}]}}}}, False),
+        ({"spec": {"workload": {"active": "blue"}}}, True),
+        ({"spec": {"pace": {"run": 7, "upTo": 1}}}, True),
+        ({"spec": {"paused": True, "readiness": "Complete"}}, False),
+        ({"metadata": {"labels": {manifests.APP_LABEL: "another"}}}, False),
+        ({"metadata": {"labels": {manifests.APP_LABEL: None}}}, False),
+    ],
+)
+def test_what_people_edit_in_a_member_is_put_back(edit: Obj, ends_it: bool) -> None:
+    """What the hub ordered is there again in a moment; where the edit ended the run there, that cluster failed."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.create_fleet(APP)
+        await world.until_phase(APP, "Healthy")
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: world.share("m2", APP) == 1000)
+        before = stored(world, "m2")
+        mallory = world.members["m2"].cluster.as_manager("mallory")
+        await mallory.patch_merge(Kind.ROLLOUT, world.namespace, APP, edit)
+        if not ends_it:
+            await world.until(lambda: ordered(stored(world, "m2")) == ordered(before), timeout_seconds=5)
+        await world.until_phase(APP, "Aborted" if ends_it else "Healthy")
+        await asyncio.sleep(1)
+        assert [world.share(name, APP) for name in NAMES] == [0 if ends_it else 10_000] * 2
+        failures = world.fleet_runs(APP)[-1]["status"]["failures"]
+        assert [each["name"] for each in failures] == (["m2"] if ends_it else [])
+
+    told(story)
+
+
+def ordered(part: Obj) -> Obj:
+    """What is the hub's of a MemberRollout."""
+    return {"spec": part["spec"], "labels": part["metadata"].get("labels")}
 
 
 def test_a_cluster_that_is_registered_twice_has_one_leader() -> None:

@@ -35,6 +35,7 @@ def advance(course: Course) -> None:
     frozen = freeze(course)
     if frozen is not None:
         course.holds.insert(0, frozen)
+        course.update(waiting=None)
         _count(course, counts=False)
         return
     if batch is None:
@@ -130,12 +131,16 @@ def _was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:
 
 def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Its clusters let go of what they had before; then the next batch goes."""
-    open_ones = course.among(batch.clusters, ClusterPhase.DONE)
-    lost = [name for name in open_ones if _lost(course, name)]
-    if len(lost) < len(open_ones):
+    # Who cannot be told now has all of its traffic on the new revision, and completes when it can.
+    open_ones = tuple(
+        name for name in course.among(batch.clusters, ClusterPhase.DONE) if not _is_out_of_reach(course, name)
+    )
+    if open_ones:
+        elsewhere = tuple(name for name in open_ones if not course.leg(name).runs(spec))
+        _grow_impatient(course, spec, elsewhere)
         course.hold(Reason.WAITS_FOR_CLUSTERS, f"{len(open_ones)} clusters of batch {batch.name} complete their runs")
         return
-    # Who does not answer now has all of its traffic on the new revision, and completes when it is back.
+    course.update(waiting=None)
     _next_batch(course, spec, course.at.index + 1)
 
 
@@ -202,34 +207,43 @@ def _lost(course: Course, name: str) -> bool:
 
 
 def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None:
-    """Say for whom the others wait. Who cannot be reached, or does not take its order, has until the deadline."""
-    astray = tuple(name for name in laggards if _is_astray(course, name))
-    names = ", ".join(_told(course, name) for name in (astray or laggards)[:_SHOWN])
-    more = len(astray or laggards) - _SHOWN
-    text = f"{names}{f' and {more} more' if more > 0 else ''}"
+    """Say for whom the others wait. Who is not in the run has until the deadline; in it, its own engine counts."""
+    away = tuple(name for name in laggards if _is_out_of_reach(course, name))
+    course.hold(
+        Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, f"waits for {_these(course, away or laggards)}"
+    )
+    _grow_impatient(course, spec, tuple(name for name in laggards if name in away or not course.leg(name).runs(spec)))
+
+
+def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...]) -> None:
+    """Count for how long clusters are not in the run that should be; they fail when that has been too long."""
     if not astray:
-        course.hold(Reason.WAITS_FOR_CLUSTERS, f"waits for {text}")
         course.update(waiting=None)
         return
-    waiting = course.status.waiting or Waiting(reason=Reason.CLUSTER_LOST, since=course.now)
-    course.update(waiting=waiting)
-    ends_at = waiting.since + spec.progress_deadline
-    if course.now < ends_at:
-        course.hold(Reason.CLUSTER_LOST, f"waits for {text}", counts=True, until=ends_at)
-        return
+    away = any(_is_out_of_reach(course, name) for name in astray)
+    reason, before = Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, course.status.waiting
+    since = before.since if before is not None and before.reason == reason else course.now
+    course.update(waiting=Waiting(reason=reason, since=since))
     for name in astray:
-        course.fail(
-            name,
-            Reason.PROGRESS_DEADLINE_EXCEEDED,
-            f"no progress for {format_duration(spec.progress_deadline)}: {_told(course, name)}",
-        )
-    course.update(waiting=None)
+        member = course.member(name)
+        lost_since = member.lost_since if member is not None else None
+        ends_at = max(since, lost_since or since) + spec.progress_deadline
+        if course.now < ends_at:
+            course.wakes.append(ends_at)
+            continue
+        waited = format_duration(spec.progress_deadline)
+        course.fail(name, Reason.PROGRESS_DEADLINE_EXCEEDED, f"no progress for {waited}: {_told(course, name)}")
 
 
-def _is_astray(course: Course, name: str) -> bool:
+def _is_out_of_reach(course: Course, name: str) -> bool:
     """Whether it cannot be reached, does not let the hub work there, or does not take its order."""
     member = course.member(name)
     return _lost(course, name) or (member is not None and not member.known) or bool(course.leg(name).trouble)
+
+
+def _these(course: Course, names: tuple[str, ...]) -> str:
+    more = len(names) - _SHOWN
+    return f"{', '.join(_told(course, name) for name in names[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _told(course: Course, name: str) -> str:
