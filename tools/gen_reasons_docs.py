@@ -326,9 +326,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend stable's pods; what was intended is done at once then.",
         ),
         Reason.RUN_LOST: (
-            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next. Over a fleet, where "
-            "the FleetRun is there but tells what cannot be, the run waits where it is.",
-            "`sluice retry` starts anew. Over a fleet: mend what the message names, or delete the FleetRun, then retry.",
+            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next. Over a fleet, "
+            "where the FleetRun is there but tells what cannot be, the run waits where it is.",
+            "`sluice retry` starts anew. Over a fleet: mend what the message names, or delete the FleetRun, and retry.",
         ),
         Reason.FORBIDDEN: (
             "The API server forbids the operator a write.",
@@ -385,6 +385,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
         Reason.CLUSTER_UNASSIGNED: (
             "No batch takes a cluster of the fleet, so nobody would ever update it; no run begins.",
             "Add a last batch without `selector`, `clusters` and `size`, which takes the rest.",
+        ),
+        Reason.NAMESPACE_REFUSED: (
+            "A cluster that `spec.fleet.selector` matches does not take Rollouts of this namespace "
+            "(`spec.allowedNamespaces` of its MemberCluster); no run begins. In mid-run that cluster failed, and "
+            "returns.",
+            "Let it be allowed there, or leave the cluster out by the selector.",
         ),
         Reason.CLUSTER_UNKNOWN: (
             "A batch names a cluster that the fleet does not have; no run begins.",

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     NO_CLUSTERS = "NoClusters"
     CLUSTER_UNASSIGNED = "ClusterUnassigned"
     CLUSTER_UNKNOWN = "ClusterUnknown"
+    NAMESPACE_REFUSED = "NamespaceRefused"
     # ended early
     METRIC_FAILED = "MetricFailed"
     METRIC_ERRORS = "MetricErrors"

@@ -148,6 +148,7 @@ class Director:
             spec_problem=problem,
             status=status,
             runs=tuple(sorted(runs.values(), key=lambda run: run.spec.revision)),
+            home=labels_of(self._store.get(Kind.NAMESPACE, "", ref.namespace)),
             unreadable=unreadable,
             members=self._sites.views(),
             legs=self._read_legs(ref),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sluice.api.conditions import ConditionType, Reason, condition_of
-from sluice.api.member import MemberClusterStatus
+from sluice.api.member import AllowedNamespaces, MemberClusterStatus
 from sluice.decide.fleet.model import MemberView
 from sluice.decide.members import MemberState, state_of
 from sluice.decide.metadata import labels_of, mapping, sequence
@@ -221,6 +221,7 @@ def _view_of(name: str, member: Obj, *, ready: bool) -> MemberView:
         weight=weight if isinstance(weight, int) and weight > 0 else 1,
         known=ready,
         lost_since=_lost_since(member),
+        allows=_allowed(member),
     )
 
 
@@ -228,6 +229,15 @@ def _is_twin(member: Obj) -> bool:
     """Whether it is refused, for another member has its cluster; by its status, so that a new leader knows at once."""
     conditions = sequence(mapping(member.get("status")).get("conditions"))
     return any(mapping(each).get("reason") == Reason.SAME_CLUSTER for each in conditions)
+
+
+def _allowed(member: Obj) -> AllowedNamespaces | None:
+    """Whose Rollouts may come; where that cannot be read, nobody's."""
+    allowed = mapping(member.get("spec")).get("allowedNamespaces")
+    try:
+        return AllowedNamespaces.parse(allowed, "spec.allowedNamespaces") if allowed is not None else None
+    except InvalidSpec:
+        return AllowedNamespaces()
 
 
 def _lost_since(member: Obj) -> datetime | None:

@@ -148,6 +148,13 @@ class Course:
         """A cluster, unless it is no member any more."""
         return self.observed.members.get(name)
 
+    def refusal(self, name: str) -> str:
+        """Why a cluster does not take this Rollout; "" where it does."""
+        member, namespace = self.member(name), self.observed.ref.namespace
+        if member is None or member.allows is None or member.allows.admit(namespace, self.observed.home):
+            return ""
+        return f"{name} does not take Rollouts of namespace {namespace} (spec.allowedNamespaces of its MemberCluster)"
+
     def among(self, names: tuple[str, ...], *phases: ClusterPhase) -> tuple[str, ...]:
         """Those of the clusters that are in one of these phases."""
         return tuple(name for name in names if self.phases.get(name) in phases)

@@ -22,6 +22,8 @@ def direct(course: Course) -> None:
         phase = course.phases.get(name)
         if course.unread and name in placed:
             continue
+        if course.refusal(name) and not _goes_back(course, phase):
+            continue
         if spec is not None and name in placed and _is_of_the_run(course, phase):
             told = given.going(spec, placed[name], _up_to(course, placed[name], name, wave))
         elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):

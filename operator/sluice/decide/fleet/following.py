@@ -74,6 +74,14 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
     if spec.fleet is None:
         return None
     members = [Candidate(each.name, each.labels, each.weight) for each in course.observed.members.values()]
+    refusals = (course.refusal(each.name) for each in members if spec.fleet.selector.matches(each.labels))
+    refused = tuple(why for why in refusals if why)
+    if refused:
+        course.stall(
+            Reason.NAMESPACE_REFUSED,
+            f"{_some(refused)}: let it be allowed there, or leave that cluster out by spec.fleet.selector",
+        )
+        return None
     found = assign(spec.fleet, members)
     if found.unknown:
         names = _some(found.unknown)
