@@ -341,6 +341,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
     },
     FLEETS: {
         Reason.BATCH_STARTED: ("A batch of the run began.", ""),
+        Reason.BATCH_DONE: (
+            "The clusters of a batch have all of their traffic on the revision, but those that failed.",
+            "",
+        ),
+        Reason.SOAKED: ("A batch has soaked for as long as it was to.", ""),
+        Reason.CLUSTER_BACK: ("Clusters that did not answer do again.", ""),
         Reason.BATCH_PAUSE: ("The timed pause before a batch.", "Wait, or `sluice promote`."),
         Reason.SOAKING: (
             "Every cluster of the batch that did not fail is done, and the batch soaks. Time in which one of them does "
@@ -466,13 +472,23 @@ def page() -> str:
         "## Events",
         "Told as Kubernetes Events of the Rollout: "
         + ", ".join(
-            f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED, Reason.BATCH_STARTED)
+            f"`{reason}`"
+            for reason in (
+                Reason.ADOPTED,
+                Reason.RUN_STARTED,
+                Reason.STEP_STARTED,
+                Reason.BATCH_STARTED,
+                Reason.BATCH_DONE,
+                Reason.SOAKED,
+                Reason.CLUSTER_BACK,
+            )
         )
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
         + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
-        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, and what the condition `Stalled` says, once for "
+        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, `{Reason.CLUSTER_LOST}`, and what the condition `Stalled` says, once for "
         + "each reason and change of "
-        "the spec. Repeated ones are counted up, not told anew.",
+        "the spec. Repeated ones are counted up, not told anew. Of a Rollout over a fleet they are on the hub: the hub "
+        "makes none in members, and has no right to.",
     ]
     parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]
     parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]

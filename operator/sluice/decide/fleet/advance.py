@@ -120,6 +120,8 @@ def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     if all(_was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)) or _waited(
         course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"
     ):
+        if batch.soak and course.at.counted_seconds >= batch.soak.total_seconds():
+            course.note(Reason.SOAKED, f"batch {batch.name} has soaked for {format_duration(batch.soak)}")
         course.enter_stage(BatchStage.CLOSING)
 
 
@@ -163,7 +165,8 @@ def _next_batch(course: Course, spec: FleetRunSpec, index: int) -> None:
         return
     course.enter_batch(found)
     batch = spec.batches[found - 1]
-    course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {len(batch.clusters)} clusters")
+    clusters = f"{len(batch.clusters)} cluster{'' if len(batch.clusters) == 1 else 's'}"
+    course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {clusters}")
     course.record("Observed", f"batch-{found}", Reason.BATCH_STARTED, f"batch {batch.name} begins")
 
 
@@ -173,6 +176,11 @@ def _next_wave(course: Course, batch: RunBatch) -> None:
         course.update_fleet(batch=course.at.model_copy(update={"first": first}))
         course.update(step=None, weight=None, waiting=None)
         return
+    count = len(course.among(batch.clusters, ClusterPhase.DONE, ClusterPhase.COMPLETED))
+    have = "has all of its" if count == 1 else "have all of their"
+    soaks = f"; soaks for {format_duration(batch.soak)}" if batch.soak else ""
+    done = f"batch {batch.name}: {count} of {len(batch.clusters)} clusters {have} traffic on it{soaks}"
+    course.note(Reason.BATCH_DONE, done)
     course.enter_stage(BatchStage.SOAKING)
 
 
