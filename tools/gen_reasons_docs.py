@@ -485,8 +485,8 @@ def page() -> str:
         )
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
         + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
-        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, `{Reason.CLUSTER_LOST}`, and what the condition `Stalled` says, once for "
-        + "each reason and change of "
+        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, `{Reason.CLUSTER_LOST}`, "
+        + "and what the condition `Stalled` says, once for each reason and change of "
         "the spec. Repeated ones are counted up, not told anew. Of a Rollout over a fleet they are on the hub: the hub "
         "makes none in members, and has no right to.",
     ]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sluice.api.names import HUB_ANNOTATION, Kind, Slot
+from sluice.api.names import HUB_ANNOTATION, OWNER_ANNOTATION, Kind, Slot
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
@@ -66,6 +66,29 @@ def test_what_was_there_first_is_left_alone() -> None:
         await cluster.delete(Kind.ROLLOUT, world.namespace, APP, uid=before["uid"])
         await world.until_phase(APP, "Healthy")
         assert stored(world, "m2")["metadata"]["annotations"][HUB_ANNOTATION] != "another-hub"
+
+    told(story)
+
+
+@pytest.mark.parametrize("whose", ["web", APP])
+def test_a_route_that_another_moves_is_left_alone(whose: str) -> None:
+    """Another hub's Rollout, or one of the member's own operator, has it by its mark: here nothing is written."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.create_fleet(APP)
+        await world.until_phase(APP, "Healthy")
+        mark = {"metadata": {"annotations": {OWNER_ANNOTATION: f"{world.namespace}/{whose}/another-uid"}}}
+        other = world.members["m2"].cluster.as_manager("another")
+        await other.patch_merge(Kind.HTTP_ROUTE, world.namespace, APP, mark)
+        before = world.members["m2"].cluster.store.get(Kind.HTTP_ROUTE, world.namespace, APP)
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: f"Rollout {world.namespace}/{whose} (by the mark" in world.status(APP).message)
+        await asyncio.sleep(60)
+        assert world.members["m2"].cluster.store.get(Kind.HTTP_ROUTE, world.namespace, APP) == before
+        assert world.share("m1", APP) <= 1000
+        await other.patch_merge(Kind.HTTP_ROUTE, world.namespace, APP, {"metadata": {"annotations": None}})
+        await world.until_phase(APP, "Healthy")
+        assert [world.share(name, APP) for name in NAMES] == [10_000] * 2
 
     told(story)
 
