@@ -326,8 +326,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend stable's pods; what was intended is done at once then.",
         ),
         Reason.RUN_LOST: (
-            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next.",
-            "`sluice retry` starts anew.",
+            "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next. Over a fleet, "
+            "where the FleetRun is there but tells what cannot be, the run waits where it is.",
+            "`sluice retry` starts anew. Over a fleet: mend what the message names, or delete the FleetRun, and retry.",
         ),
         Reason.FORBIDDEN: (
             "The API server forbids the operator a write.",
@@ -340,6 +341,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
     },
     FLEETS: {
         Reason.BATCH_STARTED: ("A batch of the run began.", ""),
+        Reason.BATCH_DONE: (
+            "The clusters of a batch have all of their traffic on the revision, but those that failed.",
+            "",
+        ),
+        Reason.SOAKED: ("A batch has soaked for as long as it was to.", ""),
+        Reason.CLUSTER_BACK: ("Clusters that did not answer do again.", ""),
         Reason.BATCH_PAUSE: ("The timed pause before a batch.", "Wait, or `sluice promote`."),
         Reason.SOAKING: (
             "Every cluster of the batch that did not fail is done, and the batch soaks. Time in which one of them does "
@@ -385,6 +392,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "No batch takes a cluster of the fleet, so nobody would ever update it; no run begins.",
             "Add a last batch without `selector`, `clusters` and `size`, which takes the rest.",
         ),
+        Reason.NAMESPACE_REFUSED: (
+            "A cluster that `spec.fleet.selector` matches does not take Rollouts of this namespace "
+            "(`spec.allowedNamespaces` of its MemberCluster); no run begins. In mid-run that cluster failed, and "
+            "returns.",
+            "Let it be allowed there, or leave the cluster out by the selector.",
+        ),
         Reason.CLUSTER_UNKNOWN: (
             "A batch names a cluster that the fleet does not have; no run begins.",
             "Register it, or correct the name or `spec.fleet.selector`.",
@@ -415,6 +428,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "It lacks rights that Sluice needs, or does not serve MemberRollouts and MemberRolloutRuns: what is not "
             "served gives no rights.",
             "`sluice clusters add` once more gives them, and installs the kinds; `sluice clusters check` shows which.",
+        ),
+        Reason.SAME_CLUSTER: (
+            "Another MemberCluster leads to the same cluster (its Namespace kube-system has the same UID), and has it; "
+            "this one is not used. Who has a cluster keeps it; else the one that was made first has it, then the first "
+            "by name.",
+            "Remove one of the two: `sluice clusters remove`. This one is used as soon as the other is gone.",
         ),
         Reason.SECRET_MISSING: (
             "The Secret is not there, lacks the label `sluice.dev/member-cluster`, or lacks the key. Of a member that "
@@ -453,13 +472,23 @@ def page() -> str:
         "## Events",
         "Told as Kubernetes Events of the Rollout: "
         + ", ".join(
-            f"`{reason}`" for reason in (Reason.ADOPTED, Reason.RUN_STARTED, Reason.STEP_STARTED, Reason.BATCH_STARTED)
+            f"`{reason}`"
+            for reason in (
+                Reason.ADOPTED,
+                Reason.RUN_STARTED,
+                Reason.STEP_STARTED,
+                Reason.BATCH_STARTED,
+                Reason.BATCH_DONE,
+                Reason.SOAKED,
+                Reason.CLUSTER_BACK,
+            )
         )
         + ", the end of a run by its reason (a Warning where it was aborted or killed), "
         + f"`{Reason.ACTION_DONE}`, and as Warnings `{Reason.FOREIGN_WRITER}`, `{Reason.ACTION_REJECTED}`, "
-        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, and what the condition `Stalled` says, once for "
-        + "each reason and change of "
-        "the spec. Repeated ones are counted up, not told anew.",
+        + f"`{Reason.NO_HEALTHY_STABLE}`, `{Reason.CLUSTER_FAILED}`, `{Reason.CLUSTER_LOST}`, "
+        + "and what the condition `Stalled` says, once for each reason and change of "
+        "the spec. Repeated ones are counted up, not told anew. Of a Rollout over a fleet they are on the hub: the hub "
+        "makes none in members, and has no right to.",
     ]
     parts += ["## How runs end", *_table(("`outcome`", ""), OUTCOMES)]
     parts += ["## How far a share is known", *_table(("`status.confirmation`", ""), CONFIRMATIONS)]

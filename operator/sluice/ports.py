@@ -218,6 +218,10 @@ class Member(Protocol):
         """
         ...
 
+    async def fetch_uid(self) -> str:
+        """The UID of its Namespace kube-system, which no two clusters share, and none changes."""
+        ...
+
     async def fetch_kinds(self) -> frozenset[str]:
         """What of `sluice.dev/v1alpha1` it serves, such as `memberrollouts` and `memberrollouts/status`."""
         ...

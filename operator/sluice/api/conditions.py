@@ -67,15 +67,19 @@ class Reason(StrEnum):
     # fleets
     WAITS_FOR_CLUSTERS = "WaitsForClusters"
     CLUSTER_LOST = "ClusterLost"
+    CLUSTER_BACK = "ClusterBack"
     CLUSTER_LEFT = "ClusterLeft"
     CLUSTER_FAILED = "ClusterFailed"
     TOO_MANY_FAILED = "TooManyFailed"
     BATCH_STARTED = "BatchStarted"
+    BATCH_DONE = "BatchDone"
     BATCH_PAUSE = "BatchPause"
     SOAKING = "Soaking"
+    SOAKED = "Soaked"
     NO_CLUSTERS = "NoClusters"
     CLUSTER_UNASSIGNED = "ClusterUnassigned"
     CLUSTER_UNKNOWN = "ClusterUnknown"
+    NAMESPACE_REFUSED = "NamespaceRefused"
     # ended early
     METRIC_FAILED = "MetricFailed"
     METRIC_ERRORS = "MetricErrors"
@@ -122,6 +126,7 @@ class Reason(StrEnum):
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason
     KUBECONFIG_REFUSED = "KubeconfigRefused"
     ADDRESS_REFUSED = "AddressRefused"
+    SAME_CLUSTER = "SameCluster"
     # actions
     ACTION_DONE = "ActionDone"
     ACTION_REJECTED = "ActionRejected"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.api.common import Model
+from sluice.api.common import LabelSelector, Model
 from sluice.api.conditions import Condition
 from sluice.api.units import Time
 
@@ -23,6 +23,17 @@ class MemberPrometheus(Model):
     address: str
 
 
+class AllowedNamespaces(Model):
+    """Namespaces of the hub: those that are named, and those whose labels `selector` matches."""
+
+    names: tuple[str, ...] = ()
+    selector: LabelSelector | None = None
+
+    def admit(self, namespace: str, labels: dict[str, str]) -> bool:
+        """Whether Rollouts of a namespace with these labels may come."""
+        return namespace in self.names or (self.selector is not None and self.selector.matches(labels))
+
+
 class MemberClusterSpec(Model):
     """Spec. Labels, which selectors go by, are the object's own.
 
@@ -30,11 +41,13 @@ class MemberClusterSpec(Model):
         kubeconfig_secret_ref: how to reach it.
         weight: how many of its kind it stands for, where batches are sized by weight: tenants, users, machines.
         prometheus: what metrics without an address of their own ask there; None: the operator's own.
+        allowed_namespaces: whose Rollouts may come; None: those of every namespace.
     """
 
     kubeconfig_secret_ref: KubeconfigSecretRef
     weight: int = 1
     prometheus: MemberPrometheus | None = None
+    allowed_namespaces: AllowedNamespaces | None = None
 
 
 class MemberClusterStatus(Model):
@@ -43,6 +56,8 @@ class MemberClusterStatus(Model):
     Attributes:
         server: host, and port where there is one, of the API server; never a credential.
         version: as the member's API server tells it, once it was found to be one.
+        cluster_uid: of its Namespace kube-system, by which clusters are told apart; "" for one that is refused because
+            another member has it.
         missing_rights: such as `patch httproutes.gateway.networking.k8s.io`; empty while Authorized is not False.
         last_seen_at: when it last answered; only while Reachable is not True.
     """
@@ -50,6 +65,7 @@ class MemberClusterStatus(Model):
     observed_generation: int = 0
     server: str = ""
     version: str = ""
+    cluster_uid: str = ""
     missing_rights: tuple[str, ...] = ()
     last_seen_at: Time | None = None
     conditions: tuple[Condition, ...] = ()

@@ -85,6 +85,13 @@ def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[
     return found
 
 
+def _namespaces(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _NAME.fullmatch(value):
+            raise click.BadParameter(f"{value!r} is no name of a namespace: at most 63 of a-z, 0-9 and '-'")
+    return values
+
+
 def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not (_ADDRESS.fullmatch(value) and len(value) <= _ADDRESS_CHARACTERS):
         raise click.BadParameter(
@@ -142,6 +149,14 @@ def check_command(name: str, output: str | None, kubeconfig: str | None, context
     "--weight", type=click.IntRange(1, 1_000_000_000), metavar="N", help="How many of its kind it stands for."
 )
 @click.option("--prometheus", metavar="URL", callback=_address, help="Measures what runs there; as the hub reaches it.")
+@click.option(
+    "--allow-namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    callback=_namespaces,
+    help="Only Rollouts of this namespace may go there. May be repeated.",
+)
 @click.option("--server", metavar="URL", help="Where the operator finds the member, if not where the kubeconfig says.")
 @click.option("--rotate-token", is_flag=True, help="Make a new token, and delete those before it.")
 @click.option(
@@ -155,8 +170,8 @@ def add_command(name: str, *, dry_run: bool, patience_seconds: float, **options:
     Makes in the member: the kinds MemberRollout and MemberRolloutRun, as the hub has them, the namespace sluice-system,
     a ServiceAccount, a ClusterRole with the rights that Sluice needs and no others, its binding, and a Secret with a
     token. In the hub: a Secret with a kubeconfig of that token, and the MemberCluster. Says each thing that it did;
-    done again it changes nothing, or mends what is missing. What is not given stays: labels, weight, Prometheus. Do it
-    again after an upgrade of the hub.
+    done again it changes nothing, or mends what is missing. What is not given stays: labels, weight,
+    Prometheus, allowed namespaces. Do it again after an upgrade of the hub.
 
     Examples:
       sluice clusters add pilot --kubeconfig pilot.yaml --label env=prod --label tier=pilot
@@ -224,6 +239,7 @@ def _order(name: str, member: Session, options: dict[str, Any]) -> Registration:
         labels=options["labels"],
         weight=options["weight"],
         prometheus=options["prometheus"],
+        namespaces=options["namespaces"],
         rotate=options["rotate_token"],
         namespace=options["operator_namespace"],
     )

@@ -82,6 +82,7 @@ def _page(detail: MemberDetail) -> str:
         ("Labels", row.labels),
         ("Weight", row.weight),
         ("Prometheus", detail.prometheus),
+        ("Namespaces", detail.namespaces),
         ("Last seen", f"{detail.last_seen} ago" if detail.last_seen else ""),
     )
     conditions = render(

@@ -39,6 +39,8 @@ class Findings:
         failures: how many failed in a row.
         host: of its API server; "" where the kubeconfig cannot be read.
         version: "" before the first answer.
+        cluster: which it is, by the UID of its Namespace kube-system; "" where that was not asked for.
+        twin: another member has that cluster.
         missing: rights that it does not have; None where they were not asked for.
         answered_at: of the last answer; None before the first.
     """
@@ -49,6 +51,8 @@ class Findings:
     failures: int = 0
     host: str = ""
     version: str = ""
+    cluster: str = ""
+    twin: Problem | None = None
     missing: tuple[Right, ...] | None = None
     answered_at: datetime | None = None
 
@@ -75,9 +79,19 @@ def assess(findings: Findings, before: MemberClusterStatus, generation: int, now
         observed_generation=generation,
         server=findings.host,
         version=findings.version or (before.version if findings.host == before.server else ""),
+        cluster_uid="" if findings.twin is not None else findings.cluster or before.cluster_uid,
         missing_rights=tuple(str(right) for right in findings.missing or ()) if answers else (),
         last_seen_at=None if answers else (findings.answered_at or before.last_seen_at),
         conditions=conditions,
+    )
+
+
+def same_cluster(other: str) -> Problem:
+    """What is said of a member whose cluster another one has."""
+    return Problem(
+        Reason.SAME_CLUSTER,
+        f"it leads to the same cluster as MemberCluster {other}, and is not used: "
+        "remove one of the two, or change its kubeconfig",
     )
 
 
@@ -173,6 +187,10 @@ def _answering(findings: Findings, before: MemberClusterStatus, generation: int)
             (ConditionType.AUTHORIZED, "False", lacking),
             (ConditionType.READY, "False", lacking),
         )
+    if findings.twin is not None:
+        granted: _Told = (ConditionType.AUTHORIZED, "True", _GRANTED)
+        refused: _Told = (ConditionType.READY, "False", findings.twin)
+        return (_ANSWERS, granted, refused, (ConditionType.STALLED, "True", findings.twin))
     ready = Problem(Reason.MEMBER_READY, f"Kubernetes {findings.version} answers, and lets Sluice do what it needs to")
     return (_ANSWERS, (ConditionType.AUTHORIZED, "True", _GRANTED), (ConditionType.READY, "True", ready))
 

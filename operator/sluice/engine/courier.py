@@ -10,8 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sluice.api.names import ORDER_ANNOTATION, Kind
-from sluice.decide.metadata import annotation_of
+from sluice.api.names import FIELD_MANAGER, ORDER_ANNOTATION, Kind
+from sluice.decide.metadata import annotation_of, labels_of, mapping, metadata_of, sequence
 from sluice.decide.sharding import Shards, shard_of
 from sluice.engine.fence import Fence
 from sluice.engine.queue import WorkQueue
@@ -22,6 +22,9 @@ from sluice.ports import Cluster
 _log = logging.getLogger(__name__)
 CARRIERS = 4
 REFUSED_RETRY_SECONDS = 15.0
+
+
+_Stamp = tuple[object, object, str, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Courier:
         self._foreign = foreign
         self._orders: dict[Key, Order] = {}
         self._problems: dict[Key, str] = {}
+        self._sent: dict[Key, _Stamp] = {}
         self._queue: WorkQueue[Key] = WorkQueue()
 
     def give(self, namespace: str, name: str, order: Order) -> None:
@@ -163,12 +167,63 @@ class Courier:
         if order.body is not None:
             uid = {"uid": known["metadata"]["uid"]} if known is not None else {"resourceVersion": "1"}
             body = {**order.body, "metadata": {**order.body["metadata"], **uid}}
-            self._store.apply(Kind.ROLLOUT, "MODIFIED", await self._cluster.apply(Kind.ROLLOUT, *key, body))
+            if known is not None and _has_other_writers(known):
+                await self._clear(key, known, order.body.get("spec"))
+            stored = await self._cluster.apply(Kind.ROLLOUT, *key, body)
+            self._sent[key] = _stamp_of(stored)
+            self._store.apply(Kind.ROLLOUT, "MODIFIED", stored)
         elif known is not None:
             await self._cluster.delete(Kind.ROLLOUT, *key, uid=known["metadata"]["uid"])
+
+    async def _clear(self, key: Key, known: Obj, spec: object) -> None:
+        """Take out of the spec what others put there: an apply leaves what it does not name to them."""
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": known["metadata"]["uid"]},
+            {"op": "replace", "path": "/spec", "value": spec},
+        ]
+        await self._cluster.patch_json(Kind.ROLLOUT, *key, operations)
 
     def _is_done(self, key: Key, order: Order) -> bool:
         known = self._store.get(Kind.ROLLOUT, *key)
         if order.body is None:
             return known is None or "deletionTimestamp" in known["metadata"]
-        return known is not None and annotation_of(known, ORDER_ANNOTATION) == order.digest
+        if known is None or annotation_of(known, ORDER_ANNOTATION) != order.digest:
+            return False
+        # As it was stored when it was sent, whatever that member's CRD or webhooks made of it; else as it was ordered.
+        if self._sent.get(key) == _stamp_of(known):
+            return True
+        is_so = (
+            not _has_other_writers(known)
+            and _holds(order.body.get("spec"), known.get("spec"))
+            and _holds(order.body["metadata"], known["metadata"])
+        )
+        if is_so:
+            self._sent[key] = _stamp_of(known)
+        return is_so
+
+
+def _stamp_of(part: Obj) -> _Stamp:
+    """What of a part is the hub's: changed by somebody else, it is another one."""
+    metadata = metadata_of(part)
+    return metadata.get("uid"), metadata.get("generation"), annotation_of(part, ORDER_ANNOTATION), labels_of(part)
+
+
+def _has_other_writers(part: Obj) -> bool:
+    """Whether somebody else has fields of the spec, which is the hub's alone."""
+    entries = map(mapping, sequence(metadata_of(part).get("managedFields")))
+    return any("f:spec" in mapping(each.get("fieldsV1")) and each.get("manager") != FIELD_MANAGER for each in entries)
+
+
+def _holds(ordered: object, there: object) -> bool:
+    """Whether all that was ordered is there; defaults may be there beside it."""
+    if isinstance(ordered, dict):
+        return isinstance(there, dict) and all(
+            name in there and _holds(value, there[name]) for name, value in ordered.items()
+        )
+    if isinstance(ordered, list):
+        return (
+            isinstance(there, list)
+            and len(ordered) == len(there)
+            and all(_holds(mine, theirs) for mine, theirs in zip(ordered, there, strict=True))
+        )
+    return ordered == there

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,8 +45,6 @@ from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer
 from sluice.errors import InvalidSpec, NotFound, Unavailable
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +90,7 @@ class Director:
         self._writer = Writer(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
         self._legs: dict[str, dict[str, _Read]] = {}
+        self._owed: dict[str, tuple[tuple[str, FleetRunStatus], ...]] = {}
 
     async def pursue(self, rollout: Obj, decided: Callable[[RolloutStatus], None]) -> tuple[bool, datetime | None]:
         """One pass.
@@ -105,6 +103,7 @@ class Director:
         """
         if not self._sites.listed:  # whoever is not known would be taken for gone
             raise Unavailable("the MemberClusters are not listed yet, so nobody knows who belongs to a fleet")
+        await self._settle(rollout)
         observed = self._observe(rollout, hub_of(self._store))
         plan = plan_fleet(observed, self._ports.clock.now())
         decided(plan.status)
@@ -114,23 +113,31 @@ class Director:
         if plan.finalizer is FinalizerChange.ADD:
             version = await self._writer.change_finalizer(rollout, observed, version, present=True)
         for name, status in plan.closed:
-            await self._write_run(observed, name, status)
+            await self._write_run(observed.ref.namespace, name, status)
         changed = await self._writer.write_status(rollout, observed, plan.status, version)
         self._tell(rollout, observed, plan)
         self._direct(observed, plan.directives)
+        self._owed[observed.ref.uid] = plan.run_statuses
         self._measure(observed, plan)
         writes = itertools.chain(
-            (self._write_run(observed, name, status) for name, status in plan.run_statuses),
+            (self._write_run(observed.ref.namespace, name, status) for name, status in plan.run_statuses),
             (self._writer.answer(observed, answer) for answer in plan.answers),
             (self._delete_run(observed, name) for name in plan.delete_runs),
         )
         failures = [each for each in await asyncio.gather(*writes, return_exceptions=True) if each is not None]
         if failures:
             raise failures[0]
+        del self._owed[observed.ref.uid]
         if plan.finalizer is FinalizerChange.REMOVE:
             self._legs.pop(observed.ref.uid, None)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
+
+    async def _settle(self, rollout: Obj) -> None:
+        """Write what the last pass could not: the record is never behind the status by more than one pass."""
+        metadata = rollout["metadata"]
+        for name, status in self._owed.get(metadata["uid"], ()):
+            await self._write_run(metadata["namespace"], name, status)
 
     # ------------------------------------------------------------------ observing
 
@@ -138,6 +145,7 @@ class Director:
         metadata = rollout["metadata"]
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         spec, problem, status = self._observer.parse(rollout)
+        runs, unreadable = self._fleet_runs(ref)
         return FleetObserved(
             ref=ref,
             generation=metadata.get("generation", 0),
@@ -151,7 +159,9 @@ class Director:
             spec=spec,
             spec_problem=problem,
             status=status,
-            runs=self._fleet_runs(ref),
+            runs=tuple(sorted(runs.values(), key=lambda run: run.spec.revision)),
+            home=labels_of(self._store.get(Kind.NAMESPACE, "", ref.namespace)),
+            unreadable=unreadable,
             members=self._sites.views(),
             legs=self._read_legs(ref),
             switches=self._board.covering(ref.namespace, labels_of(rollout)),
@@ -177,22 +187,25 @@ class Director:
         self._legs[ref.uid] = read
         return {name: each.leg for name, each in read.items()}
 
-    def _fleet_runs(self, ref: ObjectRef) -> tuple[FleetRunView, ...]:
-        found = [self._fleet_run(run) for run in self._index.fleet_runs(ref.namespace, ref.name)]
-        return tuple(sorted((run for run in found if run is not None), key=lambda run: run.spec.revision))
+    def _fleet_runs(self, ref: ObjectRef) -> tuple[dict[str, FleetRunView], dict[str, str]]:
+        """Those that can be read, and why the others cannot."""
+        runs, problems = dict[str, FleetRunView](), dict[str, str]()
+        for run in self._index.fleet_runs(ref.namespace, ref.name):
+            name = run["metadata"]["name"]
+            try:
+                runs[name] = self._fleet_run(run)
+            except InvalidSpec as problem:
+                problems[name] = str(problem)
+        return runs, problems
 
-    def _fleet_run(self, run: Obj) -> FleetRunView | None:
+    def _fleet_run(self, run: Obj) -> FleetRunView:
         metadata = run["metadata"]
         known = self._runs.get(metadata["uid"])
         if known is not None and known[0] == metadata["resourceVersion"]:
             return known[1]
         where = f"FleetRun {metadata['namespace']}/{metadata['name']}"
-        try:
-            spec = FleetRunSpec.parse(run.get("spec") or {}, f"{where}: spec")
-            status = FleetRunStatus.parse(run.get("status") or {}, f"{where}: status")
-        except InvalidSpec as problem:
-            _log.error("a FleetRun cannot be read", extra={"run": where, "problem": str(problem)})
-            return None
+        spec = FleetRunSpec.parse(run.get("spec") or {}, f"{where}: spec")
+        status = FleetRunStatus.parse(run.get("status") or {}, f"{where}: status")
         view = FleetRunView(metadata["name"], metadata["uid"], spec, status)
         self._runs[metadata["uid"]] = (metadata["resourceVersion"], view)
         return view
@@ -254,12 +267,10 @@ class Director:
         stored = await self._ports.cluster.create(Kind.FLEET_RUN, namespace, body)
         self._store.apply(Kind.FLEET_RUN, "MODIFIED", stored)
 
-    async def _write_run(self, observed: FleetObserved, name: str, status: FleetRunStatus) -> None:
+    async def _write_run(self, namespace: str, name: str, status: FleetRunStatus) -> None:
         body = {"status": status.dump()}
         try:
-            stored = await self._ports.cluster.patch_merge(
-                Kind.FLEET_RUN, observed.ref.namespace, name, body, subresource="status"
-            )
+            stored = await self._ports.cluster.patch_merge(Kind.FLEET_RUN, namespace, name, body, subresource="status")
         except NotFound:
             return  # the next pass says that it is gone
         self._store.apply(Kind.FLEET_RUN, "MODIFIED", stored)

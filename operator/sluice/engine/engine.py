@@ -99,7 +99,7 @@ class Engine:
         self._director: Director | None = None
         self._board = SwitchBoard(store)
         self._inbox = Inbox()
-        self._observer = Observer(store, index, self._board, ports.routers, self._inbox)
+        self._observer = Observer(store, index, self._board, ports.routers, self._inbox, abroad=bool(mirrored))
         self._executor = Executor(ports, store, self._board, self._persisted)
         self._measurer = Measurer(metrics, self._inbox, ports.clock, self._answered)
         self._kills = KillPath(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sluice.api.names import ORDER_ANNOTATION
@@ -13,7 +14,7 @@ from sluice.decide.texts import one_line
 from sluice.ports import Obj
 
 _MESSAGE_CHARACTERS = 300
-_HASH_CHARACTERS = 128
+_WORD = re.compile(r"[-0-9A-Za-z]{1,64}")
 
 
 def leg_of(part: Obj, trouble: str) -> LegView:
@@ -26,13 +27,13 @@ def leg_of(part: Obj, trouble: str) -> LegView:
     stable, revision, step = (mapping(status.get(field)) for field in ("stable", "revision", "step"))
     outcome = _outcome(revision.get("outcome"))
     return LegView(
-        order=annotation_of(part, ORDER_ANNOTATION),
-        stable_hash=_text(stable.get("hash"), _HASH_CHARACTERS),
-        hash=_text(revision.get("hash"), _HASH_CHARACTERS),
+        order=_word(annotation_of(part, ORDER_ANNOTATION)),
+        stable_hash=_word(stable.get("hash")),
+        hash=_word(revision.get("hash")),
         fleet_run=_number(revision.get("fleetRun")),
         under_way=bool(revision) and "outcome" not in revision,
         outcome=outcome,
-        reason=_text(revision.get("reason"), 64),
+        reason=_word(revision.get("reason")),
         why=one_line(_text(revision.get("message"), 4 * _MESSAGE_CHARACTERS), _MESSAGE_CHARACTERS),
         step=_number(step.get("index")) or 0,
         step_done=step.get("done") is True,
@@ -57,6 +58,11 @@ def _outcome(value: object) -> Outcome | None:
         return Outcome(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _word(value: object) -> str:
+    """A hash or a Reason; what is neither is nothing."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
 
 
 def _text(value: object, characters: int) -> str:

@@ -19,7 +19,8 @@ from datetime import datetime
 from sluice.api.conditions import Reason
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import MEMBER_LABEL, Kind
-from sluice.decide.members import Findings, Problem, assess, write_due
+from sluice.decide.members import Findings, Problem, assess, same_cluster, write_due
+from sluice.engine.claims import Claims
 from sluice.engine.fence import Fence
 from sluice.engine.probe import cut, problem_of, review
 from sluice.engine.site import Site
@@ -62,6 +63,7 @@ class Surroundings:
         secrets_problem: why Secrets are not known; "" where they are.
         take: given each MemberCluster that was written.
         interval_seconds: between two probes of a member that answers.
+        claims: which member has which cluster.
         open_site: prepares the work in a member: by its name, its connection, and the address of its Prometheus.
         probes: counts them by how they ended.
         inventory: of members that are discovered.
@@ -77,6 +79,7 @@ class Surroundings:
     secrets_problem: Callable[[], str]
     take: Callable[[Obj], None]
     interval_seconds: float
+    claims: Claims
     open_site: Callable[[str, Member, str], Site] | None = None
     probes: Counter[str] = field(default_factory=Counter)
     inventory: Inventory = Inventory()
@@ -101,6 +104,7 @@ class MemberTask:
         self._work: asyncio.Task[None] | None = None
         self._patient: asyncio.Task[None] | None = None
         self._connected_by: object = None
+        self._measured_by = ""
         self._findings = Findings()
         self._until_review = 0
         self._at_least_seconds = 0.0  # what the member asked for
@@ -139,7 +143,8 @@ class MemberTask:
             await self._connect(member)
             if self._connection is not None:
                 await self._probe(self._connection)
-            self._begin_work(member)
+            await self._claim()
+            await self._begin_work(member)
             await self._tell(member)
         except (Conflict, NotFound, NotLeader):
             # It was changed or deleted meanwhile, and the watch tells how; or it is not surely this process's now.
@@ -213,20 +218,38 @@ class MemberTask:
                 Reason.KUBECONFIG_REFUSED, f"{where}, key {key}: it is no text: put a kubeconfig there"
             ) from None
 
-    def _begin_work(self, member: Obj) -> None:
+    async def _claim(self) -> None:
+        """See to it that nobody else works in its cluster; the work here ends where another has it."""
+        found, claims = self._findings, self._around.claims
+        if not found.cluster or found.missing:
+            return
+        other = claims.take(self._name, found.cluster)
+        if other:
+            await self._end_work()
+        self._findings = replace(found, twin=same_cluster(other) if other else None)
+
+    async def _begin_work(self, member: Obj) -> None:
         """Work there as soon as it lets us; what it lets us do less later on, each write tells."""
         found, around = self._findings, self._around
+        prometheus = str(((member.get("spec") or {}).get("prometheus") or {}).get("address") or "")
+        if self.site is not None and prometheus != self._measured_by:
+            await self._end_work()  # it is measured by another one from now on
+            await self._claim()
         if self._connection is None or self.site is not None or around.open_site is None or found.missing != ():
             return
-        prometheus = ((member.get("spec") or {}).get("prometheus") or {}).get("address") or ""
-        self.site = around.open_site(self._name, self._connection, str(prometheus))
+        if self._findings.twin is not None:
+            return
+        self._measured_by = prometheus
+        self.site = around.open_site(self._name, self._connection, prometheus)
         self._work = asyncio.create_task(self.site.run(), name=f"site {self._name}")
 
     async def _end_work(self) -> None:
         work, self._work, self.site = self._work, None, None
         await _end(work)
+        self._around.claims.leave(self._name)
 
     async def _disconnect(self) -> None:
+        self._around.claims.forget(self._name)
         await self._end_work()
         await _end(self._patient)
         connection, self._connection, self._connected_by = self._connection, None, None
@@ -241,9 +264,10 @@ class MemberTask:
             version = await connection.fetch_version()
             if before.failure is not None and self.site is not None:
                 self.site.catch_up()
-            missing = before.missing
+            missing, cluster = before.missing, before.cluster
             if self._until_review <= 0 or before.failure is not None or missing:
                 missing = await review(connection)
+                cluster = cluster if missing else await connection.fetch_uid()
                 self._until_review = PROBES_PER_REVIEW
             self._until_review -= 1
         except SluiceError as error:
@@ -253,8 +277,14 @@ class MemberTask:
             if isinstance(error, Unavailable) and not error.retry_after_seconds:
                 self._wait_patiently(connection)
             return
+        if cluster != before.cluster:
+            await self._end_work()  # what was begun there is another cluster's
         self._findings = Findings(
-            host=connection.host, version=version, missing=missing, answered_at=self._around.clock.now()
+            host=connection.host,
+            version=version,
+            cluster=cluster,
+            missing=missing,
+            answered_at=self._around.clock.now(),
         )
         self._around.probes["answered"] += 1
 

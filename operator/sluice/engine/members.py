@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from sluice.api.conditions import ConditionType, condition_of
-from sluice.api.member import MemberClusterStatus
+from sluice.api.conditions import ConditionType, Reason, condition_of
+from sluice.api.member import AllowedNamespaces, MemberClusterStatus
 from sluice.api.names import Kind
 from sluice.decide.fleet.model import MemberView
 from sluice.decide.members import MemberState, state_of
-from sluice.decide.metadata import labels_of
+from sluice.decide.metadata import labels_of, mapping, sequence
 from sluice.decide.sharding import Shards, shard_of
+from sluice.engine.claims import Claims
 from sluice.engine.fence import Fence
 from sluice.engine.member import Inventory, MemberTask, Surroundings
 from sluice.engine.site import Site
@@ -62,7 +63,7 @@ class Members:
         self.probes: Counter[str] = Counter()
         self._members: dict[str, Obj] = {}
         self._secrets: dict[str, Obj] = {}
-        self._views: dict[str, tuple[Obj, MemberView]] = {}  # by what each was read from
+        self._views: dict[str, tuple[Obj, MemberView, bool]] = {}  # by what each was read from
         self._tasks: dict[str, MemberTask] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -78,6 +79,7 @@ class Members:
             secrets_problem=secrets_problem,
             take=self._take_written,
             interval_seconds=interval_seconds,
+            claims=Claims(self._members, self._wake),
             probes=self.probes,
         )
 
@@ -158,22 +160,22 @@ class Members:
             self._wake(name)
 
     def views(self) -> dict[str, MemberView]:
-        """Every member as a fleet's decisions see it."""
-        found = {name: self._view(name, member) for name, member in self._members.items()}
-        for name in self._views.keys() - found.keys():
+        """Every member as a fleet's decisions see it; one whose cluster another member has is none."""
+        for name, member in self._members.items():
+            self._read(name, member)
+        for name in self._views.keys() - self._members.keys():
             del self._views[name]
-        return found
+        return {name: view for name, (_, view, is_twin) in self._views.items() if not is_twin}
 
     def workplaces(self) -> dict[str, Site]:
         """The members that are connected."""
         return {name: task.site for name, task in self._tasks.items() if task.site is not None}
 
-    def _view(self, name: str, member: Obj) -> MemberView:
+    def _read(self, name: str, member: Obj) -> None:
         task, read = self._tasks.get(name), self._views.get(name)
         ready = task is not None and task.site is not None and task.site.ready
         if read is None or read[0] is not member or read[1].known != ready:
-            read = self._views[name] = (member, _view_of(name, member, ready=ready))
-        return read[1]
+            self._views[name] = (member, _view_of(name, member, ready=ready), _is_twin(member))
 
     def states(self) -> Iterator[MemberState]:
         """The state of each member, by its status."""
@@ -240,7 +242,23 @@ def _view_of(name: str, member: Obj, *, ready: bool) -> MemberView:
         weight=weight if isinstance(weight, int) and weight > 0 else 1,
         known=ready,
         lost_since=_lost_since(member),
+        allows=_allowed(member),
     )
+
+
+def _is_twin(member: Obj) -> bool:
+    """Whether it is refused, for another member has its cluster; by its status, so that a new leader knows at once."""
+    conditions = sequence(mapping(member.get("status")).get("conditions"))
+    return any(mapping(each).get("reason") == Reason.SAME_CLUSTER for each in conditions)
+
+
+def _allowed(member: Obj) -> AllowedNamespaces | None:
+    """Whose Rollouts may come; where that cannot be read, nobody's."""
+    allowed = mapping(member.get("spec")).get("allowedNamespaces")
+    try:
+        return AllowedNamespaces.parse(allowed, "spec.allowedNamespaces") if allowed is not None else None
+    except InvalidSpec:
+        return AllowedNamespaces()
 
 
 def _lost_since(member: Obj) -> datetime | None:

@@ -22,7 +22,7 @@ from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE, BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide import templates
-from sluice.decide.metadata import annotation_of, created_at, labels_of, owner_of, requester_of
+from sluice.decide.metadata import created_at, labels_of, owner_of, requester_of
 from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView, Templates
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
@@ -68,11 +68,23 @@ class _Parsed(NamedTuple):
 
 
 class Observer:
-    """Builds `Observed`."""
+    """Builds `Observed`.
+
+    Where it is `abroad`, others may lead Rollouts that are not in the caches: another hub, or an operator of that
+    cluster. What bears the mark of one that is not known is then taken for theirs; at home it was left behind.
+    """
 
     def __init__(
-        self, store: Store, index: Index, board: SwitchBoard, routers: Mapping[Kind, TrafficRouter], inbox: Inbox
+        self,
+        store: Store,
+        index: Index,
+        board: SwitchBoard,
+        routers: Mapping[Kind, TrafficRouter],
+        inbox: Inbox,
+        *,
+        abroad: bool = False,
     ) -> None:
+        self._abroad = abroad
         self._store = store
         self._index = index
         self._board = board
@@ -291,7 +303,10 @@ class Observer:
         if traffic.stable_service is not None:
             names.append((Kind.SERVICE, traffic.stable_service))
         for kind, name in names:
-            stamp = annotation_of(self._store.get(kind, ref.namespace, name), OWNER_ANNOTATION)
+            stamp = owner_of(self._store.get(kind, ref.namespace, name))
+            if self._abroad and stamp and stamp != owner_id(ref) and not self._is_known(stamp):
+                whose = stamp.rpartition("/")[0]
+                return f"{whose} (by the mark {OWNER_ANNOTATION} on {kind} {name}; take that off if it is gone)"
             for namespace, other in sorted(self._index.claimants(kind, ref.namespace, name)):
                 if other == ref.name:
                     continue
@@ -299,6 +314,13 @@ class Observer:
                 if found is not None and _comes_first(found, rollout, stamp):
                     return f"{namespace}/{other}"
         return ""
+
+    def _is_known(self, stamp: str) -> bool:
+        """Whether a mark is of a Rollout that is in the caches."""
+        namespace, _, rest = stamp.partition("/")
+        name, _, uid = rest.rpartition("/")
+        found = self._store.get(Kind.ROLLOUT, namespace, name)
+        return found is not None and found["metadata"]["uid"] == uid
 
 
 def _fixed(analysis: dict[str, Any]) -> Templates:

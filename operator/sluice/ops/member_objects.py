@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sluice.api.member import SECRET_KEY
@@ -86,12 +86,18 @@ def hub_secret(member: str, kubeconfig: str) -> Obj:
 
 
 def member_cluster(
-    member: str, labels: Mapping[str, str], weight: int | None = None, prometheus: str | None = None
+    member: str,
+    labels: Mapping[str, str],
+    weight: int | None = None,
+    prometheus: str | None = None,
+    namespaces: Sequence[str] = (),
 ) -> Obj:
-    """The MemberCluster. What is None is left to who set it, or to the default."""
+    """The MemberCluster. What is None, or empty, is left to who set it, or to the default."""
     spec: Obj = {"kubeconfigSecretRef": {"name": secret_name(member)}}
     if weight is not None:
         spec["weight"] = weight
     if prometheus is not None:
         spec["prometheus"] = {"address": prometheus}
+    if namespaces:
+        spec["allowedNamespaces"] = {"names": list(dict.fromkeys(namespaces))}
     return {"metadata": {"labels": dict(labels)}, "spec": spec}

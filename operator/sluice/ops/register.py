@@ -31,6 +31,7 @@ class Registration:
         labels: to set on the MemberCluster; others that it has stay.
         weight: how many of its kind it stands for; None leaves what is set, 1 at first.
         prometheus: base URL of the one that measures what runs there; None leaves what is set, none at first.
+        namespaces: whose Rollouts may come; none leaves what is set, those of all namespaces at first.
         rotate: make a new token, and delete the ones before.
         namespace: the operator's, in the hub.
     """
@@ -41,6 +42,7 @@ class Registration:
     labels: Mapping[str, str]
     weight: int | None = None
     prometheus: str | None = None
+    namespaces: tuple[str, ...] = ()
     rotate: bool = False
     namespace: str = objects.NAMESPACE
 
@@ -56,7 +58,7 @@ class Registration:
 
     def member(self) -> Obj:
         """The MemberCluster."""
-        return objects.member_cluster(self.name, self.labels, self.weight, self.prometheus)
+        return objects.member_cluster(self.name, self.labels, self.weight, self.prometheus, self.namespaces)
 
     def kubeconfig(self, token: str = _PLACEHOLDER) -> str:
         """The kubeconfig that the operator is to use.

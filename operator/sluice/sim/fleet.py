@@ -115,6 +115,10 @@ class FleetWorld(World):
 
     # ------------------------------------------------------------------------------------------ members
 
+    def join_again(self, name: str, cluster: str) -> None:
+        """Register a member's cluster once more, under another name."""
+        self._register(name, cluster, 1, {})
+
     def join(self, name: str, *, weight: int = 1, **labels: str) -> FakeMember:
         """Register a member, with all apps of the fleet, or one that had left."""
         if name not in self.members:
@@ -124,13 +128,16 @@ class FleetWorld(World):
                 self._furnish(self.members[name], app)
             if self._started:
                 self.members[name].start()
+        self._register(name, name, weight, labels)
+        return self.members[name]
+
+    def _register(self, name: str, cluster: str, weight: int, labels: dict[str, str]) -> None:
         if self.people.store.peek(Kind.SECRET, SYSTEM, name) is None:
-            data = {"kubeconfig": base64.b64encode(name.encode()).decode()}
+            data = {"kubeconfig": base64.b64encode(cluster.encode()).decode()}
             meta = {"name": name, "namespace": SYSTEM, "labels": {MEMBER_LABEL: name}}
             self.people.seed(Kind.SECRET, {"metadata": meta, "data": data})
         spec = {"kubeconfigSecretRef": {"name": name}, "weight": weight}
         self.people.seed(Kind.MEMBER_CLUSTER, {"metadata": {"name": name, "labels": labels}, "spec": spec})
-        return self.members[name]
 
     async def leave(self, name: str) -> None:
         """Unregister a member."""

@@ -39,6 +39,7 @@ class FakeMember:
 
     def __init__(self, name: str, clock: Clock, *, namespace: str, pods: bool = True) -> None:
         self.name = name
+        self.uid = f"uid-of-{name}"
         self.cluster = FakeCluster(clock, namespaces=(namespace,))
         self.delay_seconds = 0.0
         self.denied: set[Right] = set()
@@ -114,6 +115,11 @@ class MemberConnection:
         del patient
         await self._answer()
         return VERSION
+
+    async def fetch_uid(self) -> str:
+        """Its own."""
+        await self._answer()
+        return self._member.uid
 
     async def fetch_kinds(self) -> frozenset[str]:
         """All of ours."""

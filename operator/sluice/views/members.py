@@ -49,11 +49,16 @@ class RightRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberDetail:
-    """One member. `last_seen` is how long ago it last answered; "" while it does. `prometheus` is a URL, or ""."""
+    """One member.
+
+    `last_seen` is how long ago it last answered; "" while it does. `prometheus` is a URL, or "". `namespaces` are those
+    whose Rollouts may come, as "shop, web, by labels"; "" for all.
+    """
 
     row: MemberRow
     secret: str
     prometheus: str
+    namespaces: str
     last_seen: str
     conditions: tuple[ConditionRow, ...]
     rights: tuple[RightRow, ...]
@@ -84,6 +89,7 @@ def member_detail(member: Mapping[str, Any], now: datetime) -> MemberDetail:
         row=member_row(member, now),
         secret=fields.text("spec", "kubeconfigSecretRef", "name"),
         prometheus=fields.text("spec", "prometheus", "address"),
+        namespaces=_namespaces(fields.at("spec", "allowedNamespaces")),
         last_seen=age(fields.moment("status", "lastSeenAt"), now),
         conditions=tuple(
             ConditionRow(
@@ -97,6 +103,11 @@ def member_detail(member: Mapping[str, Any], now: datetime) -> MemberDetail:
         ),
         rights=_rights(fields),
     )
+
+
+def _namespaces(allowed: Fields) -> str:
+    names = [each.text() for each in allowed.items("names")]
+    return ", ".join([*names, *(["by labels"] if allowed.at("selector") else [])])
 
 
 def _rights(fields: Fields) -> tuple[RightRow, ...]:

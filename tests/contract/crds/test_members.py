@@ -58,6 +58,28 @@ def test_only_who_may_read_the_secret_names_it(installed: Cluster, registrar: st
 
 
 @pytest.mark.usefixtures("registrar")
+@pytest.mark.parametrize(
+    "allowed, told",
+    [
+        ({}, "say which: names, or a selector"),
+        ({"names": []}, "should have at least 1 items"),
+        ({"selector": {"matchExpressions": [{"key": "team", "operator": "In"}]}}, "In and NotIn need values"),
+        ({"names": ["shop"]}, ""),
+        ({"selector": {"matchLabels": {"team": "shop"}}}, ""),
+    ],
+)
+def test_allowed_namespaces_say_which(installed: Cluster, allowed: dict[str, Any], told: str) -> None:
+    """Leaving all of it out allows all; a list of none is a slip."""
+    wanted = member("one", "member-one")
+    wanted["spec"]["allowedNamespaces"] = allowed
+    answer = installed.request("POST", f"{MEMBERS}?dryRun=All", wanted)
+    if told:
+        refused(answer, 422, told)
+    else:
+        assert answer[0] == 201
+
+
+@pytest.mark.usefixtures("registrar")
 def test_a_registrar_reads_the_kinds_that_members_get(installed: Cluster) -> None:
     """Those two definitions and no other, to install them there as they are here; none is written."""
     definitions = "customresourcedefinitions.apiextensions.k8s.io"

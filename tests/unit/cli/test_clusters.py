@@ -199,6 +199,21 @@ def test_weight_and_prometheus(shell: Shell, member: FakeCluster) -> None:
     assert "Weight:     20000\nPrometheus: https://prometheus.pilot.example/eu\n" in page
 
 
+def test_allowed_namespaces(shell: Shell, member: FakeCluster) -> None:
+    """Named one by one, each once; what is not given stays; and `check` shows them."""
+
+    def allowed() -> object:
+        return shell.cluster.store.get(Kind.MEMBER_CLUSTER, "", "pilot")["spec"].get("allowedNamespaces")
+
+    shell(f"{ADD} --no-wait")
+    assert allowed() is None
+    shell(f"{ADD} --allow-namespace shop --allow-namespace web --allow-namespace shop --no-wait")
+    assert allowed() == {"names": ["shop", "web"]}
+    shell(f"{ADD} --no-wait")
+    assert allowed() == {"names": ["shop", "web"]}
+    assert "Namespaces: shop, web\n" in shell("clusters check pilot").stdout
+
+
 @pytest.mark.parametrize(
     "server, told",
     [("http://pilot.example", "begins with http://"), ("https://169.254.169.254", "a link-local address")],
@@ -237,6 +252,7 @@ def test_add_waits_for_the_operators_word(shell: Shell, member: FakeCluster) -> 
         (f"{ADD} --label nonsense", "is no label"),
         (f"{ADD} --weight 0", "not in the range"),
         (f"{ADD} --prometheus https://user:secret@prometheus.example", "is no address"),
+        (f"{ADD} --allow-namespace Shop", "is no name of a namespace"),
         ("clusters add pilot", "--kubeconfig"),
         ("clusters remove pilot", "--keep-member-objects"),
         ("clusters remove pilot --kubeconfig f --keep-member-objects", "--keep-member-objects"),

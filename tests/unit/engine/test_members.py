@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from sluice.decide.rights import RIGHTS, Right
 from sluice.engine.fence import Fence
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
 from sluice.engine.members import Members
+from sluice.engine.site import Site
 from sluice.errors import BadAnswer, Forbidden, InvalidSpec, NotLeader, Rejected, SluiceError, Unavailable
 from sluice.ports import Cluster, Leadership, Member, Obj, Watch
 from sluice.sim.clock import VirtualClock, run
@@ -42,6 +43,7 @@ class FakeMember:
         self.denied: set[str] = set()
         self.kinds = frozenset(right.resource for right in RIGHTS if right.group == GROUP)
         self.version = "v1.36.3"
+        self.uid = f"uid-of-{host}"
         self.probes = self.patient = self.reviews = self.closed = 0
 
     def tell(self, *, silent: Callable[[], None], back: Callable[[], None]) -> None:
@@ -59,6 +61,10 @@ class FakeMember:
         if self.fails is not None:
             raise self.fails
         return self.version
+
+    async def fetch_uid(self) -> str:
+        """Of the cluster that its host leads to."""
+        return self.uid
 
     async def fetch_kinds(self) -> frozenset[str]:
         """Those."""
@@ -496,3 +502,52 @@ def test_a_defect_met_at_one_member_stays_there() -> None:
         assert stage.members.probes["defect"] > 0
 
     play(story)
+
+
+def test_one_cluster_is_one_member() -> None:
+    """A second MemberCluster for it says which other one has it, and is used as soon as that one is gone."""
+
+    async def story(stage: Stage) -> None:
+        stage.add("one", "home")
+        await stage.until_ready("one")
+        await asyncio.sleep(1)
+        stage.add("again", "home")
+        await stage.until(lambda: stage.told("again").get("Ready") == "False SameCluster", 5)
+        assert stage.told("again")["Stalled"] == "True SameCluster"
+        assert "MemberCluster one" in str(stage.status("again")["conditions"])
+        assert (stage.told("one")["Ready"], list(stage.members.views())) == ("True MemberReady", ["one"])
+        found = stage.hub.store.get(Kind.MEMBER_CLUSTER, "", "one")
+        await stage.hub.delete(Kind.MEMBER_CLUSTER, "", "one", uid=found["metadata"]["uid"])
+        await stage.until_ready("again", seconds=5)
+        assert (list(stage.members.views()), "Stalled" in stage.told("again")) == (["again"], False)
+
+    play(story)
+
+
+def test_another_prometheus_is_asked_from_then_on() -> None:
+    """A changed address is taken up without a restart: the work there begins anew, with it, and only then."""
+    opened: list[str] = []
+
+    class FakeSite:
+        ready = True
+
+        async def run(self) -> None:
+            await asyncio.Event().wait()
+
+    def open_site(name: str, connection: Member, prometheus: str) -> Site:
+        del name, connection
+        opened.append(prometheus)
+        return cast("Site", FakeSite())
+
+    async def story(stage: Stage) -> None:
+        stage.members.work(open_site, lambda: None)
+        stage.add("one")
+        await stage.until_ready("one")
+        await asyncio.sleep(600)
+        for address in ("http://new:9090", "http://new:9090"):
+            spec = {"spec": {"prometheus": {"address": address}}}
+            stage.hub.store.merge(Kind.MEMBER_CLUSTER, "", "one", spec, subresource="", manager="kubectl")
+            await asyncio.sleep(60)
+
+    play(story)
+    assert opened == ["", "http://new:9090"]

@@ -242,13 +242,30 @@ def test_a_kill_anywhere_goes_before_everything_else_everywhere() -> None:
     assert sorted(wrote[: len(NAMES)]) == [(name, Kind.HTTP_ROUTE) for name in NAMES]
 
 
-def test_mad_data_of_a_member_harms_it_alone() -> None:
+FUTURE = "2999-01-01T00:00:00Z"
+MAD: dict[str, Obj] = {
+    "types": {"step": {"index": -7, "done": "yes"}, "stable": ["?"], "revision": 3, "weight": {}, "conditions": 1},
+    "future": {
+        "step": {"index": 2, "of": 5, "kind": "pause", "startedAt": FUTURE, "countedUntil": FUTURE},
+        "waiting": {"reason": "WaitsForEndpoints", "since": FUTURE},
+        "nextTransitionAt": FUTURE,
+    },
+    "past": {"waiting": {"reason": "WaitsForEndpoints", "since": "1970-01-01T00:00:00Z"}},
+    "step": {"step": {"index": 10**9, "of": 5, "kind": "pause", "startedAt": FUTURE, "done": True}},
+    "long": {"message": "x" * 500_000, "step": {"index": 2, "of": 5, "kind": "y" * 500_000, "startedAt": FUTURE}},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("what", MAD)
+def test_mad_data_of_a_member_harms_it_alone(what: str) -> None:
     """What one member says can be anything: the others go on, and it counts as one that failed at most."""
 
     async def story(world: FleetWorld) -> None:
         await world.release_fleet(APP, "1.5.0")
         await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
-        status = {"step": {"index": -7, "done": "yes"}, "stable": ["?"], "revision": 3, "weight": {}, "conditions": 1}
+        honest = world.members["m2"].cluster.store.get(Kind.ROLLOUT, world.namespace, APP)["status"]
+        status = {**(honest if what in {"future", "past", "step", "long"} else {}), **MAD[what]}
         world.members["m2"].madden(world.namespace, APP, status)
         await world.until(lambda: outcome(world) != "", timeout_seconds=7200)
 
@@ -264,6 +281,7 @@ def test_mad_data_of_a_member_harms_it_alone() -> None:
 
     world = run(main())
     assert (outcome(world), shares(world)[2:]) == ("Completed", [100, 100])
+    assert {each["name"] for each in world.fleet_runs(APP)[-1]["status"]["failures"]} <= {"m2"}
 
 
 def test_a_cluster_that_leaves_is_not_waited_for() -> None:

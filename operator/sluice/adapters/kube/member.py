@@ -22,6 +22,7 @@ from sluice.adapters.kube.identity import MemberIdentity
 from sluice.adapters.kube.led import LedCluster, there
 from sluice.adapters.kube.listing import fetch_served
 from sluice.adapters.kube.resolver import GuardedResolver
+from sluice.adapters.kube.resources import object_path
 from sluice.adapters.kube.transport import JSON, Limits, Request, Timeouts, Transport
 from sluice.adapters.kube.watch import Informer
 from sluice.api.conditions import Reason
@@ -38,6 +39,7 @@ WARM_CONNECTIONS = 2
 TIMEOUTS = Timeouts(connect=3.0, normal=5.0, kill=5.0)
 PATIENCE_SECONDS = 30.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_UID = re.compile(r"[-0-9A-Za-z]{1,64}")
 _VERSION = re.compile(r"v[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}([-+][-+.0-9A-Za-z]{1,40})?")
 
 
@@ -105,6 +107,17 @@ class KubeMember:
                 "something answers, but does not tell the version of a Kubernetes: see the server's address"
             )
         return version
+
+    async def fetch_uid(self) -> str:
+        """Ask for the UID of its Namespace kube-system."""
+        path = object_path(Kind.NAMESPACE, "", "kube-system")
+        metadata = _decode(await self._send(Request("GET", path, "read which cluster it is", "Namespace"))).get(
+            "metadata"
+        )
+        uid = metadata.get("uid") if isinstance(metadata, dict) else None
+        if not isinstance(uid, str) or not _UID.fullmatch(uid):
+            raise BadAnswer("its Namespace kube-system has no UID, by which clusters are told apart")
+        return uid
 
     async def fetch_kinds(self) -> frozenset[str]:
         """Ask which of our kinds it serves; none where it does not know our group."""

@@ -37,6 +37,7 @@ def advance(course: Course) -> None:
     frozen = freeze(course)
     if frozen is not None:
         course.holds.insert(0, frozen)
+        course.update(waiting=None)
         _count(course, counts=False)
         return
     if batch is None:
@@ -143,19 +144,25 @@ def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     if not _waited(course, batch.soak, Reason.SOAKING, f"batch {batch.name} soaks"):
         return
     if not _held(course, measuring.in_the_way(course, course.at.started_at)):
+        if batch.soak:
+            course.note(Reason.SOAKED, f"batch {batch.name} has soaked for {format_duration(batch.soak)}")
         course.enter_stage(BatchStage.CLOSING)
 
 
 def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Its clusters let go of what they had before; then the next batch goes."""
-    open_ones = course.among(batch.clusters, ClusterPhase.DONE)
-    lost = [name for name in open_ones if _lost(course, name)]
-    if len(lost) < len(open_ones):
+    # Who cannot be told now has all of its traffic on the new revision, and completes when it can.
+    open_ones = tuple(
+        name for name in course.among(batch.clusters, ClusterPhase.DONE) if not _is_out_of_reach(course, name)
+    )
+    if open_ones:
+        elsewhere = tuple(name for name in open_ones if not course.leg(name).runs(spec))
+        _grow_impatient(course, spec, elsewhere)
         course.hold(Reason.WAITS_FOR_CLUSTERS, f"{len(open_ones)} clusters of batch {batch.name} complete their runs")
         return
+    course.update(waiting=None)
     if _held(course, measuring.in_the_way(course)):
         return
-    # Who does not answer now has all of its traffic on the new revision, and completes when it is back.
     _next_batch(course, spec, course.at.index + 1)
 
 
@@ -178,7 +185,8 @@ def _next_batch(course: Course, spec: FleetRunSpec, index: int) -> None:
         return
     course.enter_batch(found)
     batch = spec.batches[found - 1]
-    course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {len(batch.clusters)} clusters")
+    clusters = f"{len(batch.clusters)} cluster{'' if len(batch.clusters) == 1 else 's'}"
+    course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {clusters}")
     course.record("Observed", f"batch-{found}", Reason.BATCH_STARTED, f"batch {batch.name} begins")
 
 
@@ -190,6 +198,11 @@ def _next_wave(course: Course, batch: RunBatch) -> None:
         course.update_fleet(batch=course.at.model_copy(update={"first": first, "step_done_at": None}))
         course.update(step=None, weight=None, waiting=None)
         return
+    count = len(course.among(batch.clusters, ClusterPhase.DONE, ClusterPhase.COMPLETED))
+    have = "has all of its" if count == 1 else "have all of their"
+    soaks = f"; soaks for {format_duration(batch.soak)}" if batch.soak else ""
+    done = f"batch {batch.name}: {count} of {len(batch.clusters)} clusters {have} traffic on it{soaks}"
+    course.note(Reason.BATCH_DONE, done)
     course.enter_stage(BatchStage.SOAKING)
 
 
@@ -224,34 +237,43 @@ def _lost(course: Course, name: str) -> bool:
 
 
 def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None:
-    """Say for whom the others wait. Who cannot be reached, or does not take its order, has until the deadline."""
-    astray = tuple(name for name in laggards if _is_astray(course, name))
-    names = ", ".join(_told(course, name) for name in (astray or laggards)[:_SHOWN])
-    more = len(astray or laggards) - _SHOWN
-    text = f"{names}{f' and {more} more' if more > 0 else ''}"
+    """Say for whom the others wait. Who is not in the run has until the deadline; in it, its own engine counts."""
+    away = tuple(name for name in laggards if _is_out_of_reach(course, name))
+    course.hold(
+        Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, f"waits for {_these(course, away or laggards)}"
+    )
+    _grow_impatient(course, spec, tuple(name for name in laggards if name in away or not course.leg(name).runs(spec)))
+
+
+def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...]) -> None:
+    """Count for how long clusters are not in the run that should be; they fail when that has been too long."""
     if not astray:
-        course.hold(Reason.WAITS_FOR_CLUSTERS, f"waits for {text}")
         course.update(waiting=None)
         return
-    waiting = course.status.waiting or Waiting(reason=Reason.CLUSTER_LOST, since=course.now)
-    course.update(waiting=waiting)
-    ends_at = waiting.since + spec.progress_deadline
-    if course.now < ends_at:
-        course.hold(Reason.CLUSTER_LOST, f"waits for {text}", counts=True, until=ends_at)
-        return
+    away = any(_is_out_of_reach(course, name) for name in astray)
+    reason, before = Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, course.status.waiting
+    since = before.since if before is not None and before.reason == reason else course.now
+    course.update(waiting=Waiting(reason=reason, since=since))
     for name in astray:
-        course.fail(
-            name,
-            Reason.PROGRESS_DEADLINE_EXCEEDED,
-            f"no progress for {format_duration(spec.progress_deadline)}: {_told(course, name)}",
-        )
-    course.update(waiting=None)
+        member = course.member(name)
+        lost_since = member.lost_since if member is not None else None
+        ends_at = max(since, lost_since or since) + spec.progress_deadline
+        if course.now < ends_at:
+            course.wakes.append(ends_at)
+            continue
+        waited = format_duration(spec.progress_deadline)
+        course.fail(name, Reason.PROGRESS_DEADLINE_EXCEEDED, f"no progress for {waited}: {_told(course, name)}")
 
 
-def _is_astray(course: Course, name: str) -> bool:
+def _is_out_of_reach(course: Course, name: str) -> bool:
     """Whether it cannot be reached, does not let the hub work there, or does not take its order."""
     member = course.member(name)
     return _lost(course, name) or (member is not None and not member.known) or bool(course.leg(name).trouble)
+
+
+def _these(course: Course, names: tuple[str, ...]) -> str:
+    more = len(names) - _SHOWN
+    return f"{', '.join(_told(course, name) for name in names[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _told(course: Course, name: str) -> str:

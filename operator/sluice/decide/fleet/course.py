@@ -60,6 +60,7 @@ class Course:
     compiled: dict[tuple[int, str], tuple[RunStep, ...]] = field(default_factory=dict)
     measured: dict[str, tuple[ResolvedMetric, ...]] = field(default_factory=dict)  # what the hub measures, by scope
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
+    unread: str = ""  # why the record of the current or last run tells nothing
     record_first: bool = False  # what nobody but the record tells is in it before the status speaks of it
 
     def __post_init__(self) -> None:
@@ -72,8 +73,9 @@ class Course:
             try:
                 self.phases |= phases_of(batch, kept.get(batch.name))
             except ValueError as error:
-                self.phases |= phases_of(batch, None)
-                self.stall(Reason.RUN_LOST, f"FleetRun {self.observed.ref.namespace}/{run.name}: {error}")
+                self.unread = self.unread or str(error)
+        if self.unread:
+            self.phases = {}
         self.failures = list(run.status.failures)
 
     # ------------------------------------------------------------------ reading
@@ -150,6 +152,13 @@ class Course:
     def member(self, name: str) -> MemberView | None:
         """A cluster, unless it is no member any more."""
         return self.observed.members.get(name)
+
+    def refusal(self, name: str) -> str:
+        """Why a cluster does not take this Rollout; "" where it does."""
+        member, namespace = self.member(name), self.observed.ref.namespace
+        if member is None or member.allows is None or member.allows.admit(namespace, self.observed.home):
+            return ""
+        return f"{name} does not take Rollouts of namespace {namespace} (spec.allowedNamespaces of its MemberCluster)"
 
     def among(self, names: tuple[str, ...], *phases: ClusterPhase) -> tuple[str, ...]:
         """Those of the clusters that are in one of these phases."""
@@ -257,7 +266,7 @@ class Course:
         self.create_run = None if exists else spec
         self.__dict__["run"] = next((run for run in self.observed.runs if run.name == name), None)
         self.phases = {name: ClusterPhase.WAITING for batch in spec.batches for name in batch.clusters}
-        self.failures = []
+        self.failures, self.unread = [], ""
         self.measured.clear()
         self.update_fleet(
             revision=FleetRevision(number=spec.revision, hash=spec.hash, version=spec.version, started_at=self.now),
@@ -325,7 +334,7 @@ class Course:
     def _run_statuses(self) -> tuple[tuple[str, FleetRunStatus], ...]:
         """The record of the current or last run, where it says something new, and does not end in this pass."""
         name, before = self.fleet.run, self.run.status if self.run is not None else FleetRunStatus()
-        if name is None or any(name == ended for ended, _ in self._records_first()):
+        if self.unread or name is None or any(name == ended for ended, _ in self._records_first()):
             return ()
         status = self._run_status()
         return ((name, status),) if status != before else ()

@@ -20,6 +20,10 @@ def direct(course: Course) -> None:
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
+        if course.unread and name in placed:
+            continue
+        if course.refusal(name) and not _goes_back(course, phase):
+            continue
         if spec is not None and name in placed and _is_of_the_run(course, phase):
             told = given.going(spec, placed[name], _up_to(course, placed[name], name, wave))
         elif spec is not None and (_goes_back(course, phase) or _came_too_late(course, spec, name)):
@@ -83,8 +87,8 @@ def _up_to(course: Course, batch: RunBatch, name: str, wave: frozenset[str]) -> 
     at = course.fleet.batch
     if at is None or at.name != batch.name or at.stage is BatchStage.CLOSING:
         return last + 1
-    if at.stage is BatchStage.MOVING and name in wave and course.phases[name] is ClusterPhase.MOVING:
-        return course.step
+    if at.stage is BatchStage.MOVING and name in wave:
+        return course.step  # also where it says that it has the revision already: no more than those beside it
     return last
 
 

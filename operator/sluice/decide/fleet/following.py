@@ -77,6 +77,14 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
     if spec.fleet is None:
         return None
     members = [Candidate(each.name, each.labels, each.weight) for each in course.observed.members.values()]
+    refusals = (course.refusal(each.name) for each in members if spec.fleet.selector.matches(each.labels))
+    refused = tuple(why for why in refusals if why)
+    if refused:
+        course.stall(
+            Reason.NAMESPACE_REFUSED,
+            f"{_some(refused)}: let it be allowed there, or leave that cluster out by spec.fleet.selector",
+        )
+        return None
     found = assign(spec.fleet, members)
     if found.unknown:
         names = _some(found.unknown)
@@ -169,7 +177,10 @@ def _next_number(course: Course) -> int:
     known = [run.spec.revision for run in course.observed.runs]
     fleet = course.fleet
     known += [each.number for each in (fleet.stable, fleet.revision) if each is not None]
-    return max(known, default=0) + 1
+    number = max(known, default=0) + 1
+    while run_name(course.observed.ref.name, number) in course.observed.unreadable:
+        number += 1  # one that cannot be read has its name all the same
+    return number
 
 
 def _begun(course: Course, run: FleetRunSpec) -> FleetRunView | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sluice.api.common import ObjectRef
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
+from sluice.api.member import AllowedNamespaces
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.units import NONE, BasisPoints
@@ -21,6 +22,7 @@ class MemberView:
 
     Attributes:
         known: whether its caches are filled, so that what is not in them is not there.
+        allows: the namespaces whose Rollouts may come; None: all.
         lost_since: since when it does not answer; None while it does.
     """
 
@@ -29,6 +31,7 @@ class MemberView:
     weight: int = 1
     known: bool = True
     lost_since: datetime | None = None
+    allows: AllowedNamespaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class FleetObserved:
     Attributes:
         given: the spec as people wrote it; of that, and not of defaults, members get what is theirs.
         hub: who leads, as members are told.
+        home: the labels of its namespace.
+        unreadable: the names of those FleetRuns that cannot be read, and why.
         legs: by member; one that has no part yet is not in it.
         resolve: looks up the metrics of a spec's analyses in the caches; asked only where a run begins.
     """
@@ -117,6 +122,8 @@ class FleetObserved:
     switches: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
     measurements: tuple[Measurement, ...] = ()  # of the current or last run, not in its status yet
+    home: dict[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     resolve: Callable[[RolloutSpec], Templates] = lambda _: Templates()
 
 

@@ -56,10 +56,9 @@ def refuse_all(course: Course, why: str) -> None:
 def _do(course: Course, action: ActionView) -> str:
     known = _VERBS.get(action.spec.action)
     if known is None:
-        ref = course.observed.ref
-        back = f"; to go back: sluice rollback {ref.name} -n {ref.namespace} --fleet"
-        instead = back if action.spec.action is Verb.UNDO else ""
-        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done{instead}")
+        where = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
+        instead = _INSTEAD[action.spec.action].format(where=where)
+        raise _Refused(f"{action.spec.action} does not go over a fleet; nothing was done; {instead}")
     return known(course, action)
 
 
@@ -157,6 +156,11 @@ def _rollback(course: Course, action: ActionView) -> str:
         raise _Refused(str(why)) from why
 
 
+_INSTEAD: dict[Verb, str] = {
+    Verb.UNDO: "to go back: sluice rollback {where} --fleet",
+    Verb.PROMOTE_FULLY: "to leave what waits for you: sluice promote {where}",
+    Verb.RESTART: "for new pods, change something in the pod template, such as an annotation: that is a run",
+}
 _VERBS: dict[Verb, Callable[[Course, ActionView], str]] = {
     Verb.PROMOTE: _promote,
     Verb.PAUSE: _pause,

@@ -18,6 +18,7 @@ from sluice.decide.fleet.directing import direct
 from sluice.decide.fleet.following import follow
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan
 from sluice.decide.fleet.report import report
+from sluice.decide.fleet.soundness import insist_sound, tell_unread
 from sluice.decide.fleet.stock import take_stock
 from sluice.decide.model import FinalizerChange
 
@@ -43,7 +44,12 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
     if spec is None:
         course.stall(Reason.INVALID_SPEC, observed.spec_problem)
     if not _record_is_there(course):
-        people.refuse_all(course, course.holds[0].message if course.holds else "its record is gone")
+        why = course.stalled or course.main_hold
+        people.refuse_all(course, why.message if why is not None else "its record is gone")
+        report(course)
+        return course.finish()
+    if not insist_sound(course):
+        people.refuse_all(course, course.stalled.message if course.stalled is not None else "its record is no record")
         report(course)
         return course.finish()
     failing.obey_switches(course)
@@ -56,6 +62,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
         follow(course, spec)
     if not failing.halted(course):
         advance(course)
+    tell_unread(course)
     direct(course)
     measuring.ask(course)
     report(course)
@@ -66,6 +73,10 @@ def _record_is_there(course: Course) -> bool:
     """Without its FleetRun nobody knows what the run would do next. A cache that is behind gets a moment."""
     if not course.under_way or course.run_spec is not None:
         return True
+    problem = course.observed.unreadable.get(course.fleet.run or "")
+    if problem:
+        course.stall(Reason.RUN_LOST, f"{problem}; all waits until somebody mends that, or deletes the FleetRun")
+        return False
     waiting = course.status.waiting
     if waiting is None or waiting.reason != Reason.RUN_LOST:
         waiting = Waiting(reason=Reason.RUN_LOST, since=course.now)

@@ -17,6 +17,7 @@ from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 
 MOST_SHOWN = 24
 _MESSAGE_BYTES = 200
+_NAMED = 3
 _PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
@@ -63,12 +64,37 @@ def _show_clusters(course: Course) -> None:
     total = sum(1 for name in members if name in course.phases or name in legs)
     everybody = tuple(course.phases)
     notable = [name for phase in _ORDER if _is_notable(course, phase) for name in course.among(everybody, phase)]
+    if course.under_way:  # they hold the soak
+        notable += [name for name in course.among(everybody, ClusterPhase.DONE) if _is_away(course, name)]
     shown = tuple(_cluster(course, name) for name in notable[:MOST_SHOWN])
     course.update_fleet(total=total, ready=ready, clusters=shown, not_shown=len(notable) - len(shown))
+    _tell_who_is_away(course, shown)
     batch, at = course.batch, course.fleet.batch
-    if batch is not None and at is not None:
+    if batch is not None and at is not None and course.phases:
         found = counts(course.phases[name] for name in batch.clusters)
         course.update_fleet(batch=at.model_copy(update={"clusters": found}))
+
+
+def _is_away(course: Course, name: str) -> bool:
+    member = course.member(name)
+    return member is not None and member.lost_since is not None
+
+
+def _tell_who_is_away(course: Course, shown: tuple[ClusterStatus, ...]) -> None:
+    """Tell people by an Event who went, and who came; once, for by the status they are known to be away."""
+    fleet = course.observed.status.fleet
+    before = {each.name for each in fleet.clusters if each.since is not None} if fleet is not None else set()
+    went = [each.name for each in shown if each.since is not None and each.name not in before]
+    came = sorted(name for name in before if course.member(name) is not None and not _is_away(course, name))
+    if went:
+        course.note(Reason.CLUSTER_LOST, f"{_some(went)} do{'es' if len(went) == 1 else ''} not answer", warning=True)
+    if came:
+        course.note(Reason.CLUSTER_BACK, f"{_some(came)} answer{'s' if len(came) == 1 else ''} again")
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return f"{', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _is_notable(course: Course, phase: ClusterPhase) -> bool:

@@ -50,6 +50,8 @@ def roll_back(course: Course, told: RolloutActionSpec, actor: str) -> str:
     run = course.run_spec
     if run is None:
         raise NothingToTakeBack("there was no run yet, or its FleetRun is gone: nobody knows what was there before")
+    if course.unread:
+        raise NothingToTakeBack(f"nobody knows who has it: {course.unread}")
     if run.stable_spec is None:
         raise NothingToTakeBack(f"revision {run.revision} is the first that the fleet has: there is nothing before it")
     frozen = freeze(course) if not course.under_way else None

@@ -14,7 +14,7 @@ _GOES = frozenset({ClusterPhase.WAITING, ClusterPhase.MOVING, ClusterPhase.DONE}
 def take_stock(course: Course) -> None:
     """Take in what the members tell of the current or last run."""
     spec = course.run_spec
-    if spec is None:
+    if spec is None or course.unread:
         return
     for batch in spec.batches:
         last = len(course.steps_of(batch))
@@ -23,6 +23,8 @@ def take_stock(course: Course) -> None:
         for name in batch.clusters:
             if course.member(name) is None:
                 _leave(course, name)
+            elif course.under_way and course.phases[name] in _GOES and course.refusal(name):
+                course.fail(name, Reason.NAMESPACE_REFUSED, course.refusal(name))
             else:
                 _look(course, spec, batch, name, None if name in early else last)
 

@@ -101,6 +101,31 @@ async def test_connections_for_kills_are_open_beforehand(api: Api, member: KubeM
     assert len(api.asked) == 2 + WARM_CONNECTIONS
 
 
+@pytest.mark.parametrize(
+    "answer, uid",
+    [
+        ({"metadata": {"uid": "6c1f5a9e-0d6b-4f0e-9a3a-0b1c2d3e4f50"}}, "6c1f5a9e-0d6b-4f0e-9a3a-0b1c2d3e4f50"),
+        ({"metadata": {"uid": "x" * 65}}, None),
+        ({"metadata": {"uid": 7}}, None),
+        ({"metadata": "none"}, None),
+        ({}, None),
+    ],
+)
+async def test_which_cluster_it_is(api: Api, member: KubeMember, answer: dict[str, object], uid: str | None) -> None:
+    """Told by the UID of kube-system; what is none is no answer, and nothing is known by it."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response(answer)
+
+    api.handler = handler
+    if uid is None:
+        with pytest.raises(BadAnswer, match="kube-system has no UID"):
+            await member.fetch_uid()
+    else:
+        assert await member.fetch_uid() == uid
+    assert api.asked == [f"GET /api/v1/namespaces/kube-system Bearer {TOKEN}"]
+
+
 async def test_a_right_on_a_subresource(api: Api, member: KubeMember) -> None:
     """Asked as RBAC has it, apart from the resource."""
     assert await member.may(Right("sluice.dev", "memberrollouts/status", "patch"))

@@ -10,7 +10,7 @@ from sluice.api.action import Verb
 from sluice.api.conditions import ConditionType
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Phase
-from unit.decide.fleet.pretended import DIVERT, MINUTE, PILOT, REST, SECOND, installed
+from unit.decide.fleet.pretended import DIVERT, LAST, MINUTE, PILOT, REST, SECOND, Pretended, installed
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,88 @@ def test_a_divert_ends_the_run() -> None:
     hub.switches = ()
     hub.wait(10 * MINUTE)
     assert len(hub.runs) == 2
+
+
+def test_who_runs_something_else_has_until_the_deadline() -> None:
+    """Nothing is in its order's way, yet it is not in the run: it was edited there, or never begins."""
+    hub = installed("abc", {**REST, "maxFailures": 1}, progressDeadline="5m")
+    hub.reach("rest", 1)
+    hub.legs["c"] = replace(hub.legs["c"], fleet_run=77, message="step 1 of 9")
+    hub.deaf = {"c"}
+    hub.wait(5 * MINUTE - SECOND)
+    assert (hub.letters, "waits for c (step 1 of 9)" in hub.status.message) == (["mmm"], True)
+    hub.wait(MINUTE)
+    hub.go()
+    assert (hub.outcome, hub.letters) == (Outcome.COMPLETED, ["ccf"])
+    [failure] = hub.runs[-1].status.failures
+    assert (failure.name, failure.reason) == ("c", "ProgressDeadlineExceeded")
+
+
+def test_a_first_version_that_does_not_come_up_has_until_the_deadline() -> None:
+    """There is no run in that cluster whose deadline could decide: its route is missing, say."""
+    hub = Pretended("ab", {**REST, "maxFailures": 1}, progressDeadline="5m")
+    hub.deaf = {"b"}
+    hub.look()
+    hub.look()
+    hub.carry("a")
+    hub.legs["b"] = replace(hub.legs["a"], serves=False, message="HTTPRoute shop/checkout does not exist")
+    hub.wait(5 * MINUTE - SECOND)
+    assert (hub.outcome, hub.letters) == (None, ["dm"])
+    hub.wait(MINUTE)
+    hub.deaf = set()
+    hub.go()
+    assert (hub.outcome, hub.letters) == (Outcome.COMPLETED, ["cf"])
+    assert "HTTPRoute shop/checkout does not exist" in hub.runs[-1].status.failures[0].message
+
+
+def test_who_is_in_a_long_step_has_no_deadline_of_the_hub() -> None:
+    """Its own engine counts what there is to count: a pause of a day is none of it."""
+    hub = installed("ab", REST, progressDeadline="5m")
+    hub.reach("rest", 1)
+    hub.legs["b"] = replace(hub.legs["b"], step_done=False, message="pause for 24h")
+    hub.deaf = {"b"}
+    hub.wait(600 * MINUTE, every=5 * MINUTE)
+    assert (hub.letters, hub.status.waiting) == (["mm"], None)
+
+
+def test_who_does_not_complete_has_until_the_deadline() -> None:
+    """When its batch closes it is found to run something else: the others are not kept for ever."""
+    hub = installed("abc", {**PILOT, "size": 2, "maxFailures": 1, "soak": "1m"}, REST, progressDeadline="5m")
+    hub.reach("pilot", LAST)
+    hub.look()
+    hub.legs["b"] = replace(hub.legs["b"], fleet_run=77, under_way=True)
+    hub.deaf = {"b"}
+    hub.wait(4 * MINUTE)
+    assert (hub.batch.name, hub.batch.stage) == ("pilot", "Closing")
+    hub.wait(5 * MINUTE)
+    hub.go()
+    assert (hub.outcome, hub.letters) == (Outcome.COMPLETED, ["cf", "c"])
+
+
+def test_time_in_which_a_run_is_held_is_not_waited() -> None:
+    """A cluster is away while somebody pauses the run: it has its whole deadline afterwards."""
+    hub = installed("ab", {**REST, "maxFailures": 1}, progressDeadline="5m")
+    hub.reach("rest", 1)
+    hub.deaf = {"b"}
+    hub.legs["b"] = replace(hub.legs["b"], trouble="Forbidden")
+    hub.wait(4 * MINUTE)
+    hub.ask("2.0", paused=True)
+    hub.wait(60 * MINUTE)
+    hub.ask("2.0", paused=False)
+    hub.wait(4 * MINUTE)
+    assert hub.letters == ["mm"]
+    hub.wait(2 * MINUTE)
+    assert hub.letters[0][1] == "f"
+
+
+def test_a_cluster_that_is_lost_later_has_its_own_time() -> None:
+    """It is not counted from when another one was lost."""
+    hub = installed("abc", {**REST, "maxFailures": 2}, progressDeadline="5m")
+    hub.reach("rest", 1)
+    hub.lose("b")
+    hub.wait(4 * MINUTE)
+    hub.lose("c")
+    hub.wait(2 * MINUTE)
+    assert hub.letters == ["mfm"]
+    hub.wait(3 * MINUTE + 15 * SECOND)
+    assert hub.letters == ["mff"]
