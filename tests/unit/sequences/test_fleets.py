@@ -195,3 +195,9 @@ def live(setting: FleetSetting, steps: list[Step], seed: int = 0) -> str:
 def test_a_fleet_keeps_the_laws(setting: FleetSetting, steps: list[Step], seed: int) -> None:
     """No cluster gets more than the hub's status lets it, none goes before its turn, and all come to rest."""
     event(f"after {live(setting, steps, seed)}")
+
+
+@pytest.mark.parametrize("bad, ended", [(NUMBERS[0], "Aborted"), (NUMBERS[1], "Completed")], ids=["bad", "away"])
+def test_bad_numbers_keep_everybody_back(bad: Happening, ended: str) -> None:
+    """A history that would break the law of measurements if they held nobody: a failure ends the run, silence waits."""
+    assert live(SETTINGS[-1], [(RELEASES[0], 2.0), (bad, 400.0)]) == ended

@@ -292,8 +292,7 @@ class Course:
         )
         if self.fleet.run is not None:
             ending = {"outcome": outcome, "reason": reason, "message": ended.message, "ended_at": self.now}
-            numbers_now = {"metrics": numbers(self.status.metrics, FLEET)}
-            self.closed.append((self.fleet.run, self._run_status(over=True).model_copy(update=ending | numbers_now)))
+            self.closed.append((self.fleet.run, self._run_status(over=True).model_copy(update=ending)))
         stable = FleetRevision(number=revision.number, hash=revision.hash, version=revision.version)
         self.update_fleet(revision=ended, batch=None, stable=stable if completed else self.fleet.stable)
         self.update(step=None, weight=None, waiting=None, next_transition_at=None, paused_by=None)
@@ -345,10 +344,24 @@ class Course:
         if spec is None:
             return before
         kept = {record.name: record for record in before.batches}
-        batches = tuple(self._batch_record(batch, kept.get(batch.name), over=over) for batch in spec.batches)
-        return before.model_copy(update={"batches": batches, "failures": tuple(self.failures)})
+        batches = tuple(self._batch_record(batch, kept.get(batch.name)) for batch in spec.batches)
+        changes: dict[str, Any] = {"batches": batches, "failures": tuple(self.failures)}
+        if before.outcome is None:  # one that was closed before a crash knows more than the status
+            changes["batches"] = tuple(self._with_numbers(batch, over=over) for batch in batches)
+            changes["metrics"] = numbers(self.status.metrics, FLEET) if over else before.metrics
+        return before.model_copy(update=changes)
 
-    def _batch_record(self, batch: RunBatch, before: BatchRecord | None, *, over: bool) -> BatchRecord:
+    def _with_numbers(self, record: BatchRecord, *, over: bool) -> BatchRecord:
+        """The same with what the hub measured of it, once it measures no more."""
+        at = self.fleet.batch
+        closing = at is not None and at.name == record.name and at.stage is BatchStage.CLOSING
+        if not (over or closing or record.ended_at is not None):
+            return record
+        return record.model_copy(
+            update={"metrics": numbers(self.status.metrics, scope_of(record.name)) or record.metrics}
+        )
+
+    def _batch_record(self, batch: RunBatch, before: BatchRecord | None) -> BatchRecord:
         known = before or BatchRecord(name=batch.name, clusters="")
         at = self.fleet.batch
         changes: dict[str, Any] = {"clusters": recorded(batch, self.phases)}
@@ -357,12 +370,8 @@ class Course:
             changes["started_at"] = known.started_at or self.now
             if at.stage in {BatchStage.SOAKING, BatchStage.CLOSING}:
                 changes["done_at"] = known.done_at or self.now
-            over = over or at.stage is BatchStage.CLOSING
         elif known.started_at is not None and known.ended_at is None:
             changes["ended_at"] = self.now
-            over = True
-        if over:
-            changes["metrics"] = numbers(self.status.metrics, scope_of(batch.name)) or known.metrics
         return known.model_copy(update=changes)
 
 

@@ -453,6 +453,24 @@ def test_the_numbers_of_a_batch_outlive_a_crash() -> None:
     assert [each.value for each in hub.runs[-1].status.batches[0].metrics] == [100.0]
 
 
+def test_the_numbers_that_ended_a_run_outlive_a_crash() -> None:
+    """The record is written before the status; what it tells is not what the status last knew."""
+    hub = measured(fleet={"analysis": analysis()})
+    until_stage(hub, "Soaking")
+    hub.prometheus = lambda _: 98.4
+    before = hub.status
+    while not hub.plan.closed:
+        before = hub.status
+        hub.look()
+        hub.carry()
+        hub.now += SECOND
+    hub.status, hub._answers = before, ()
+    until_over(hub)
+    record = hub.runs[-1].status
+    assert (hub.outcome, record.reason) == (Outcome.ABORTED, "MetricFailed")
+    assert [each.value for each in (*record.batches[0].metrics, *record.metrics)] == [98.4, 98.4]
+
+
 def test_an_answer_is_taken_once() -> None:
     """A pass that is repeated with the same answers counts them no second time."""
     hub = measured()
