@@ -7,6 +7,7 @@ those of CRDs are.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ import orjson
 
 from testbed import Cluster
 
-_AT_ONCE = 100  # etcd takes up to 128 in one transaction
+_AT_ONCE = 32
 
 
 class Store:
@@ -44,13 +45,14 @@ class Store:
         return base64.b64decode(found["kvs"][0]["value"]).decode()
 
     async def write(self, objects: Mapping[str, str]) -> None:
-        """Put objects, whatever is there."""
-        puts = [
-            {"requestPut": {"key": _encode(f"{self._prefix}/{key}"), "value": _encode(value)}}
-            for key, value in objects.items()
-        ]
-        for place in range(0, len(puts), _AT_ONCE):
-            await self._ask("txn", {"success": puts[place : place + _AT_ONCE]})
+        """Put objects, whatever is there: one by one, for a watch goes on from a revision, and each needs its own."""
+        left = iter(objects.items())
+
+        async def put() -> None:
+            for key, value in left:
+                await self._ask("put", {"key": _encode(f"{self._prefix}/{key}"), "value": _encode(value)})
+
+        await asyncio.gather(*(put() for _ in range(_AT_ONCE)))
 
     async def _ask(self, what: str, body: object) -> Any:
         if self._session is None:

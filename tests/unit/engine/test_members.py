@@ -12,6 +12,7 @@ import pytest
 from sluice.api.names import GROUP, Kind
 from sluice.decide.members import MemberState
 from sluice.decide.rights import RIGHTS, Right
+from sluice.decide.sharding import ALL, NO_SHARDS
 from sluice.engine.fence import Fence
 from sluice.engine.member import FIRST_RETRY_SECONDS, PROBES_PER_REVIEW
 from sluice.engine.members import Members
@@ -454,6 +455,22 @@ def test_a_new_leader_goes_on_from_the_status() -> None:
         assert len(stage.writes) == written
 
     run(main())
+
+
+def test_who_has_not_its_shard_looks_at_a_member_as_often_and_tells_nothing() -> None:
+    """Another replica tells of it; when that is lost, this one tells at once, for it has looked all along."""
+
+    async def story(stage: Stage) -> None:
+        stage.mastery.held = NO_SHARDS
+        one = stage.add("one")
+        await asyncio.sleep(10 * INTERVAL_SECONDS)
+        assert 5 < one.probes < 20
+        assert not stage.writes
+        stage.mastery.held = ALL
+        stage.members.take_up(ALL)
+        await stage.until_ready("one", seconds=1)
+
+    play(story)
 
 
 def test_who_is_not_sure_to_lead_writes_nothing() -> None:

@@ -33,9 +33,10 @@ class Replica:
     Args:
         world: where it works.
         name: its identity.
+        trails_seconds: how late its caches are, each by something up to that.
     """
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, trails_seconds: float = 0.0) -> None:
         self.name = name
         self.alive = True
         self._clock = world.clock
@@ -56,7 +57,12 @@ class Replica:
             fence=self.fence,
             clock=world.clock,
         )
-        self._watches = [world.cluster.subscribe(kind, partial(_tell, self.engine, kind)) for kind in WATCHED]
+        self._watches = [
+            world.cluster.subscribe(
+                kind, partial(_tell, self.engine, kind), delay_seconds=trails_seconds * (number % 3) / 2
+            )
+            for number, kind in enumerate(WATCHED)
+        ]
         self._watches.append(world.cluster.subscribe(Kind.LEASE, self._notice))
         self._working = asyncio.create_task(self.engine.run(), name=f"{name} engine")
         self._keeping = asyncio.create_task(
@@ -218,9 +224,9 @@ class Fleet(Crew):
         self._watching = asyncio.create_task(self._watch_vacancies(), name="witness")
         await self.rest()
 
-    def hire(self, name: str) -> Replica:
+    def hire(self, name: str, trails_seconds: float = 0.0) -> Replica:
         """Start a replica."""
-        self.replicas[name] = Replica(self, name)
+        self.replicas[name] = Replica(self, name, trails_seconds)
         return self.replicas[name]
 
     # ------------------------------------------------------------------------------------------ the witness

@@ -47,8 +47,8 @@ class HubReplica(Replica):
         name: its identity.
     """
 
-    def __init__(self, world: Hub, name: str) -> None:
-        super().__init__(world, name)
+    def __init__(self, world: Hub, name: str, trails_seconds: float = 0.0) -> None:
+        super().__init__(world, name, trails_seconds)
         self._world = world
         self._connections: list[MemberConnection] = []
         for member in world.members.values():
@@ -144,9 +144,9 @@ class Hub(Crew, FleetWorld):
             self.hire(name)
         await self.rest()
 
-    def hire(self, name: str) -> HubReplica:
+    def hire(self, name: str, trails_seconds: float = 0.0) -> HubReplica:
         """Start a replica."""
-        made = self.replicas[name] = HubReplica(self, name)
+        made = self.replicas[name] = HubReplica(self, name, trails_seconds)
         return made
 
     async def wait(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
@@ -154,7 +154,7 @@ class Hub(Crew, FleetWorld):
         deadline = self.clock.monotonic() + seconds
         while not holds():
             assert self.clock.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
     def _witness(self, where: str, call: Call) -> None:
         if call.phase != "after" or not call.client or not call.writes or call.kind in (Kind.LEASE, Kind.EVENT):

@@ -17,7 +17,7 @@ from unit.sharding.hub import Hub
 APPS = ("cart", "checkout", "payments", "search")
 MEMBERS = ("m1", "m2")
 NAMES = ("one", "two", "three")
-STEPS = manifests.canary({"setWeight": 10}, {"pause": {"duration": "30s"}}, {"setWeight": 50}, {"pause": {}})
+STEPS = manifests.canary({"setWeight": 10}, {"pause": {"duration": "10s"}}, {"setWeight": 50}, {"pause": {}})
 ALL = ({"name": "all"},)
 
 
@@ -165,6 +165,25 @@ def test_a_replica_that_comes_and_goes_disturbs_no_fleet() -> None:
         for app in APPS:
             await hub.until_phase(app, "Healthy", timeout_seconds=120)
         assert {tuple(each) for each in seen.values()} == {(5000, 10000)}
+
+    playing(story)
+
+
+@pytest.mark.parametrize("trails_seconds", [0.3, 1.0])
+def test_whose_caches_trail_repeats_nothing_when_it_takes_over(trails_seconds: float) -> None:
+    """Replicas that know the hub late come and go in mid-run: every member goes from weight to weight once."""
+
+    async def story(hub: Hub) -> None:
+        seen = record(hub)
+        for app in APPS:
+            await hub.release_fleet(app, "2.0")
+        for number in range(6):
+            await hub.settle(0.7 * number)
+            late = hub.hire(f"late-{number}", trails_seconds)
+            await hub.settle(2.0)
+            await late.stop()
+        await everywhere(hub, 5000, within_seconds=120)
+        assert {tuple(each) for each in seen.values()} == {(1000, 5000)}
 
     playing(story)
 

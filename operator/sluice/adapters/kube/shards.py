@@ -23,6 +23,7 @@ from sluice.ports import Clock, Cluster, Obj
 _log = logging.getLogger(__name__)
 _SPREAD_SECONDS = 0.05  # several replicas see one change: they need not all try at once
 _FIRST_RETRY_SECONDS = 0.05
+_LAST_WRITES_SECONDS = 6.0  # a member cluster that hangs keeps a write for five
 
 
 class ShardKeeper:
@@ -200,8 +201,9 @@ class ShardKeeper:
             return
         self._tenure.give_up(self._tenure.held)
         with contextlib.suppress(SluiceError, TimeoutError):
-            async with asyncio.timeout(self._times.request):
+            async with asyncio.timeout(max(self._times.request, _LAST_WRITES_SECONDS)):
                 await drained(ALL)
+            async with asyncio.timeout(self._times.request):
                 while await self._is_named(line.term):
                     with contextlib.suppress(Conflict):
                         await self._lease.withdraw(self._tenure.seen, self._name, self._times.request)

@@ -1,0 +1,118 @@
+"""Orders to a member: carried for the Rollouts that are this process's, and forgotten with the shard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sluice.api.names import Kind
+from sluice.decide.sharding import ALL, NO_SHARDS
+from sluice.engine.courier import Courier, Order
+from sluice.engine.fence import Fence
+from sluice.engine.store import Store
+from sluice.errors import Unavailable
+from sluice.sim import manifests
+from sluice.sim.clock import VirtualClock, run
+from sluice.sim.cluster import Call, FakeCluster
+from sluice.sim.operator import FakeMastery
+
+SHOP, APP = "shop", "checkout"
+
+
+class Way:
+    """A courier at work, to a member in memory."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster(VirtualClock(), namespaces=(SHOP,))
+        self.mastery = FakeMastery()
+        self.away = False
+        self.tries = 0
+        fence = Fence(self.mastery)
+        self.cluster.leadership = fence
+        self.cluster.faults.append(self._treat)
+        self.courier = Courier("m1", self.cluster, Store(), fence, give_way=_at_once, foreign={})
+
+    def _treat(self, call: Call) -> None:
+        self.tries += call.phase == "before"
+        if self.away:
+            raise Unavailable("MemberCluster m1: no answer")
+
+    def order(self, digest: str) -> None:
+        """Order the Rollout's part; the digest tells which order it was."""
+        body = manifests.rollout(SHOP, APP, manifests.canary({"setWeight": 10}), version="2.0")
+        metadata = {"annotations": {"sluice.dev/order": digest}}
+        self.courier.give(SHOP, APP, Order(digest, {"metadata": metadata, "spec": body["spec"]}))
+
+    @property
+    def there(self) -> str:
+        """The order that is carried out; "" before any is."""
+        part = self.cluster.store.peek(Kind.ROLLOUT, SHOP, APP)
+        return str(part["metadata"]["annotations"]["sluice.dev/order"]) if part is not None else ""
+
+
+async def _at_once() -> None:
+    return
+
+
+def playing(story: Callable[[Way], Awaitable[None]]) -> None:
+    """Run a story in virtual time."""
+
+    async def main() -> None:
+        way = Way()
+        working = asyncio.create_task(way.courier.run())
+        await story(way)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    run(main())
+
+
+def test_an_order_is_tried_until_it_is_there() -> None:
+    """The member is away for a while: the newest order is what it has afterwards."""
+
+    async def story(way: Way) -> None:
+        way.away = True
+        way.order("one")
+        await asyncio.sleep(10)
+        way.order("two")
+        assert "no answer" in way.courier.problem(SHOP, APP)
+        way.away = False
+        await asyncio.sleep(60)
+        assert way.there == "two"
+        assert not way.courier.problem(SHOP, APP)
+
+    playing(story)
+
+
+def test_what_is_given_up_is_not_carried_when_it_comes_back() -> None:
+    """A shard goes with an order on its way, and comes back: that order is of the past, and never sent."""
+
+    async def story(way: Way) -> None:
+        way.away = True
+        way.order("one")
+        await asyncio.sleep(10)
+        way.mastery.held = NO_SHARDS
+        way.courier.give_up(ALL)
+        tries = way.tries
+        await asyncio.sleep(60)
+        way.away, way.mastery.held = False, ALL
+        await asyncio.sleep(60)
+        assert (way.there, way.tries) == ("", tries)
+        way.order("two")
+        await asyncio.sleep(1)
+        assert way.there == "two"
+
+    playing(story)
+
+
+def test_what_is_another_process_s_to_lead_is_not_carried() -> None:
+    """An order that a pass gives as its shard goes is not kept for later either."""
+
+    async def story(way: Way) -> None:
+        way.mastery.held = NO_SHARDS
+        way.order("one")
+        way.mastery.held = ALL
+        await asyncio.sleep(60)
+        assert (way.there, way.tries) == ("", 0)
+
+    playing(story)
