@@ -59,15 +59,13 @@ class Results:
         self.stretches[what].add(everybody, before, after, **seconds)
         progress(f"  {TITLES[what]}: {self.stretches[what].seconds[-1]}")
 
-    def killed(self, side: str, answered_at: float, gone_at: Mapping[str, float], before: Mark, after: Mark) -> None:
-        """Keep one kill: when the switch's patch was answered, when each route was seen at 0, and marks around it."""
-        took = sorted(at - answered_at for at in gone_at.values())
+    def killed(self, side: str, took: Iterable[float], cpu: dict[str, float]) -> None:
+        """Keep one kill: seconds from the switch's answer until each route was seen at 0, and CPU seconds of each."""
+        took = sorted(took)
         self.firsts[side].append(took[0])
         self.kills[side].append(took[-1])
-        spent = {name: round(after.cpu[name] - before.cpu[name], 2) for name in after.cpu}
-        operator = after.reading.cpu_seconds - before.reading.cpu_seconds
-        self.cpu[side].append({"operator": round(operator, 2), **spent})
-        progress(f"  {side}: first {took[0]:.3f} s, last {took[-1]:.3f} s, CPU {self.cpu[side][-1]}")
+        self.cpu[side].append(cpu)
+        progress(f"  {side}: first {took[0]:.3f} s, last {took[-1]:.3f} s, CPU {cpu}")
 
     def memory(self, when: str, everybody: Everybody) -> None:
         """Keep how much memory each takes now."""
