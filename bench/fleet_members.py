@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
@@ -264,7 +265,7 @@ async def run(options: argparse.Namespace) -> int:
     operator.stop()
     for cluster in (hub, *others):
         cluster.stop()
-    return results.report()
+    return results.report(options.out)
 
 
 def parse() -> argparse.Namespace:
@@ -275,6 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rollouts", type=int, help="each over all members (default 200)")
     parser.add_argument("--kills", type=int, help="of each side (default 3)")
     parser.add_argument("--seconds", type=float, help="to count for at rest (default 120)")
+    parser.add_argument("--out", type=Path, help="keep the figures there too, as JSON")
     options = parser.parse_args()
     options.members = options.members or (3 if options.quick else 10)
     options.rollouts = options.rollouts or (20 if options.quick else 200)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from figures import conclude, median_ratio, show
+from figures import conclude, machine, median_ratio, show
 from fleet_costs import Everybody, Mark, Stretch
 from sluice.adapters.kube.member import CONNECTIONS
 from sluice.decide.rights import RIGHTS
@@ -104,8 +106,8 @@ class Results:
 
     # ------------------------------------------------------------------ telling
 
-    def report(self) -> int:
-        """Show the figures. Returns the exit code."""
+    def report(self, out: Path | None) -> int:
+        """Show the figures, and keep them where asked for. Returns the exit code."""
         stretches = {name: each.figures(self.rollouts, self.members) for name, each in self.stretches.items()}
         self._show_steps(stretches)
         self._show_requests(stretches)
@@ -137,6 +139,8 @@ class Results:
             "rest": self.rest,
             "starts": self.starts,
         }
+        if out is not None:
+            out.write_text(json.dumps({**figures, "machine": machine()}, indent=1) + "\n")
         return conclude(figures, self._broken(ratio))
 
     def _show_steps(self, stretches: Mapping[str, Any]) -> None:
