@@ -107,7 +107,7 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with; ME
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle bench-update bench-fleet-away bench-fleet-sim bench-shards bench-large
+.PHONY: bench-kill bench-idle bench-update bench-fleet bench-fleet-away bench-fleet-plots bench-fleet-sim bench-shards bench-large
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
@@ -117,8 +117,14 @@ bench-idle: $(STAMP) ## What a quiet fleet costs; the last line is JSON
 bench-update: $(STAMP) ## How long new images take to their first weight, and what that costs; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/update.py $(ARGS)
 
+bench-fleet: $(STAMP) ## What Rollouts over ten API servers cost, and a kill of all; ARGS='--members 3 --rollouts 20'
+	@$(TESTBED) run -- $(PY) bench/fleet_members.py $(ARGS)
+
 bench-fleet-away: $(STAMP) ## What members that are away cost a kill, and who is back; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/fleet_away.py $(ARGS)
+
+bench-fleet-plots: $(STAMP) ## Draw the figures in bench/results for docs/reference/performance.md
+	@$(PY) bench/plot.py
 
 bench-fleet-sim: $(STAMP) ## What a fleet costs its hub, and that its order holds, in memory; the last line is JSON
 	@PYTHONPATH=tests $(PY) bench/fleet_sim.py $(ARGS)

@@ -49,6 +49,11 @@ class Everybody:
             "etcd": cpu_seconds(self.hub.etcd_pid),
         }
 
+    def spent(self, before: Mark, after: Mark) -> dict[str, float]:
+        """CPU seconds of each between the two."""
+        found = {name: after.cpu[name] - before.cpu[name] for name in after.cpu}
+        return {"operator": after.reading.cpu_seconds - before.reading.cpu_seconds, **found}
+
     def memory(self) -> dict[str, float]:
         """MiB of each, at this moment."""
         members = [resident_mib(each.apiserver_pid) for each in self.members]
@@ -96,9 +101,8 @@ class Stretch:
     def add(self, everybody: Everybody, before: Mark, after: Mark, **seconds: float) -> None:
         """One more time."""
         self.seconds.append({name: round(value, 2) for name, value in seconds.items()})
-        self.cpu["operator"] += after.reading.cpu_seconds - before.reading.cpu_seconds
-        for name, spent in after.cpu.items():
-            self.cpu[name] += spent - before.cpu[name]
+        for name, spent in everybody.spent(before, after).items():
+            self.cpu[name] += spent
         hub, members = everybody.requests(before, after)
         self.hub.update(hub)
         self.members.update(members)

@@ -17,11 +17,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
 import fleet
 import members
+from costs import cpu_seconds
 from finish import Arrivals, patch_all
 from fleet_costs import Everybody, Mark
 from fleet_results import Results, progress
@@ -194,17 +196,20 @@ async def kill_all(ground: Field, runs: int) -> None:
     sluice, bare = FleetSide(ground), BareFleetSide(ground)
     await sluice.prepare()
     places = {place.cluster.name: (place.cluster, place.api) for place in ground.places}
-    await start_bare(ground.arena, {"many": ground.bare}, places)
+    bare_pid = (await start_bare(ground.arena, {"many": ground.bare}, places)).pid
     for number in range(runs):
         for side in (sluice, bare) if number % 2 else (bare, sluice):
             await side.expose()
             await ground.everybody.calm()
             ground.everywhere.hold()
-            before = await ground.mark()
+            before, bare_before = await ground.mark(), cpu_seconds(bare_pid)
             gone = ground.everywhere.expect(side.routes, fleet.diverted)
             answered_at = await side.trip()
             await gone.wait(f"{side.name} to take the candidates away", _SETTLE_SECONDS)
-            ground.results.killed(side.name, answered_at, gone.at, before, await ground.mark())
+            cpu = {"bare": cpu_seconds(bare_pid) - bare_before}
+            cpu |= ground.everybody.spent(before, await ground.mark())
+            took = [at - answered_at for at in gone.at.values()]
+            ground.results.killed(side.name, took, {name: round(seconds, 2) for name, seconds in cpu.items()})
             ground.everywhere.go_on()
             await ground.everybody.calm()
     await sluice.release()
@@ -260,7 +265,7 @@ async def run(options: argparse.Namespace) -> int:
     operator.stop()
     for cluster in (hub, *others):
         cluster.stop()
-    return results.report()
+    return results.report(options.out)
 
 
 def parse() -> argparse.Namespace:
@@ -271,6 +276,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rollouts", type=int, help="each over all members (default 200)")
     parser.add_argument("--kills", type=int, help="of each side (default 3)")
     parser.add_argument("--seconds", type=float, help="to count for at rest (default 120)")
+    parser.add_argument("--out", type=Path, help="keep the figures there too, as JSON")
     options = parser.parse_args()
     options.members = options.members or (3 if options.quick else 10)
     options.rollouts = options.rollouts or (20 if options.quick else 200)

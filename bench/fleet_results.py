@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from figures import conclude, median_ratio, show
+from figures import conclude, machine, median_ratio, show
 from fleet_costs import Everybody, Mark, Stretch
 from sluice.adapters.kube.member import CONNECTIONS
 from sluice.decide.rights import RIGHTS
@@ -59,15 +61,13 @@ class Results:
         self.stretches[what].add(everybody, before, after, **seconds)
         progress(f"  {TITLES[what]}: {self.stretches[what].seconds[-1]}")
 
-    def killed(self, side: str, answered_at: float, gone_at: Mapping[str, float], before: Mark, after: Mark) -> None:
-        """Keep one kill: when the switch's patch was answered, when each route was seen at 0, and marks around it."""
-        took = sorted(at - answered_at for at in gone_at.values())
+    def killed(self, side: str, took: Iterable[float], cpu: dict[str, float]) -> None:
+        """Keep one kill: seconds from the switch's answer until each route was seen at 0, and CPU seconds of each."""
+        took = sorted(took)
         self.firsts[side].append(took[0])
         self.kills[side].append(took[-1])
-        spent = {name: round(after.cpu[name] - before.cpu[name], 2) for name in after.cpu}
-        operator = after.reading.cpu_seconds - before.reading.cpu_seconds
-        self.cpu[side].append({"operator": round(operator, 2), **spent})
-        progress(f"  {side}: first {took[0]:.3f} s, last {took[-1]:.3f} s, CPU {self.cpu[side][-1]}")
+        self.cpu[side].append(cpu)
+        progress(f"  {side}: first {took[0]:.3f} s, last {took[-1]:.3f} s, CPU {cpu}")
 
     def memory(self, when: str, everybody: Everybody) -> None:
         """Keep how much memory each takes now."""
@@ -106,8 +106,8 @@ class Results:
 
     # ------------------------------------------------------------------ telling
 
-    def report(self) -> int:
-        """Show the figures. Returns the exit code."""
+    def report(self, out: Path | None) -> int:
+        """Show the figures, and keep them where asked for. Returns the exit code."""
         stretches = {name: each.figures(self.rollouts, self.members) for name, each in self.stretches.items()}
         self._show_steps(stretches)
         self._show_requests(stretches)
@@ -139,6 +139,8 @@ class Results:
             "rest": self.rest,
             "starts": self.starts,
         }
+        if out is not None:
+            out.write_text(json.dumps({**figures, "machine": machine()}, indent=1) + "\n")
         return conclude(figures, self._broken(ratio))
 
     def _show_steps(self, stretches: Mapping[str, Any]) -> None:

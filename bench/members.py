@@ -126,9 +126,9 @@ async def populate(hub: Api, members: Sequence[Api], names: Sequence[str]) -> No
     """Everything but the Rollouts: in each member slots and routes, and as many routes for the bare client."""
     for api in (hub, *members):
         await api.create_all(fleet.namespace(name) for name in (HOME, BARE_HOME, "bare"))
-    for api in members:
-        await api.create_all(each for app in names for each in (*fleet.slots(HOME, app), fleet.route(HOME, app)))
-        await api.create_all(fleet.route(BARE_HOME, app, FIRST_WEIGHT, _PADDING) for app in names)
+    made = [each for app in names for each in (*fleet.slots(HOME, app), fleet.route(HOME, app))]
+    made += [fleet.route(BARE_HOME, app, FIRST_WEIGHT, _PADDING) for app in names]
+    await asyncio.gather(*(api.create_all(made) for api in members))
 
 
 async def patch_routes(api: Api, names: Sequence[str], body: list[Obj]) -> None:

@@ -98,10 +98,11 @@ def draw(panel: Panel, left: float, width: float) -> list[str]:
         _, y = at(10**low_x, 10**power)
         parts.append(f'<line class="grid" x1="{left:.1f}" y1="{y:.1f}" x2="{left + width:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(left - 6, y + 4, plain(10**power), anchor="end"))
-    for power in range(round(low_x), math.floor(high_x + 1e-9) + 1):
-        x, _ = at(10**power, 10**low_y)
+    decades = {10**power for power in range(round(low_x), math.floor(high_x + 1e-9) + 1)}
+    for across in sorted(decades | {round(10**high_x)}):
+        x, _ = at(across, 10**low_y)
         parts.append(f'<line class="axis" x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}"/>')
-        parts.append(_text(x, bottom + 18, plain(10**power), anchor="middle"))
+        parts.append(_text(x, bottom + 18, plain(across), anchor="middle" if x < left + width - 1 else "end"))
     parts.append(f'<line class="axis" x1="{left:.1f}" y1="{bottom}" x2="{left + width:.1f}" y2="{bottom}"/>')
     parts.append(_text(left + width / 2, HEIGHT - 10, panel.across, anchor="middle"))
     for name, value in panel.limits.items():
@@ -120,6 +121,8 @@ def draw(panel: Panel, left: float, width: float) -> list[str]:
 
 def _key(panel: Panel, left: float) -> list[str]:
     """Which colour is whose, where there are several; with the last value of each."""
+    if len(panel.series) == 1:
+        return []
     parts, x = [], left - 36
     for colour, (name, points) in zip("abc", panel.series.items(), strict=False):
         told = f"{name} ({plain(points[-1][1])})"
@@ -158,7 +161,10 @@ def against_clusters(sim: dict[str, Any]) -> str:
     panels = (
         Panel("CPU time of a pass over one Rollout, ms", "clusters", {"hub": _of(costs, "clusters", "pass_ms")}, {}),
         Panel(
-            "The largest that was stored, KiB", "clusters", kib, {"Rollout: at most 256": 256, "FleetRun: 1,024": 1024}
+            "The largest that was stored, KiB",
+            "clusters",
+            kib,
+            {"Rollout: at most 256": 256, "FleetRun: at most 1,024": 1024},
         ),
     )
     return picture("Cost of a fleet against the number of its clusters; the tables have the same figures", panels)
