@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, OnFailure, RunBatch
 from sluice.api.outcome import Outcome
+from sluice.decide.fleet.advance import is_out_of_reach
 from sluice.decide.fleet.course import Course
 from sluice.decide.switches import diverting
 
@@ -62,7 +63,8 @@ def _act(course: Course, spec: FleetRunSpec, batch: RunBatch, failed: tuple[str,
 def _end_after(course: Course, message: str) -> None:
     """Those that failed return alone. The others of the batch go on to its end, and then nobody else begins."""
     clusters = course.batch.clusters if course.batch is not None else ()
-    over = course.at.stage is BatchStage.CLOSING and not course.among(clusters, ClusterPhase.DONE)
+    open_ones = course.among(clusters, ClusterPhase.DONE)
+    over = course.at.stage is BatchStage.CLOSING and all(is_out_of_reach(course, name) for name in open_ones)
     if not over:
         course.hold(Reason.TOO_MANY_FAILED, f"{message}; the others of the batch go on, no other batch begins")
         return
