@@ -76,14 +76,14 @@ def promote(app: FleetApp) -> None:
     until(lambda: str(app.act("Promote")["message"]).startswith("left step"), f"{app} to leave its pause")
 
 
-def test_all_well_completes_with_its_numbers(app: FleetApp) -> None:
+def test_all_well_completes_with_its_numbers(four: Four, app: FleetApp) -> None:
     """Batch and fleet pass: each goes on only measured, the soak is measured throughout, and the numbers are told."""
     first = {**WAVE, "soak": "4s", "steps": [weight(20), pause(), weight(60)]}
     with app.loaded(), FleetRecorder(app) as record:
         app.ship(first, REST, analysis={"metrics": [RESPONDING]})
         until(lambda: measured_well(app), "batch and fleet to be measured at 20 %")
         app.wait_awaits()
-        told = app.four.world.sluice("status", app.name, "-n", app.namespace)
+        told = four.world.sluice("status", app.name, "-n", app.namespace)
         assert told.code == 0, told
         shown = [line.split()[:3] for line in told.out.splitlines() if line.startswith(("responding", "reporting"))]
         assert shown == [["responding", "Passing", "100"], ["reporting", "Passing", "100"], shown[0]], told.out

@@ -136,8 +136,12 @@ def _held(course: Course, hold: Hold | None) -> bool:
 
 
 def _soak(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
-    """Where no cluster had anything before, there is nothing to take back to, and nothing to soak for."""
-    if all(was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)):
+    """Where no cluster had anything before, there is nothing to take back to, and nothing to soak for.
+
+    By what clusters say that is so only in a fleet's first run: later, one that lies would be soaked for by nobody.
+    """
+    first = not spec.stable_hash
+    if first and all(was_new(course, spec, name) for name in course.among(batch.clusters, ClusterPhase.DONE)):
         course.enter_stage(BatchStage.CLOSING)
         return
     _held(course, measuring.bad(course))
@@ -153,7 +157,7 @@ def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Its clusters let go of what they had before; then the next batch goes."""
     # Who cannot be told now has all of its traffic on the new revision, and completes when it can.
     open_ones = tuple(
-        name for name in course.among(batch.clusters, ClusterPhase.DONE) if not _is_out_of_reach(course, name)
+        name for name in course.among(batch.clusters, ClusterPhase.DONE) if not is_out_of_reach(course, name)
     )
     if open_ones:
         elsewhere = tuple(name for name in open_ones if not course.leg(name).runs(spec))
@@ -238,7 +242,7 @@ def _lost(course: Course, name: str) -> bool:
 
 def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None:
     """Say for whom the others wait. Who is not in the run has until the deadline; in it, its own engine counts."""
-    away = tuple(name for name in laggards if _is_out_of_reach(course, name))
+    away = tuple(name for name in laggards if is_out_of_reach(course, name))
     course.hold(
         Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, f"waits for {_these(course, away or laggards)}"
     )
@@ -250,7 +254,7 @@ def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...])
     if not astray:
         course.update(waiting=None)
         return
-    away = any(_is_out_of_reach(course, name) for name in astray)
+    away = any(is_out_of_reach(course, name) for name in astray)
     reason, before = Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, course.status.waiting
     since = before.since if before is not None and before.reason == reason else course.now
     course.update(waiting=Waiting(reason=reason, since=since))
@@ -265,7 +269,7 @@ def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...])
         course.fail(name, Reason.PROGRESS_DEADLINE_EXCEEDED, f"no progress for {waited}: {_told(course, name)}")
 
 
-def _is_out_of_reach(course: Course, name: str) -> bool:
+def is_out_of_reach(course: Course, name: str) -> bool:
     """Whether it cannot be reached, does not let the hub work there, or does not take its order."""
     member = course.member(name)
     return _lost(course, name) or (member is not None and not member.known) or bool(course.leg(name).trouble)
@@ -282,6 +286,8 @@ def _told(course: Course, name: str) -> str:
     if member is not None and member.lost_since is not None:
         return f"{name}, which does not answer since {member.lost_since:%H:%M:%S} UTC"
     why = leg.trouble or leg.message
+    if not why and member is not None and not member.known:
+        why = f"the hub does not work there: see sluice clusters check {name}"
     return f"{name} ({why})" if why else name
 
 

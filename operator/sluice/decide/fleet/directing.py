@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
-from sluice.api.outcome import Outcome
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.model import Directive
@@ -70,11 +69,8 @@ class _Given:
 
 
 def _is_of_the_run(course: Course, phase: ClusterPhase | None) -> bool:
-    """Whether it goes on with the run; one that could not be reached when the run completed, once it can be."""
-    if course.under_way:
-        return phase in _OF_THE_RUN
-    revision = course.fleet.revision
-    return phase is ClusterPhase.DONE and revision is not None and revision.outcome is Outcome.COMPLETED
+    """Whether it goes on with the run; one that could not be reached when its batch ended well, once it can be."""
+    return phase in _OF_THE_RUN if course.under_way else phase is ClusterPhase.DONE
 
 
 def _goes_back(course: Course, phase: ClusterPhase | None) -> bool:

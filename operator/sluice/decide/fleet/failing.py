@@ -6,6 +6,7 @@ from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, OnFailure, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet import measuring
+from sluice.decide.fleet.advance import is_out_of_reach
 from sluice.decide.fleet.course import Course
 from sluice.decide.switches import diverting
 
@@ -69,7 +70,8 @@ def _act(course: Course, how: OnFailure, batch: RunBatch, reason: Reason, messag
 def _end_after(course: Course, message: str) -> None:
     """Those that failed return alone. The others of the batch go on to its end, and then nobody else begins."""
     clusters = course.batch.clusters if course.batch is not None else ()
-    over = course.at.stage is BatchStage.CLOSING and not course.among(clusters, ClusterPhase.DONE)
+    open_ones = course.among(clusters, ClusterPhase.DONE)
+    over = course.at.stage is BatchStage.CLOSING and all(is_out_of_reach(course, name) for name in open_ones)
     if not over:
         course.hold(Reason.TOO_MANY_FAILED, f"{message}; the others of the batch go on, no other batch begins")
         return

@@ -20,6 +20,7 @@ from sluice.decide.model import Templates
 from sluice.decide.revision import run_name
 
 _SHOWN = 5
+_MOST_FORGOTTEN = 100  # so that no member makes numbers grow without end
 Cause = Literal["First", "SpecChanged", "Retry", "Undo"]
 
 
@@ -178,6 +179,9 @@ def _next_number(course: Course) -> int:
     fleet = course.fleet
     known += [each.number for each in (fleet.stable, fleet.revision) if each is not None]
     number = max(known, default=0) + 1
+    # A hub that was restored from a backup forgot runs of which members still tell.
+    told = (leg.fleet_run for leg in course.observed.legs.values() if leg.fleet_run is not None)
+    number = max((each + 1 for each in told if number <= each < number + _MOST_FORGOTTEN), default=number)
     while run_name(course.observed.ref.name, number) in course.observed.unreadable:
         number += 1  # one that cannot be read has its name all the same
     return number

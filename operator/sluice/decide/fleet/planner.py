@@ -85,7 +85,7 @@ def _record_is_there(course: Course) -> bool:
     if course.now - waiting.since < RUN_LOST_AFTER:
         course.hold(Reason.RUN_LOST, f"waits for {name}, which is not there", until=waiting.since + RUN_LOST_AFTER)
         return False
-    course.end_run(Outcome.ABORTED, Reason.RUN_LOST, f"{name} is gone; clusters stay where they are; retry starts anew")
+    course.end_run(Outcome.ABORTED, Reason.RUN_LOST, f"{name} is gone; clusters return to what is stable there; retry starts anew")
     return True
 
 
@@ -102,7 +102,9 @@ def _let_go(course: Course) -> FleetPlan:
     people.refuse_all(course, "the Rollout is being deleted; its traffic returns to stable by that")
     left = sorted(course.observed.legs)
     course.directives = {name: Directive(None) for name in left if course.member(name) is not None}
-    unseen = sorted(name for name, member in course.observed.members.items() if not member.known)
+    unseen = sorted(
+        name for name, member in course.observed.members.items() if not member.known and _may_have_part(course, name)
+    )
     if not left and not unseen:
         course.finalizer = FinalizerChange.REMOVE if course.observed.has_finalizer else FinalizerChange.NONE
         return course.finish()
@@ -111,6 +113,14 @@ def _let_go(course: Course) -> FleetPlan:
     course.hold(Reason.DELETED, f"is being deleted; waits for {shown}")
     report(course)
     return course.finish()
+
+
+def _may_have_part(course: Course, name: str) -> bool:
+    """Whether a cluster that is not known may have one: it belongs to the fleet, or took part in a run."""
+    spec, member = course.observed.spec, course.member(name)
+    if spec is None or spec.fleet is None or member is None or spec.fleet.selector.matches(member.labels):
+        return True
+    return any(name in batch.clusters for run in course.observed.runs for batch in run.spec.batches)
 
 
 def _surplus(course: Course) -> tuple[str, ...]:

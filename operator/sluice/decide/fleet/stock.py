@@ -69,7 +69,7 @@ def _leave(course: Course, name: str) -> None:
 
 def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: int | None) -> None:
     leg, phase = course.leg(name), course.phases[name]
-    if phase in {ClusterPhase.MOVING, ClusterPhase.DONE} and (course.under_way or _completed(course)):
+    if phase is ClusterPhase.DONE or (phase is ClusterPhase.MOVING and course.under_way):
         if leg.fleet_run == spec.revision and leg.hash == spec.hash and _came_to_nothing(leg.outcome):
             course.fail(name, leg.reason or Reason.CLUSTER_FAILED, leg.why or leg.message)
         elif leg.rests_on(spec.hash) and leg.up_to_date and leg.serves:
@@ -83,12 +83,6 @@ def _look(course: Course, spec: FleetRunSpec, batch: RunBatch, name: str, last: 
 def _is_back(leg: LegView, spec: FleetRunSpec) -> bool:
     """On what was stable in the fleet, or there: a cluster that was taken back by itself may have had another one."""
     return not leg.under_way and leg.stable_hash not in {"", spec.hash} and leg.confirmed
-
-
-def _completed(course: Course) -> bool:
-    """Whether the run completed: who could not be reached then completes later."""
-    revision = course.fleet.revision
-    return revision is not None and revision.outcome is Outcome.COMPLETED
 
 
 def _may_complete(course: Course, batch: RunBatch) -> bool:
