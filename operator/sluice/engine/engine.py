@@ -134,6 +134,10 @@ class Engine:
         """Return once no kill is being written."""
         await self._kills.give_way()
 
+    def owes_divert(self, rollout: Obj) -> bool:
+        """Whether a switch diverts a Rollout that could be obeyed now, and is not yet."""
+        return self._kills.owes(rollout)
+
     def rush(self) -> None:
         """Look at everything, and first of all divert what engaged switches say."""
         if not self._leading:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import Shift, SwitchView
 from sluice.decide.returning import divert
 from sluice.engine.execute import Executor, log_share
@@ -62,6 +63,11 @@ class KillPath:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_seconds):
                     await self._ended.wait()
+
+    def owes(self, rollout: Obj) -> bool:
+        """Whether a switch diverts it that could be obeyed now, and is not yet."""
+        covering = self._board.covering(key_of(rollout)[0], labels_of(rollout))
+        return any(self._shifts(rollout, view) for view in covering if view.effect is Effect.DIVERT)
 
     def trip(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         """Take in a change of a switch, in the very event. Does nothing unless it diverts and this process leads."""
