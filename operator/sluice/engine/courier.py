@@ -22,6 +22,7 @@ from sluice.ports import Cluster
 _log = logging.getLogger(__name__)
 CARRIERS = 4
 REFUSED_RETRY_SECONDS = 15.0
+KILL_FIRST_SECONDS, KILL_FIRST_LOOKS = 6.0, 30  # a kill that failed is tried again within two seconds
 
 
 _Stamp = tuple[object, object, str, dict[str, str]]
@@ -50,6 +51,7 @@ class Courier:
         cluster: its API.
         store: its caches.
         fence: asked before each write, about the Rollout in the hub.
+        owes_divert: whether a kill of a part comes first, which is not written yet: it may have failed a moment ago.
         give_way: returns once no kill is being written.
         foreign: what belongs to other hubs there, by whose it is; changes while we work.
     """
@@ -62,6 +64,7 @@ class Courier:
         fence: Fence,
         *,
         give_way: Callable[[], Awaitable[None]],
+        owes_divert: Callable[[Obj], bool],
         foreign: Mapping[Key, str],
     ) -> None:
         self._name = name
@@ -69,6 +72,8 @@ class Courier:
         self._store = store
         self._fence = fence
         self._give_way = give_way
+        self._owes_divert = owes_divert
+        self._waits: dict[Key, int] = {}
         self._foreign = foreign
         self._orders: dict[Key, Order] = {}
         self._problems: dict[Key, str] = {}
@@ -133,6 +138,9 @@ class Courier:
         order = self._orders.get(key)
         if order is None or self._is_done(key, order) or not order.still_holds():
             return
+        if self._kill_comes_first(key):
+            self._queue.add_after(key, KILL_FIRST_SECONDS / KILL_FIRST_LOOKS)
+            return
         try:
             with self._fence.acting((Kind.ROLLOUT, *key)):
                 await self._send(key, order)
@@ -150,6 +158,15 @@ class Courier:
         else:
             self._problems.pop(key, None)
             self._queue.succeeded(key)
+
+    def _kill_comes_first(self, key: Key) -> bool:
+        """Whether to wait for a kill; not for ever, for what refuses that one may take the order."""
+        known = self._store.get(Kind.ROLLOUT, *key)
+        if known is None or not self._owes_divert(known):
+            self._waits.pop(key, None)
+            return False
+        self._waits[key] = self._waits.get(key, 0) + 1
+        return self._waits[key] <= KILL_FIRST_LOOKS
 
     def _note(self, key: Key, error: SluiceError) -> None:
         if self._problems.get(key) != str(error):

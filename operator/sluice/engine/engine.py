@@ -152,6 +152,10 @@ class Engine:
         """Return once no kill is being written."""
         await self.precedence.give_way()
 
+    def owes_divert(self, rollout: Obj) -> bool:
+        """Whether a switch diverts a Rollout that could be obeyed now, and is not yet."""
+        return self._kills.owes(rollout)
+
     async def run(self) -> None:
         """Pass over everything that is held once, then over what changes, until cancelled."""
         self._running = True

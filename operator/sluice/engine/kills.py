@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
+from sluice.decide.metadata import labels_of
 from sluice.decide.model import Shift, SwitchView
 from sluice.decide.returning import divert
 from sluice.decide.sharding import ALL, Shards, shard_of
@@ -55,6 +56,11 @@ class KillPath:
         self._wake = wake
         self._timed = timed
         self._precedence = precedence
+
+    def owes(self, rollout: Obj) -> bool:
+        """Whether a switch diverts it that could be obeyed now, and is not yet."""
+        covering = self._board.covering(key_of(rollout)[0], labels_of(rollout))
+        return any(self._shifts(rollout, view) for view in covering if view.effect is Effect.DIVERT)
 
     def trip(self, kind: Kind, before: Obj | None, after: Obj | None, shards: Shards = ALL) -> None:
         """Take in a change of a switch, in the very event. Does nothing unless it diverts.

@@ -98,7 +98,13 @@ class Site:
         self._hub = ""
         self._foreign: dict[Key, str] = {}  # what another hub leads, by whose it is: our engine never gets to see it
         self._courier = Courier(
-            name, cluster, self.store, headquarters.fence, give_way=self._engine.give_way, foreign=self._foreign
+            name,
+            cluster,
+            self.store,
+            headquarters.fence,
+            give_way=self._engine.give_way,
+            owes_divert=self._engine.owes_divert,
+            foreign=self._foreign,
         )
         self.store.listen(self._changed)
         self._missing: set[Kind] = set()

@@ -1,4 +1,4 @@
-"""Orders to a member: carried for the Rollouts that are this process's, and forgotten with the shard."""
+"""Orders to a member: carried for this process's Rollouts, forgotten with the shard, and after a kill that is owed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from sluice.api.names import Kind
 from sluice.decide.sharding import ALL, NO_SHARDS
-from sluice.engine.courier import Courier, Order
+from sluice.engine.courier import KILL_FIRST_SECONDS, Courier, Order
 from sluice.engine.fence import Fence
 from sluice.engine.store import Store
 from sluice.errors import Unavailable
@@ -26,11 +26,14 @@ class Way:
         self.cluster = FakeCluster(VirtualClock(), namespaces=(SHOP,))
         self.mastery = FakeMastery()
         self.away = False
+        self.owed = False
         self.tries = 0
         fence = Fence(self.mastery)
         self.cluster.leadership = fence
         self.cluster.faults.append(self._treat)
-        self.courier = Courier("m1", self.cluster, Store(), fence, give_way=_at_once, foreign={})
+        self.courier = Courier(
+            "m1", self.cluster, Store(), fence, give_way=_at_once, owes_divert=lambda _: self.owed, foreign={}
+        )
 
     def _treat(self, call: Call) -> None:
         self.tries += call.phase == "before"
@@ -114,5 +117,38 @@ def test_what_is_another_process_s_to_lead_is_not_carried() -> None:
         way.mastery.held = ALL
         await asyncio.sleep(60)
         assert (way.there, way.tries) == ("", 0)
+
+    playing(story)
+
+
+def test_an_order_waits_for_the_kill_that_is_owed() -> None:
+    """It is the first write there when the member is back, also where an order's turn comes a moment earlier."""
+
+    async def story(way: Way) -> None:
+        way.order("one")
+        await asyncio.sleep(1)
+        way.owed = True
+        way.order("two")
+        await asyncio.sleep(2)
+        assert way.there == "one"
+        way.owed = False
+        await asyncio.sleep(1)
+        assert way.there == "two"
+
+    playing(story)
+
+
+def test_an_order_does_not_wait_for_ever() -> None:
+    """What refuses the kill may take the order, which takes the candidate back as well."""
+
+    async def story(way: Way) -> None:
+        way.order("one")
+        await asyncio.sleep(1)
+        way.owed = True
+        way.order("two")
+        await asyncio.sleep(KILL_FIRST_SECONDS - 1)
+        assert way.there == "one"
+        await asyncio.sleep(2)
+        assert way.there == "two"
 
     playing(story)

@@ -85,7 +85,9 @@ def _record_is_there(course: Course) -> bool:
     if course.now - waiting.since < RUN_LOST_AFTER:
         course.hold(Reason.RUN_LOST, f"waits for {name}, which is not there", until=waiting.since + RUN_LOST_AFTER)
         return False
-    course.end_run(Outcome.ABORTED, Reason.RUN_LOST, f"{name} is gone; clusters return to what is stable there; retry starts anew")
+    course.end_run(
+        Outcome.ABORTED, Reason.RUN_LOST, f"{name} is gone; clusters return to what is stable there; retry starts anew"
+    )
     return True
 
 
