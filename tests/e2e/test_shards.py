@@ -137,7 +137,7 @@ def test_a_cluster_kill_while_a_replica_is_dead(world: World, herd: Herd, three:
         until(lambda: not herd.exposed(), "everything to be diverted", SETTLE_SECONDS)
         herd.wait("Killed")
         until(lambda: told(world)["state"] == "Engaged", "the switch to tell that it is in force")
-        assert told(world)["diverted"] == {"routes": ROLLOUTS, "pending": 0}
+        assert told(world)["diverted"] == {"routes": ROLLOUTS, "pending": 0, "unconfirmed": []}
     herd.check_audits()
     release = {"spec": {"engaged": False, "releaseReason": "it was a test"}}
     world.hub.kubectl("patch", "clusterkillswitch", SWITCH, "--type=merge", "-p", json.dumps(release))
