@@ -99,7 +99,9 @@ def draw(panel: Panel, left: float, width: float) -> list[str]:
         parts.append(f'<line class="grid" x1="{left:.1f}" y1="{y:.1f}" x2="{left + width:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(left - 6, y + 4, plain(10**power), anchor="end"))
     decades = {10**power for power in range(round(low_x), math.floor(high_x + 1e-9) + 1)}
-    for across in sorted(decades | {round(10**high_x)}):
+    room, end = left + width - at(max(decades), 10**low_y)[0], round(10**high_x)
+    fits = room > 3.5 * len(plain(max(decades))) + 7 * len(plain(end)) + 4
+    for across in sorted(decades | ({end} if fits else set())):
         x, _ = at(across, 10**low_y)
         parts.append(f'<line class="axis" x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 4}"/>')
         parts.append(_text(x, bottom + 18, plain(across), anchor="middle" if x < left + width - 1 else "end"))
