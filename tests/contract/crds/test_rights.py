@@ -94,8 +94,11 @@ def test_the_operator_may_do_nothing_else(installed: Cluster) -> None:
 def test_the_operator_has_its_lease_and_secrets_at_home_only(installed: Cluster) -> None:
     """In its own namespace it holds the Lease, and reads the Secrets of ClusterAnalysisTemplates and members."""
     home = "sluice-system"
-    for verb in ("get", "create", "patch"):
-        assert may(installed, OPERATOR, verb, "leases.coordination.k8s.io", namespace=home)
+    for verb in ("get", "list", "watch", "patch"):
+        assert may(installed, OPERATOR, verb, "leases.coordination.k8s.io", namespace=home, name="sluice")
+        assert not may(installed, OPERATOR, verb, "leases.coordination.k8s.io", namespace=home, name="another")
+    assert may(installed, OPERATOR, "create", "leases.coordination.k8s.io", namespace=home)
+    assert not may(installed, OPERATOR, "delete", "leases.coordination.k8s.io", namespace=home, name="sluice")
     for verb in ("get", "list", "watch"):
         assert may(installed, OPERATOR, verb, "secrets", namespace=home)
         assert not may(installed, OPERATOR, verb, "secrets", namespace="shop")
