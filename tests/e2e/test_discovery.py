@@ -1,6 +1,7 @@
 """Members discovered from ClusterProfiles: by the rights in manifests/cluster-profiles, and no program run.
 
-The hub is its own member here, under several names: what is tested is how it is found, not what is done there.
+The hub is its own member here, in each test under another name: what is tested is how it is found, not what is done
+there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 from e2e.support.fleet import PATH
 from e2e.support.waiting import until
 from installation import NAMESPACE, PROBERS, ROOT, Operator, install
-from sluice.api.names import PROFILE_SECRET_LABEL
+from sluice.api.names import PROFILE_LABEL, PROFILE_SECRET_LABEL
 from sluice.decide.profiles import member_name
 from testbed import Cluster
 
@@ -55,6 +56,12 @@ class Inventory:
     def drop(self, name: str) -> None:
         """Delete a profile."""
         self.hub.client.checked("DELETE", f"{PROFILES}/{name}")
+
+    def clear(self) -> None:
+        """Delete all profiles, and wait until their members are gone: one cluster is no two members at a time."""
+        for profile in self.hub.get(PROFILES)["items"]:
+            self.drop(profile["metadata"]["name"])
+        until(lambda: not self.hub.get(f"{PATH}?labelSelector={PROFILE_LABEL}")["items"], "members to go")
 
     def secret(self, name: str, labels: dict[str, str], **data: str) -> None:
         """Make a Secret in the operator's namespace."""
@@ -100,6 +107,13 @@ def inventory(target: str) -> Iterator[Inventory]:
     operator.stop()
     hub.stop()
     hub.client.close()
+
+
+@pytest.fixture(autouse=True)
+def tidy(inventory: Inventory) -> Iterator[None]:
+    """Each test begins without profiles: all of theirs lead to the hub."""
+    yield
+    inventory.clear()
 
 
 def test_a_kubeconfig_that_was_pushed_makes_a_ready_member(inventory: Inventory, tmp_path: Path) -> None:

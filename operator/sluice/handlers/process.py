@@ -35,6 +35,7 @@ from sluice.decide.sharding import Shards
 from sluice.engine.engine import WATCHED, Engine
 from sluice.engine.fence import Fence
 from sluice.errors import SluiceError
+from sluice.handlers import troubles
 from sluice.handlers.caches import RETRY_SECONDS, WATCHED_APART, Caches
 from sluice.handlers.fleet import Fleet
 from sluice.handlers.http import HttpServer
@@ -64,6 +65,7 @@ async def _operate(settings: Settings) -> int:
     credentials = load_credentials(settings.kubeconfig, settings.context)
     async with Transport(credentials) as transport:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(troubles.handle)
         process = OperatorProcess(settings, credentials, transport, denied=await _addresses_of(credentials.server))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)
