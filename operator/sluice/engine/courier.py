@@ -109,7 +109,8 @@ class Courier:
         self._queue.discard(given_up)
         for key in list(filter(given_up, self._orders)):
             del self._orders[key]
-            self._problems.pop(key, None)
+            for known in (self._problems, self._sent, self._waits):
+                known.pop(key, None)
 
     def problem(self, namespace: str, name: str) -> str:
         """Why the newest order is not carried out; "" where nothing is known to be in its way."""

@@ -129,9 +129,13 @@ class Director:
             raise failures[0]
         del self._owed[observed.ref.uid]
         if plan.finalizer is FinalizerChange.REMOVE:
-            self._legs.pop(observed.ref.uid, None)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known and still to be written of a Rollout that is gone, or that another process may move."""
+        self._owed.pop(uid, None)
+        self._legs.pop(uid, None)
 
     async def _settle(self, rollout: Obj) -> None:
         """Write what the last pass could not: the record is never behind the status by more than one pass."""

@@ -204,8 +204,13 @@ class Engine:
         """Drop what was remembered of Rollouts that another process may have moved on since."""
         for rollout in self.store.all(Kind.ROLLOUT):
             if shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
-                self._observer.forget(rollout["metadata"]["uid"])
+                self._forget_rollout(rollout["metadata"]["uid"])
         self._refused = {key: problem for key, problem in self._refused.items() if shard_of(*key) not in shards}
+
+    def _forget_rollout(self, uid: str) -> None:
+        self._observer.forget(uid)
+        if self._director is not None:
+            self._director.forget(uid)
 
     @property
     def backlog(self) -> int:
@@ -227,7 +232,7 @@ class Engine:
                 self._wake_reach(kind, key_of(obj)[0])
         elif kind is Kind.ROLLOUT:
             if after is None:
-                self._observer.forget(obj["metadata"]["uid"])
+                self._forget_rollout(obj["metadata"]["uid"])
             self._add(kind, obj)
         else:
             if kind is Kind.ROLLOUT_RUN and after is None:

@@ -8,9 +8,11 @@ import pytest
 
 from sluice.api.names import Kind
 from sluice.decide.sharding import shard_of
+from sluice.errors import Unavailable
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from sluice.sim.cluster import Call
+from sluice.sim.store import Change
 from unit.sharding.fleet import SLACK_SECONDS, TIMES, Replica
 from unit.sharding.hub import Hub
 
@@ -188,10 +190,55 @@ def test_whose_caches_trail_repeats_nothing_when_it_takes_over(trails_seconds: f
     playing(story)
 
 
+def test_a_record_that_was_owed_is_not_written_over_another_s_when_the_shard_comes_back() -> None:
+    """A write of the record fails, and the shard goes; when it returns, the record that others wrote stays."""
+
+    async def story(hub: Hub) -> None:
+        app = APPS[0]
+        frozen = hub.master_of(app)
+        assert frozen is not None
+        lost: list[Call] = []
+
+        def refuse(call: Call) -> None:
+            mine = call.client == frozen.name and call.kind is Kind.FLEET_RUN and call.name.startswith(f"{app}-")
+            if mine and call.subresource == "status" and hub.share("m1", app) == 1000 and call.phase == "before":
+                lost.append(call)
+                frozen.freeze(3 * TIMES.duration)
+                raise Unavailable("the connection was lost")
+
+        await hub.release_fleet(app, "2.0")
+        hub.cluster.faults.insert(0, refuse)
+        await hub.wait(lambda: bool(lost), "a write to be lost", 60)
+        hub.cluster.faults.remove(refuse)
+        await everywhere(hub, 5000, app, within_seconds=30 + 2 * TIMES.duration + SLACK_SECONDS)
+        await hub.settle(3 * TIMES.duration)
+        seen = record_versions(hub, app)
+        for other in [each for each in hub.living if each is not frozen]:
+            await other.stop()
+        await hub.rest()
+        await hub.settle(TIMES.duration)
+        assert hub.master_of(app) is frozen
+        assert not seen
+
+    playing(story)
+
+
 def ready(hub: Hub, name: str) -> str:
     """What the hub says of a member."""
     conditions = hub.cluster.store.get(Kind.MEMBER_CLUSTER, "", name)["status"]["conditions"]
     return str(next(each["status"] for each in conditions if each["type"] == "Ready"))
+
+
+def record_versions(hub: Hub, app: str) -> list[str]:
+    """The versions of an app's FleetRuns that are stored from now on."""
+    seen: list[str] = []
+
+    def look(change: Change) -> None:
+        if change.kind is Kind.FLEET_RUN and change.after["metadata"]["name"].startswith(f"{app}-"):
+            seen.append(change.after["metadata"]["resourceVersion"])
+
+    hub.cluster.on_change.append(look)
+    return seen
 
 
 def record(hub: Hub) -> dict[tuple[str, str], list[int]]:
