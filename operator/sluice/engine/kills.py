@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
@@ -86,12 +86,16 @@ class KillPath:
     ) -> None:
         began = self._clock.monotonic()
         writes: list[asyncio.Task[Shift | None]] = []
+        others: list[Obj] = []
         count = 0
-        covered = self._board.rollouts_of(kind, key_of(switch)[0], spec)
-        for count, rollout in enumerate((each for each in covered if self._is_ours(each, shards)), 1):
-            writes += [asyncio.create_task(self._write(rollout, shift)) for shift in self._shifts(rollout, view)]
-            if count % YIELD_EVERY == 0:
-                await asyncio.sleep(0)  # the first are on their way while the last are looked for
+        for rollout in self._board.rollouts_of(kind, key_of(switch)[0], spec):
+            if not self._is_ours(rollout):
+                others.append(rollout)
+            elif shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
+                count += 1
+                writes += [asyncio.create_task(self._write(rollout, shift)) for shift in self._shifts(rollout, view)]
+                if count % YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # the first are on their way while the last are looked for
         written = [shift for shift in await asyncio.gather(*writes) if shift is not None]
         seconds = round(self._clock.monotonic() - began, 4)
         if written:
@@ -101,16 +105,16 @@ class KillPath:
         if count:
             told = {"switch": str(view), "targets": len(written), "seconds": seconds}
             log.warning("kill switch diverted", extra=told)
-        await self._see_others_divert(self._board.rollouts_of(kind, key_of(switch)[0], spec), view)
+        await self._see_diverted(others, view)
 
-    async def _see_others_divert(self, covered: Iterator[Obj], view: SwitchView) -> None:
+    async def _see_diverted(self, others: list[Obj], view: SwitchView) -> None:
         """Wait until the caches show that what other replicas hold is diverted; no longer than passes wait for our own.
 
         What they write counts as what we write: it lets passes go on waiting.
         """
-        for rollout in covered:
+        for rollout in others:
             await asyncio.sleep(0)
-            if self._is_ours(rollout, ALL) or not self._shifts(self._board.newest(rollout), view):
+            if not self._shifts(self._board.newest(rollout), view):
                 continue
             while self._shifts(self._board.newest(rollout), view):
                 if self._precedence.is_over:
@@ -118,9 +122,8 @@ class KillPath:
                 await asyncio.sleep(_LOOK_SECONDS)
             self._precedence.wrote()
 
-    def _is_ours(self, rollout: Obj, shards: Shards) -> bool:
-        key = (Kind.ROLLOUT, *key_of(rollout))
-        return shard_of(*key) in shards and self._fence.holds(key)
+    def _is_ours(self, rollout: Obj) -> bool:
+        return self._fence.holds((Kind.ROLLOUT, *key_of(rollout)))
 
     def _shifts(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         try:
