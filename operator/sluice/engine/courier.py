@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sluice.api.names import FIELD_MANAGER, ORDER_ANNOTATION, Kind
 from sluice.decide.metadata import annotation_of, labels_of, mapping, metadata_of, sequence
 from sluice.decide.sharding import Shards, shard_of
 from sluice.engine.fence import Fence
+from sluice.engine.precedence import Precedence
 from sluice.engine.queue import WorkQueue
 from sluice.engine.store import Key, Obj, Store
 from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
@@ -52,7 +53,7 @@ class Courier:
         store: its caches.
         fence: asked before each write, about the Rollout in the hub.
         owes_divert: whether a kill of a part comes first, which is not written yet: it may have failed a moment ago.
-        give_way: returns once no kill is being written.
+        precedence: of kills.
         foreign: what belongs to other hubs there, by whose it is; changes while we work.
     """
 
@@ -63,7 +64,7 @@ class Courier:
         store: Store,
         fence: Fence,
         *,
-        give_way: Callable[[], Awaitable[None]],
+        precedence: Precedence,
         owes_divert: Callable[[Obj], bool],
         foreign: Mapping[Key, str],
     ) -> None:
@@ -71,7 +72,7 @@ class Courier:
         self._cluster = cluster
         self._store = store
         self._fence = fence
-        self._give_way = give_way
+        self._precedence = precedence
         self._owes_divert = owes_divert
         self._waits: dict[Key, int] = {}
         self._foreign = foreign
@@ -135,7 +136,7 @@ class Courier:
                 self._queue.done(key)
 
     async def _try(self, key: Key) -> None:
-        await self._give_way()
+        await self._precedence.give_way()
         order = self._orders.get(key)
         if order is None or self._is_done(key, order) or not order.still_holds():
             return

@@ -148,10 +148,6 @@ class Engine:
         """What a Rollout moves in this cluster."""
         return self._observer.moves_of(rollout)
 
-    async def give_way(self) -> None:
-        """Return once no kill is being written."""
-        await self.precedence.give_way()
-
     def owes_divert(self, rollout: Obj) -> bool:
         """Whether a switch diverts a Rollout that could be obeyed now, and is not yet."""
         return self._kills.owes(rollout)

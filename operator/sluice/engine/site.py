@@ -20,6 +20,7 @@ from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
 from sluice.engine.observe import Moves
+from sluice.engine.precedence import Precedence
 from sluice.engine.sites import hub_of
 from sluice.engine.slim import slim
 from sluice.engine.store import Key, Obj, Store, key_of
@@ -61,6 +62,7 @@ class Headquarters:
     Attributes:
         store: the hub's caches.
         fence: asked before every write: what a Rollout's shard owns in the hub, it owns in members.
+        precedence: of kills, in the hub and in all members.
         build_engine: an engine over a member: by its name, its API, and the address of its Prometheus ("" for none).
         changed: told the name of the site, and namespace and name of a Rollout whose part there changed.
         silent: told the name of a site whose watches were interrupted: it may be away.
@@ -68,6 +70,7 @@ class Headquarters:
 
     store: Store
     fence: Fence
+    precedence: Precedence
     build_engine: Callable[[str, Cluster, str], Engine]
     changed: Callable[[str, str, str], None]
     silent: Callable[[str], None]
@@ -92,7 +95,7 @@ class Site:
         self.ready = False
         self._connection = connection
         self._headquarters = headquarters
-        cluster = Yielding(connection.cluster(headquarters.fence), self._give_way)
+        cluster = Yielding(connection.cluster(headquarters.fence), headquarters.precedence)
         self._engine = headquarters.build_engine(name, cluster, prometheus)
         self.store = self._engine.store
         self._hub = ""
@@ -102,7 +105,7 @@ class Site:
             cluster,
             self.store,
             headquarters.fence,
-            give_way=self._engine.give_way,
+            precedence=headquarters.precedence,
             owes_divert=self._engine.owes_divert,
             foreign=self._foreign,
         )
@@ -154,9 +157,6 @@ class Site:
     def divert(self) -> None:
         """It answers again: before anything else is written there, divert what was to be diverted meanwhile."""
         self._engine.divert()
-
-    async def _give_way(self) -> None:
-        await self._engine.give_way()
 
     def catch_up(self) -> None:
         """It was away: look at everything there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from sluice.adapters.audit.log import LogAudit
 from sluice.adapters.kube.member import connect_member
@@ -15,6 +16,7 @@ from sluice.decide.sharding import Shards
 from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
 from sluice.engine.members import Members
+from sluice.engine.precedence import Precedence
 from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.handlers.inventory import Discovery
 from sluice.ports import Clock, Cluster, Member, MetricProvider, Obj
@@ -56,11 +58,11 @@ class Fleet:
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
-        self._precedence = engine.precedence
         headquarters = Headquarters(
             store=engine.store,
             fence=fence,
-            build_engine=self._build_engine,
+            precedence=engine.precedence,
+            build_engine=partial(self._build_engine, engine.precedence),
             changed=lambda _, place, name: engine.look_at_fleets(place, name),
             silent=self._silent,
         )
@@ -132,14 +134,14 @@ class Fleet:
             self._discovery.profiles.replace_members(objects)
         self.members.replace_members(objects)
 
-    def _build_engine(self, name: str, cluster: Cluster, prometheus: str) -> Engine:
+    def _build_engine(self, precedence: Precedence, name: str, cluster: Cluster, prometheus: str) -> Engine:
         return build_engine(
             cluster,
             metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
             outlets=Outlets(SilentNotifier(), LogAudit()),
             fence=self._fence,
             clock=self._clock,
-            branch=Branch(name, MIRRORED, self._precedence),
+            branch=Branch(name, MIRRORED, precedence),
         )
 
     def _silent(self, name: str) -> None:

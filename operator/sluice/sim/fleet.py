@@ -70,6 +70,7 @@ class FleetWorld(World):
         headquarters = Headquarters(
             store=engine.store,
             fence=fence,
+            precedence=engine.precedence,
             build_engine=lambda name, member, _: self._build_site(name, member, fence, engine.precedence),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
             silent=hub.wake,

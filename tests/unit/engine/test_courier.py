@@ -9,6 +9,7 @@ from sluice.api.names import Kind
 from sluice.decide.sharding import ALL, NO_SHARDS
 from sluice.engine.courier import KILL_FIRST_SECONDS, Courier, Order
 from sluice.engine.fence import Fence
+from sluice.engine.precedence import Precedence
 from sluice.engine.store import Store
 from sluice.errors import Unavailable
 from sluice.sim import manifests
@@ -23,7 +24,8 @@ class Way:
     """A courier at work, to a member in memory."""
 
     def __init__(self) -> None:
-        self.cluster = FakeCluster(VirtualClock(), namespaces=(SHOP,))
+        clock = VirtualClock()
+        self.cluster = FakeCluster(clock, namespaces=(SHOP,))
         self.mastery = FakeMastery()
         self.away = False
         self.owed = False
@@ -32,7 +34,13 @@ class Way:
         self.cluster.leadership = fence
         self.cluster.faults.append(self._treat)
         self.courier = Courier(
-            "m1", self.cluster, Store(), fence, give_way=_at_once, owes_divert=lambda _: self.owed, foreign={}
+            "m1",
+            self.cluster,
+            Store(),
+            fence,
+            precedence=Precedence(clock),
+            owes_divert=lambda _: self.owed,
+            foreign={},
         )
 
     def _treat(self, call: Call) -> None:
@@ -51,10 +59,6 @@ class Way:
         """The order that is carried out; "" before any is."""
         part = self.cluster.store.peek(Kind.ROLLOUT, SHOP, APP)
         return str(part["metadata"]["annotations"]["sluice.dev/order"]) if part is not None else ""
-
-
-async def _at_once() -> None:
-    return
 
 
 def playing(story: Callable[[Way], Awaitable[None]]) -> None:

@@ -56,6 +56,7 @@ class HubReplica(Replica):
         headquarters = Headquarters(
             store=self.engine.store,
             fence=self.fence,
+            precedence=self.engine.precedence,
             build_engine=lambda name, cluster, _: self._build_site(name, cluster),
             changed=lambda _, namespace, name: self.engine.look_at_fleets(namespace, name),
             silent=self._look_at,
