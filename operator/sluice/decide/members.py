@@ -14,6 +14,7 @@ from enum import StrEnum
 from sluice.api.conditions import Condition, ConditionType, Reason, Status, condition_of, is_true, merge_conditions
 from sluice.api.member import MemberClusterStatus
 from sluice.decide.rights import Right
+from sluice.decide.texts import some
 
 FAILURES_UNTIL_UNREACHABLE = 2
 REWORDED_AFTER = timedelta(minutes=5)
@@ -196,10 +197,8 @@ def _answering(findings: Findings, before: MemberClusterStatus, generation: int)
 
 
 def _lacking(missing: tuple[Right, ...]) -> str:
-    shown = ", ".join(str(right) for right in missing[:_RIGHTS_SHOWN])
-    more = f" and {len(missing) - _RIGHTS_SHOWN} more" if len(missing) > _RIGHTS_SHOWN else ""
     return (
-        f"it may not {shown}{more} in all namespaces of the member: see `sluice clusters check`; "
+        f"it may not {some(missing, _RIGHTS_SHOWN)} in all namespaces of the member: see `sluice clusters check`; "
         "`sluice clusters add` once more gives them"
     )
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from sluice.api.rollout import HistoryEntry
+
+T = TypeVar("T")
 
 # Bytes of UTF-8. Together they keep a Rollout's status below 64 KiB, with as many metrics as can be measured at a time.
 MESSAGE_BYTES = 1024
@@ -32,6 +37,16 @@ def one_line(text: str, most_characters: int) -> str:
     """
     shown = "".join(character if character.isprintable() else " " for character in text[: 4 * most_characters])
     return " ".join(shown.split())[:most_characters].rstrip()
+
+
+def some(things: Sequence[T], most: int = 3, *, told: Callable[[T], str] = str, between: str = ", ") -> str:
+    """The first of them in words, and how many more there are; the others are not put into words.
+
+    >>> some(["c1", "c2", "c3"], 2), some([])
+    ('c1, c2 and 1 more', '')
+    """
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return between.join(map(told, things[:most])) + more
 
 
 def newest(history: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:

@@ -1,8 +1,8 @@
 """ClusterProfiles of one namespace, followed: a MemberCluster for each, as they come, change and go.
 
 Every replica is told of them; each MemberCluster is made, changed and deleted by the one that holds its shard.
-MemberClusters are looked at by `engine.members` as any others;
-it asks here for the kubeconfig of those that were made here.
+MemberClusters are looked at by `engine.members` as any others; it asks here for the kubeconfig of those that were made
+here.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, Ki
 from sluice.api.names import Kind
 from sluice.api.units import NONE
 from sluice.decide.model import Acceptance, SwitchView, TargetView
+from sluice.decide.texts import some
 from sluice.engine.index import is_fleet
 from sluice.engine.observe import Moves, Observer
 from sluice.engine.sites import Sites
@@ -166,9 +167,7 @@ def _message(spec: KillSwitchSpec, state: SwitchState, rollouts: int, reach: _Re
         are = "is" if reach.pending == 1 else "are"
         waiting = f"; {_count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
         if reach.unconfirmed:
-            names = sorted(reach.unconfirmed)
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            waiting = f"; not confirmed in {', '.join(names[:_SHOWN])}{more}"
+            waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
     return f"{spec.effect} of {covered} by {spec.engaged_by or 'unattributed'}: {spec.reason}{waiting}"[:1024]
 
 

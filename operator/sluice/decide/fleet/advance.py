@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
@@ -19,8 +20,8 @@ from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course, elapsed_seconds
 from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
+from sluice.decide.texts import some
 
-_SHOWN = 3
 # Two looks at a soak that are further apart than this did not see what was in between: the operator was away.
 _GAP_SECONDS = 60.0
 _LOOKS = timedelta(seconds=15)
@@ -276,8 +277,7 @@ def is_out_of_reach(course: Course, name: str) -> bool:
 
 
 def _these(course: Course, names: tuple[str, ...]) -> str:
-    more = len(names) - _SHOWN
-    return f"{', '.join(_told(course, name) for name in names[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
+    return some(names, told=partial(_told, course))
 
 
 def _told(course: Course, name: str) -> str:

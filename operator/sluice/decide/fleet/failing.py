@@ -9,6 +9,7 @@ from sluice.decide.fleet import measuring
 from sluice.decide.fleet.advance import is_out_of_reach
 from sluice.decide.fleet.course import Course
 from sluice.decide.switches import diverting
+from sluice.decide.texts import some
 
 # While a run is under way, only those return that a person took back.
 _FAILED = (ClusterPhase.FAILED, ClusterPhase.LEFT, ClusterPhase.RETURNING, ClusterPhase.RETURNED)
@@ -100,7 +101,7 @@ def halted(course: Course) -> bool:
 
 def _why(course: Course, failed: tuple[str, ...]) -> str:
     told = [f"{each.name}: {each.message}" for each in course.failures if each.name in failed]
-    return "; ".join(told[:2]) + (f" and {len(told) - 2} more" if len(told) > 2 else "")
+    return some(told, 2, between="; ")
 
 
 def _ways_on(course: Course) -> str:

@@ -18,6 +18,7 @@ from sluice.decide.fleet.failing import send_back
 from sluice.decide.fleet.model import FleetRunView
 from sluice.decide.model import Templates
 from sluice.decide.revision import run_name
+from sluice.decide.texts import some
 
 _SHOWN = 5
 _MOST_FORGOTTEN = 100  # so that no member makes numbers grow without end
@@ -83,12 +84,12 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
     if refused:
         course.stall(
             Reason.NAMESPACE_REFUSED,
-            f"{_some(refused)}: let it be allowed there, or leave that cluster out by spec.fleet.selector",
+            f"{some(refused, _SHOWN)}: let it be allowed there, or leave that cluster out by spec.fleet.selector",
         )
         return None
     found = assign(spec.fleet, members)
     if found.unknown:
-        names = _some(found.unknown)
+        names = some(found.unknown, _SHOWN)
         course.stall(
             Reason.CLUSTER_UNKNOWN,
             f"spec.fleet.batches names {names}, which the fleet does not have: register it (sluice clusters add), or "
@@ -96,7 +97,7 @@ def _assigned(course: Course, spec: RolloutSpec) -> Assignment | None:
         )
         return None
     if found.unassigned:
-        names = _some(found.unassigned)
+        names = some(found.unassigned, _SHOWN)
         course.stall(
             Reason.CLUSTER_UNASSIGNED,
             f"no batch takes {names}: add a last batch without selector, clusters and size, which takes the rest",
@@ -200,7 +201,3 @@ def _begun(course: Course, run: FleetRunSpec) -> FleetRunView | None:
     ):
         return None
     return last
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -21,6 +21,7 @@ from sluice.decide.fleet.report import report
 from sluice.decide.fleet.soundness import insist_sound, tell_unread
 from sluice.decide.fleet.stock import take_stock
 from sluice.decide.model import FinalizerChange
+from sluice.decide.texts import some
 
 RUN_LOST_AFTER = timedelta(seconds=10)
 
@@ -43,13 +44,9 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
     spec = observed.spec
     if spec is None:
         course.stall(Reason.INVALID_SPEC, observed.spec_problem)
-    if not _record_is_there(course):
+    if not _record_is_there(course) or not insist_sound(course):
         why = course.stalled or course.main_hold
         people.refuse_all(course, why.message if why is not None else "its record is gone")
-        report(course)
-        return course.finish()
-    if not insist_sound(course):
-        people.refuse_all(course, course.stalled.message if course.stalled is not None else "its record is no record")
         report(course)
         return course.finish()
     failing.obey_switches(course)
@@ -111,8 +108,7 @@ def _let_go(course: Course) -> FleetPlan:
         course.finalizer = FinalizerChange.REMOVE if course.observed.has_finalizer else FinalizerChange.NONE
         return course.finish()
     waits = [*left, *(name for name in unseen if name not in left)]
-    shown = ", ".join(waits[:3]) + (f" and {len(waits) - 3} more" if len(waits) > 3 else "")
-    course.hold(Reason.DELETED, f"is being deleted; waits for {shown}")
+    course.hold(Reason.DELETED, f"is being deleted; waits for {some(waits)}")
     report(course)
     return course.finish()
 

@@ -13,11 +13,10 @@ from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
 from sluice.decide.hold import Hold
-from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
+from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip, some
 
 MOST_SHOWN = 24
 _MESSAGE_BYTES = 200
-_NAMED = 3
 _PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
@@ -87,14 +86,9 @@ def _tell_who_is_away(course: Course, shown: tuple[ClusterStatus, ...]) -> None:
     went = [each.name for each in shown if each.since is not None and each.name not in before]
     came = sorted(name for name in before if course.member(name) is not None and not _is_away(course, name))
     if went:
-        course.note(Reason.CLUSTER_LOST, f"{_some(went)} do{'es' if len(went) == 1 else ''} not answer", warning=True)
+        course.note(Reason.CLUSTER_LOST, f"{some(went)} do{'es' if len(went) == 1 else ''} not answer", warning=True)
     if came:
-        course.note(Reason.CLUSTER_BACK, f"{_some(came)} answer{'s' if len(came) == 1 else ''} again")
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return f"{', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}"
+        course.note(Reason.CLUSTER_BACK, f"{some(came)} answer{'s' if len(came) == 1 else ''} again")
 
 
 def _is_notable(course: Course, phase: ClusterPhase) -> bool:
@@ -190,8 +184,7 @@ def _message(course: Course) -> str:
     if not others:
         return f"{version}serves in {fleet.ready} of {fleet.total} clusters"
     serves = sum(1 for name in course.observed.members if _has(course, name, stable.hash))
-    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-    return f"{version}serves in {serves} of {fleet.total} clusters; {min(others)}{more} has another revision"
+    return f"{version}serves in {serves} of {fleet.total} clusters; {some(sorted(others), 1)} has another revision"
 
 
 def _has(course: Course, name: str, revision_hash: str) -> bool:

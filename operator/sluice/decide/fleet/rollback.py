@@ -13,7 +13,7 @@ from sluice.api.outcome import Outcome
 from sluice.decide.fleet.advance import freeze
 from sluice.decide.fleet.course import MOST_FAILURES, Course
 from sluice.decide.fleet.failing import send_back
-from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip
+from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip, some
 
 _HAVE_IT = (ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.COMPLETED)
 _WHY_NOT = {
@@ -23,7 +23,6 @@ _WHY_NOT = {
     ClusterPhase.RETURNED: "is back already",
     ClusterPhase.LEFT: "is no member any more",
 }
-_SHOWN = 3
 
 
 class NothingToTakeBack(Exception):
@@ -59,7 +58,7 @@ def roll_back(course: Course, told: RolloutActionSpec, actor: str) -> str:
         raise NothingToTakeBack(f"{frozen.message}; then ask again")
     by = f"rolled back by {actor}{': ' + told.reason if told.reason else ''}"
     if told.clusters or told.batch is not None:
-        return _some(course, run, _named(course, run, told), by)
+        return _several(course, run, _named(course, run, told), by)
     return _all(course, run, by, actor)
 
 
@@ -75,17 +74,17 @@ def _named(course: Course, run: FleetRunSpec, told: RolloutActionSpec) -> tuple[
     if unknown:
         ref = course.observed.ref
         raise NothingToTakeBack(
-            f"{_list(unknown)} took no part in revision {run.revision}; who did: "
+            f"{some(unknown)} took no part in revision {run.revision}; who did: "
             f"sluice status {ref.name} -n {ref.namespace} --clusters"
         )
     return names
 
 
-def _some(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) -> str:
+def _several(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) -> str:
     goes = course.among(names, *_HAVE_IT)
     returning = course.among(names, ClusterPhase.RETURNING)
     if not goes and returning:  # also after a crash between the record and the status, which tells of the action
-        return f"{_list(returning)} {'is' if len(returning) == 1 else 'are'} on the way back already"
+        return f"{some(returning)} {'is' if len(returning) == 1 else 'are'} on the way back already"
     if not goes:
         raise NothingToTakeBack(f"there is nothing to take back: {_why_not(course, names)}")
     others = tuple(name for name in names if name not in goes)
@@ -98,7 +97,7 @@ def _some(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str) ->
     made = [ClusterFailure(name=name, reason=Reason.ROLLED_BACK, message=message, at=course.now) for name in goes]
     course.failures = [*failed, *made[: max(0, MOST_FAILURES - len(failed))]]
     counts = f", and count{'s' if len(goes) == 1 else ''} as failed" if course.under_way else ""
-    return f"{_list(goes)} return{'s' if len(goes) == 1 else ''} to {_before(run)}{counts}{but}"
+    return f"{some(goes)} return{'s' if len(goes) == 1 else ''} to {_before(run)}{counts}{but}"
 
 
 def _all(course: Course, run: FleetRunSpec, by: str, actor: str) -> str:
@@ -135,11 +134,4 @@ def _before(run: FleetRunSpec) -> str:
 
 
 def _why_not(course: Course, names: tuple[str, ...]) -> str:
-    told = [f"{name} {_WHY_NOT[course.phases[name]]}" for name in names[:_SHOWN]]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(told)}{more}" if told else "no cluster took part"
-
-
-def _list(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return some(names, told=lambda name: f"{name} {_WHY_NOT[course.phases[name]]}") or "no cluster took part"
