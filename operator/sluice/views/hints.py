@@ -93,7 +93,7 @@ def _no_status(case: _Case) -> str:
 def _halted(case: _Case) -> str:
     """Of a fleet with onFailure Hold."""
     reason = case.reason(ConditionType.STALLED)
-    if reason not in set(HALTING):
+    if reason not in HALTING:
         return ""
     what = "more clusters failed than may" if reason == Reason.TOO_MANY_FAILED else "what the hub measures failed"
     return f"{what}; you decide: {case.call('abort')}, or {case.call('rollback', '--fleet')}"

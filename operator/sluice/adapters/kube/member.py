@@ -111,9 +111,8 @@ class KubeMember:
     async def fetch_uid(self) -> str:
         """Ask for the UID of its Namespace kube-system."""
         path = object_path(Kind.NAMESPACE, "", "kube-system")
-        metadata = _decode(await self._send(Request("GET", path, "read which cluster it is", "Namespace"))).get(
-            "metadata"
-        )
+        answer = await self._send(Request("GET", path, "read which cluster it is", "Namespace"))
+        metadata = _decode(answer).get("metadata")
         uid = metadata.get("uid") if isinstance(metadata, dict) else None
         if not isinstance(uid, str) or not _UID.fullmatch(uid):
             raise BadAnswer("its Namespace kube-system has no UID, by which clusters are told apart")

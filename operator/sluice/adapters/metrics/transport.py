@@ -26,9 +26,8 @@ from sluice.adapters.metrics.exchange import Reply, current
 REPLY_MAX_BYTES = 1024 * 1024
 ADDRESSES_MAX = 3  # of one host that are tried
 CONNECTIONS_MAX = 16  # kept open
-URL_MAX_BYTES = (
-    4096  # of parameters; proxies between take no more than 8 KiB, and a query may name thousands of clusters
-)
+# Of parameters: proxies between take no more than 8 KiB, and a query may name thousands of clusters.
+URL_MAX_BYTES = 4096
 
 
 class ReplyRefused(Exception):
