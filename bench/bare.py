@@ -13,8 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
+from running import play
 from wire import CORE, JSON_PATCH, Api, ApiError, Obj
 
 CONNECTIONS = 32
@@ -70,5 +69,4 @@ async def _keep_warm(places: Sequence[Api]) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(json.loads(sys.argv[1])))
+    play(run(json.loads(sys.stdin.read())))

@@ -14,17 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import uvloop
 
 import fleet
 import members
@@ -34,6 +30,7 @@ from finish import patch_all
 from fleet_costs import MEMBER_ACCOUNT
 from installation import Operator
 from members import BARE_HOME, FIRST_WEIGHT, HOME, Everywhere, Place
+from running import play, progress
 from sides import rollout_path, route_path, spawn
 from testbed import Cluster, FaultyApi
 from wire import SLUICE, Api, Obj, Watch, quiet
@@ -44,11 +41,6 @@ KILL_GUARD, BACK_GUARD = 1.3, 3.0
 _SETTLE_SECONDS = 120.0
 _QUIET_SECONDS = 1.0
 _SWITCHES = f"{SLUICE}/namespaces/{HOME}/killswitches"
-
-
-def progress(text: str) -> None:
-    """Tell a person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -223,7 +215,7 @@ async def run(options: argparse.Namespace) -> int:
     batches = {turn: [f"app-{turn}-{number}" for number in range(options.rollouts)] for turn in turns}
     operator = Operator(hub)
     with FaultyApi(others[SLOW], 0.0, seed=1) as proxy:
-        await asyncio.to_thread(_lead_through, hub, others[SLOW], proxy.server)
+        await asyncio.to_thread(members.register, hub, others[SLOW], "--server", proxy.server)
         async with members.opened([hub, *others]) as (api, *apis):
             await members.populate(api, apis, [app for batch in batches.values() for app in batch])
             await asyncio.to_thread(operator.start)
@@ -248,12 +240,6 @@ async def run(options: argparse.Namespace) -> int:
     for cluster in (hub, *others):
         cluster.stop()
     return report(ground.findings, options)
-
-
-def _lead_through(hub: Cluster, member: Cluster, server: str) -> None:
-    command = [sys.executable, "-m", "sluice", "clusters", "add", member.name, "--no-wait", "--server", server]
-    environment = {**os.environ, "KUBECONFIG": str(hub.kubeconfig)}
-    subprocess.run([*command, "--kubeconfig", str(member.kubeconfig)], env=environment, check=True, timeout=120)
 
 
 def report(findings: Findings, options: argparse.Namespace) -> int:
@@ -284,6 +270,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

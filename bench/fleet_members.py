@@ -19,16 +19,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
-
 import fleet
 import members
 from costs import cpu_seconds
 from finish import Arrivals, patch_all
 from fleet_costs import Everybody, Mark
-from fleet_results import Results, progress
+from fleet_results import Results
 from installation import Operator
 from members import BARE_HOME, FIRST_WEIGHT, HOME, SECOND_WEIGHT, Everywhere, Place
+from running import play, progress
 from sides import Arena, BareSide, rollout_path, start_bare
 from wire import Api
 
@@ -286,6 +285,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

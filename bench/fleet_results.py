@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import orjson
 
 from figures import conclude, machine, median_ratio, show
 from fleet_costs import Everybody, Mark, Stretch
+from running import progress
 from sluice.adapters.kube.member import CONNECTIONS
 from sluice.decide.rights import RIGHTS
 from wire import Obj
@@ -27,11 +27,6 @@ TITLES = {
     "second": "a promotion, to 50 % everywhere",
     "last": "a promotion, to 100 % and on to rest",
 }
-
-
-def progress(text: str) -> None:
-    """Tell a person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass

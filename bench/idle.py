@@ -17,12 +17,11 @@ import time
 from collections import Counter
 from typing import Any
 
-import uvloop
-
 import fleet
 from costs import Reading, audit_size, audited, read
 from figures import conclude, show
 from installation import PROBERS, Operator, install
+from running import play
 from testbed import Cluster
 from wire import GATEWAY, SLUICE, Api, Watch
 
@@ -136,6 +135,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

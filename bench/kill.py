@@ -17,11 +17,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import uvloop
-
 import fleet
 from figures import conclude, median_ratio, show, spread
 from installation import PROBERS, Operator, install
+from running import play, progress
 from sides import BARE, Arena, BareSide, Side, SluiceSide, measure, rollout_path, spawn, start_bare
 from testbed import Cluster, DataPlane, Load, apps
 from testbed.load import Requests
@@ -35,11 +34,6 @@ P99_TRIPS = 300  # of fewer, the p99 is whatever happened to the slowest one or 
 STORM_TRIP_SECONDS = (0.7, 1.6)  # after the storm began: into the midst of it
 AFTER_SECONDS = 0.4  # for the last requests of the candidate to come back
 Times = dict[str, list[float]]
-
-
-def progress(text: str) -> None:
-    """Tell a person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)
 
 
 async def take_turns(arena: Arena, sides: Sequence[Side], trips: int) -> dict[str, list[tuple[float, float]]]:
@@ -313,6 +307,4 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(main(chosen)))
+    sys.exit(play(main(parse())))

@@ -4,7 +4,7 @@
 
 One Rollout is brought to 50 % by Sluice. It, its route and its RolloutRun are then copied ten thousand times, straight
 into etcd: through the API server that would take longer than all that is measured. One process is measured, then
-several, each on copies made anew. All share two Services. The last line is one JSON object.
+several, then the bare client, each on copies made anew. All share two Services. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import uvloop
+import orjson
 
 import fleet
 from copies import Store, copies
 from costs import cpu_seconds, read
 from figures import conclude, show
 from installation import PROBERS, Operator, install, share_all
-from shards import progress, until
-from sides import Arena, SluiceSide, measure
+from running import play, progress
+from shards import until
+from sides import Arena, BareSide, Side, SluiceSide, measure, start_bare
 from testbed import Cluster
 from wire import SLUICE, Api
 
@@ -82,14 +83,34 @@ class Large:
         self._originals = {key: await self._store.read(key) for key in keys}
         stand_in.stop()
 
+    async def _copy(self, turn: str) -> list[str]:
+        """Put copies in the place of whatever is there, and wait until the API server tells of them. Returns names."""
+        began_at = time.monotonic()
+        objects = dict(copies(self._originals, SEED, self._apps))
+        uids = {orjson.loads(text)["metadata"]["uid"] for text in objects.values()}
+        await self._store.write(objects)
+        names = [f"{HOME}/{app}" for app in self._apps]
+        for watch in (self._arena.routes, self._arena.rollouts):
+            await watch.until(
+                "the copies to be seen", lambda obj: obj["metadata"]["uid"] in uids, names, PATIENCE_SECONDS
+            )
+        await self._arena.quiet(QUIET_SECONDS)
+        progress(f"{turn}: {len(self._apps)} copies after {time.monotonic() - began_at:.0f} s")
+        self._cluster.client.close()  # its connections were idle for long: the server may have closed them
+        return names
+
+    async def bare_turn(self) -> Figures:
+        """Copy, and have the bare client kill all: what a kill of so many takes at least here."""
+        names = await self._copy("bare")
+        child = await start_bare(self._arena, {"large": names})
+        figures = await self._kill([child.pid], BareSide(self._arena, names, "large"))
+        child.stop()
+        progress(f"bare: {figures}")
+        return figures
+
     async def turn(self, name: str, replicas: int) -> Figures:
         """Copy, start so many, let them come to rest, have them kill all, and end them."""
-        began_at = time.monotonic()
-        await self._store.write(dict(copies(self._originals, SEED, self._apps)))
-        names = [f"{HOME}/{app}" for app in (SEED, *self._apps)]
-        await self._arena.routes.until("the copies to be seen", fleet.exposed, names, PATIENCE_SECONDS)
-        progress(f"{name}: {len(self._apps)} copies after {time.monotonic() - began_at:.0f} s")
-        self._cluster.client.close()  # its connections were idle for long: the server may have closed them
+        names = await self._copy(name)
         team = [
             Operator(self._cluster, arguments=["--lease-seconds", str(LEASE_SECONDS)], name=f"{name}-{each}")
             for each in range(replicas)
@@ -107,7 +128,10 @@ class Large:
         figures["cpu_until_rest_s"] = [round(cpu_seconds(each.pid), 1) for each in team]
         figures["resident_mib"] = [round(read(each).resident_mib) for each in team]
         progress(f"{name}: {figures}")
-        figures |= await self._kill(team, names)
+        side = SluiceSide(self._arena, names, HOME)
+        await side.prepare()
+        figures |= await self._kill([each.pid for each in team], side)
+        figures["resident_after_mib"] = [round(read(each).resident_mib) for each in team]
         progress(f"{name}: {figures}")
         for operator in team:
             await asyncio.to_thread(operator.kill)  # what follows of the kill is not measured
@@ -127,19 +151,16 @@ class Large:
                 before, since = passes, time.monotonic()
             await asyncio.sleep(0.2)
 
-    async def _kill(self, team: Sequence[Operator], names: list[str]) -> Figures:
-        side = SluiceSide(self._arena, names, HOME)
-        await side.prepare()
+    async def _kill(self, pids: Sequence[int], side: Side) -> Figures:
         await self._arena.quiet(1.0)
-        before = [cpu_seconds(each.pid) for each in team]
+        before = [cpu_seconds(each) for each in pids]
         served = cpu_seconds(self._cluster.apiserver_pid)
         answered_at, seen_at = await measure(self._arena, side)
-        after = [cpu_seconds(each.pid) for each in team]
+        after = [cpu_seconds(each) for each in pids]
         return {
             "killed_s": round(seen_at - answered_at, 2),
             "cpu_kill_s": [round(new - old, 1) for old, new in zip(before, after, strict=True)],
             "apiserver_cpu_kill_s": round(cpu_seconds(self._cluster.apiserver_pid) - served, 1),
-            "resident_after_mib": [round(read(each).resident_mib) for each in team],
             "load": round(os.getloadavg()[0], 1),
         }
 
@@ -158,11 +179,15 @@ async def run(options: argparse.Namespace) -> int:
         await bench.seed()
         for name, replicas in (("one", 1), ("several", options.replicas)):
             figures[name] = await bench.turn(name, replicas)
+        figures["bare"] = await bench.bare_turn()
         arena.close()
     cluster.stop()
-    rows = [(title, *(figures[turn].get(key) for turn in ("one", "several"))) for key, title in COLUMNS]
-    show(f"{options.rollouts} Rollouts at 50 %", ("", "1 process", f"{options.replicas} processes"), rows)
-    return conclude({"bench": "large", "rollouts": options.rollouts, **figures}, [])
+    rows = [(title, *(turn.get(key) for turn in figures.values())) for key, title in COLUMNS]
+    names = ("1 process", f"{options.replicas} processes", "bare client")
+    show(f"{options.rollouts} Rollouts at 50 %", ("", *names), rows)
+    floor = figures["bare"]["killed_s"]
+    ratios = {name: round(figures[name]["killed_s"] / floor, 3) for name in ("one", "several")}
+    return conclude({"bench": "large", "rollouts": options.rollouts, **figures, "kill_ratios": ratios}, [])
 
 
 def parse() -> argparse.Namespace:
@@ -177,6 +202,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

@@ -94,23 +94,25 @@ def start_clusters(count: int) -> tuple[Cluster, list[Cluster]]:
 def _start(hub: Cluster, name: str) -> Cluster:
     member = Cluster.start(name, controllers=_TOKENS, audit=True)
     fleet.install_gateway_api(member)
-    command = [
-        sys.executable,
-        "-m",
-        "sluice",
-        "clusters",
-        "add",
-        name,
-        "--no-wait",
-        "--kubeconfig",
-        f"{member.kubeconfig}",
-    ]
-    environment = {**os.environ, "KUBECONFIG": str(hub.kubeconfig)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-    if done.returncode:
-        raise RuntimeError(f"sluice clusters add {name}: {done.stdout}{done.stderr}")
+    register(hub, member)
     member.stop_controllers()
     return member
+
+
+def register(hub: Cluster, member: Cluster, *options: str) -> None:
+    """Make a cluster a member of the hub, or change how it is one; with more options of `sluice clusters add`."""
+    command = [sys.executable, "-m", "sluice", "clusters", "add", member.name, "--no-wait", *options]
+    environment = {**os.environ, "KUBECONFIG": str(hub.kubeconfig)}
+    done = subprocess.run(
+        [*command, "--kubeconfig", str(member.kubeconfig)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"sluice clusters add {member.name}: {done.stdout}{done.stderr}")
 
 
 @asynccontextmanager

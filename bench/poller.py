@@ -7,9 +7,9 @@ import json
 import sys
 
 import aiohttp
-import uvloop
 
 from bare import PATCH
+from running import play
 from wire import JSON_PATCH, Api, ApiError, Obj
 
 POLL_SECONDS = 0.05
@@ -30,5 +30,4 @@ async def run(order: Obj) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(json.loads(sys.argv[1])))
+    play(run(json.loads(sys.stdin.read())))

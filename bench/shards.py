@@ -20,13 +20,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import uvloop
-
 import fleet
 from costs import Reading, read
 from figures import conclude, show
 from installation import PROBERS, Operator, install, share_all
 from kill import FLEET
+from running import play, progress
 from sides import Arena, SluiceSide, measure
 from testbed import Cluster
 from wire import Api
@@ -47,11 +46,6 @@ COLUMNS = (
     ("taken_over_leases", "a killed one's shards with the others (leases)"),
 )
 Figures = dict[str, Any]
-
-
-def progress(text: str) -> None:
-    """Tell a person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)
 
 
 async def until(look: Any, what: str, seconds: float) -> None:
@@ -212,6 +206,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

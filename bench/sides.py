@@ -203,7 +203,10 @@ def _access(cluster: Cluster) -> Obj:
 async def spawn(script: str, order: Obj) -> Child:
     """Start one of this folder's processes, and wait until it says that it is ready."""
     path = Path(__file__).parent / f"{script}.py"
-    child = session().spawn(f"{script}-{next(_numbers)}", [sys.executable, path, json.dumps(order)])
+    child = session().spawn(f"{script}-{next(_numbers)}", [sys.executable, path], stdin=True)
+    assert child.popen.stdin is not None
+    with child.popen.stdin as pipe:  # ten thousand routes are too long for an argument
+        await asyncio.to_thread(pipe.write, json.dumps(order).encode())
     deadline = time.monotonic() + 20
     while "ready" not in child.log.read_text():
         child.check()

@@ -6,8 +6,7 @@ import asyncio
 import json
 import sys
 
-import uvloop
-
+from running import play
 from wire import MERGE_PATCH, Api, Obj
 
 IN_FLIGHT = 16
@@ -29,5 +28,4 @@ async def run(order: Obj) -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(json.loads(sys.argv[1])))
+    play(run(json.loads(sys.stdin.read())))

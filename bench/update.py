@@ -17,16 +17,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import uvloop
-
 import fleet
 import workloads
 from costs import Mark
 from finish import IN_FLIGHT, Finish, patch_all
 from installation import PROBERS, Operator, install
+from running import play, progress
 from sides import rollout_path
 from testbed import Cluster, Nodes
-from update_results import HOME, PLAIN, Results, progress, report, trace
+from update_results import HOME, PLAIN, Results, report, trace
 from wire import CORE, GATEWAY, SLUICE, Api, Watch, quiet
 
 _SETTLE_SECONDS = 300.0
@@ -197,6 +196,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    chosen = parse()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(chosen)))
+    sys.exit(play(run(parse())))

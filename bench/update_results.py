@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import orjson
 
 from costs import Stretch
 from figures import conclude, median_ratio, quantile, show
+from running import progress
 from wire import Obj
 
 HOME, PLAIN = "fleet", "plain"  # the namespaces of the Rollouts, and of the Deployments
@@ -23,11 +23,6 @@ _TITLES = {
     "plain": "an update of a plain Deployment",
 }
 Costs = dict[str, dict[str, Any]]
-
-
-def progress(text: str) -> None:
-    """Tell a person at the terminal what goes on."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
