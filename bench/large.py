@@ -26,7 +26,7 @@ from figures import conclude, show
 from installation import PROBERS, Operator, install, share_all
 from running import play, progress
 from shards import until
-from sides import Arena, BareSide, Side, SluiceSide, measure, start_bare
+from sides import BARE, Arena, BareSide, Side, SluiceSide, measure, start_bare
 from testbed import Cluster
 from wire import SLUICE, Api
 
@@ -66,7 +66,7 @@ class Large:
         for backend, name in zip(route_body["spec"]["rules"][0]["backendRefs"], SLOTS.values(), strict=True):
             backend["name"] = name
         body["spec"]["workload"]["services"] = dict(SLOTS)
-        await api.create_all([fleet.namespace(HOME)])
+        await api.create_all([fleet.namespace(HOME), fleet.namespace(BARE)])
         await api.create_all([*fleet.slots(HOME, "all"), (route, route_body), (path, body)])
         operator = await asyncio.to_thread(Operator(self._cluster, name="seed").start)
         seed = [f"{HOME}/{SEED}"]
