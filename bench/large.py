@@ -14,7 +14,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -83,10 +83,10 @@ class Large:
         self._originals = {key: await self._store.read(key) for key in keys}
         stand_in.stop()
 
-    async def _copy(self, turn: str) -> list[str]:
+    async def _copy(self, turn: str, originals: Mapping[str, str]) -> list[str]:
         """Put copies in the place of whatever is there, and wait until the API server tells of them. Returns names."""
         began_at = time.monotonic()
-        objects = dict(copies(self._originals, SEED, self._apps))
+        objects = dict(copies(originals, SEED, self._apps))
         uids = {orjson.loads(text)["metadata"]["uid"] for text in objects.values()}
         await self._store.write(objects)
         names = [f"{HOME}/{app}" for app in self._apps]
@@ -101,7 +101,8 @@ class Large:
 
     async def bare_turn(self) -> Figures:
         """Copy, and have the bare client kill all: what a kill of so many takes at least here."""
-        names = await self._copy("bare")
+        unpinned = {key: text.replace("sluice.dev/weights", "padding/weights") for key, text in self._originals.items()}
+        names = await self._copy("bare", unpinned)  # of pinned routes, the API server lets nobody else move weights
         child = await start_bare(self._arena, {"large": names})
         figures = await self._kill([child.pid], BareSide(self._arena, names, "large"))
         child.stop()
@@ -110,7 +111,7 @@ class Large:
 
     async def turn(self, name: str, replicas: int) -> Figures:
         """Copy, start so many, let them come to rest, have them kill all, and end them."""
-        names = await self._copy(name)
+        names = await self._copy(name, self._originals)
         team = [
             Operator(self._cluster, arguments=["--lease-seconds", str(LEASE_SECONDS)], name=f"{name}-{each}")
             for each in range(replicas)
