@@ -139,6 +139,7 @@ class StandIn:
         self._may.set()
         self._turns = asyncio.Semaphore(_WRITES_AT_ONCE)
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._stopped = False
         routes.listen(self._notice)
         for obj in routes.objects.values():
             self._notice(obj)
@@ -152,14 +153,15 @@ class StandIn:
         self._may.set()
 
     def stop(self) -> None:
-        """Leave what has not been accepted; needed where it is held in the end."""
+        """Leave what has not been accepted, and accept nothing more."""
+        self._stopped = True
         for task in self._busy.values():
             task.cancel()
 
     def _notice(self, obj: Obj) -> None:
         name = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
         ours = any(parent.get("name") == PARENT["name"] for parent in obj["spec"].get("parentRefs", ()))
-        if ours and name not in self._busy and not accepted(obj):
+        if ours and not self._stopped and name not in self._busy and not accepted(obj):
             self._busy[name] = asyncio.create_task(self._accept(name))
 
     async def _accept(self, name: str) -> None:
