@@ -32,21 +32,12 @@ SWITCH = "stop-everything"
 @pytest.fixture(scope="module")
 def trio(world: World) -> Iterator[tuple[Operator, ...]]:
     """Three replicas with a short lease in place of the world's, for this module."""
-    for operator in world.operators:
-        operator.stop()
     arguments = ["--lease-seconds", str(LEASE_SECONDS), "--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
     made = tuple(Operator(world.hub, world.data_plane.prometheus_url, arguments, f"trio-{each}") for each in range(3))
-    world.others.extend(made)
-    for operator in made:
-        operator.start(ready=False)
-    yield made
-    for operator in made:
-        operator.stop()
-    for operator in world.operators:
-        operator.start(ready=False)
-    for operator in world.operators:
-        world.hub.wait(operator.ready, 120, f"{operator.name} to be ready")
-    world.settle()
+    with world.relieved(*made):
+        for operator in made:
+            operator.start(ready=False)
+        yield made
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -299,6 +299,9 @@ class FleetApp(App):
             )
             parts.append(f"--- in {leg.name}\n{told}")
         return "\n".join(parts)
+
+
+MakeFleetApp: TypeAlias = Callable[[], FleetApp]
 
 
 class FleetWorkload(FleetApp):

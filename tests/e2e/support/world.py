@@ -29,6 +29,7 @@ from testbed.processes import session
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
 _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
 LONE_LEASE_SECONDS = 3
+_READY_SECONDS = 120
 MEMBER_PROBE_SECONDS = 0.5
 _numbers = itertools.count(1)
 _WARNED = re.compile(r'"level": "(WARNING|ERROR|CRITICAL)"')
@@ -104,20 +105,27 @@ class World:
         Args:
             server: where it finds the API; see :class:`testbed.FaultyApi`.
         """
-        for operator in self.operators:
-            operator.stop()
         arguments = ["--lease-seconds", str(LONE_LEASE_SECONDS), "--identity", "the-only-one"]
         name = f"lone-{next(_numbers)}"
         alone = Operator(self.hub, self.data_plane.prometheus_url, arguments, name, server=server)
-        self.others.append(alone)
-        try:
+        with self.relieved(alone):
             yield alone
+
+    @contextmanager
+    def relieved(self, *stand_ins: Operator) -> Iterator[None]:
+        """The world's own replicas are stopped, and these are in their place, started by whoever wants them."""
+        for operator in self.operators:
+            operator.stop()
+        self.others.extend(stand_ins)
+        try:
+            yield
         finally:
-            alone.stop()
+            for operator in stand_ins:
+                operator.stop()
             for operator in self.operators:
                 operator.start(ready=False)
             for operator in self.operators:
-                self.hub.wait(operator.ready, 60, f"{operator.name} to be ready")
+                self.hub.wait(operator.ready, _READY_SECONDS, f"{operator.name} to be ready")
             self.settle()
 
     def log_about(self, app: App, lines: int = 25) -> str:

@@ -10,10 +10,9 @@ from e2e.fleet_recorder import FleetRecorder
 from e2e.support.app import Json
 from e2e.support.fixtures import show
 from e2e.support.fleet_app import FleetApp
-from e2e.support.four import Four, four_members
+from e2e.support.four import Four
 from e2e.support.manifests import canary, metric, pause, weight
 from e2e.support.waiting import until
-from e2e.support.world import World
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts four clusters
 _WHOLE = 'cluster=~"{{clusters}}", namespace="{{namespace}}"'
@@ -38,14 +37,13 @@ REST: Json = {"name": "rest"}
 STEPS = canary(weight(20), pause("1s"), weight(60))
 
 
-@pytest.fixture(scope="module")
-def four(world: World) -> Iterator[Four]:
-    """Four members, of which the hub's Prometheus knows what those know that have pods."""
-    with four_members(world) as made:
-        urls = {name: place.plane.prometheus_url for name, place in made.places.items() if place.plane is not None}
-        world.data_plane.federate(urls)
-        yield made
-        world.data_plane.federate({})
+@pytest.fixture(scope="module", autouse=True)
+def federated(four: Four) -> Iterator[None]:
+    """The hub's Prometheus knows what those members' know that have pods."""
+    urls = {name: place.plane.prometheus_url for name, place in four.places.items() if place.plane is not None}
+    four.world.data_plane.federate(urls)
+    yield
+    four.world.data_plane.federate({})
 
 
 @pytest.fixture
