@@ -143,6 +143,30 @@ def test_a_selector_narrows_a_switch(make_app: MakeApp) -> None:
         app.only("v1")
 
 
+def test_another_label_frees_nobody(make_app: MakeApp) -> None:
+    """Held by a platform's switch, a Rollout gets other labels: it stays where it is, and says why, until released."""
+    app = make_app().deploy().labelled(**{"sluice.dev/platform": "ios"})
+    app.manage(canary(weight(20), pause("2s"), weight(60), pause("1s")))
+    app.apply("KillSwitch", "stop", {"effect": "Hold", "scope": {"platforms": ["ios", "android"]}})
+    with app.steady():
+        app.release()
+        app.wait_weight("20%")
+        engage(app, "review of the store")
+        app.wait_condition("Paused", "True", "HeldBySwitch")
+        app.kubectl("label", "rollout", app.name, "sluice.dev/platform=web", "--overwrite")
+        held_at = time.monotonic()
+        until(lambda: time.monotonic() - held_at > 4, "more than the pause to pass")
+        app.check_share("v2", 0.2)
+        assert app.rollout()["metadata"]["labels"]["sluice.dev/platform"] == "web"
+        kept = app.status["coveredBy"]
+        assert [(each["switch"], each["engagedBy"]) for each in kept] == [(f"KillSwitch {app.namespace}/stop", "admin")]
+        assert switch(app)["affected"]["rollouts"] == 1
+        release(app, "the store agrees")
+        app.wait_phase("Healthy")
+        assert app.status["coveredBy"] == []
+        app.only("v2")
+
+
 @pytest.fixture
 def cluster_switch(world: World) -> Iterator[str]:
     """The name of a ClusterKillSwitch that is gone after the test."""

@@ -22,10 +22,15 @@ class Effect(StrEnum):
 
 
 class Scope(Model):
-    """Which Rollouts are covered. Empty: all in reach. `namespaceSelector` is ClusterKillSwitch's."""
+    """Which Rollouts are covered, by all that is said. Empty: all in reach. `namespaceSelector` is ClusterKillSwitch's.
+
+    Platforms and actions are values of the labels `sluice.dev/platform` and `sluice.dev/action`; one of each is enough.
+    """
 
     selector: LabelSelector = LabelSelector()
     namespace_selector: LabelSelector = LabelSelector()
+    platforms: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
 
 
 class KillSwitchSpec(Model):
@@ -37,6 +42,20 @@ class KillSwitchSpec(Model):
     release_reason: str = ""
     scope: Scope = Scope()
     effect: Effect = Effect.DIVERT
+
+
+class Coverage(Model):
+    """A switch that covers a Rollout, as that keeps it in its status: it goes on covering it, however it is relabelled.
+
+    `scope` is a digest of the switch's scope: who may change that while it is engaged lets go what it no longer covers.
+    """
+
+    switch: str  # kind and name
+    uid: str
+    scope: str
+    effect: str = ""
+    engaged_by: str = ""
+    reason: str = ""
 
 
 class SwitchState(StrEnum):

@@ -35,6 +35,8 @@ RESTARTED_ANNOTATION = f"{GROUP}/restarted-at"
 
 # On pods, and on slots' Deployments and Services. The first is also on a RolloutRun, to list the runs of a Rollout.
 ROLLOUT_LABEL = f"{GROUP}/rollout"
+PLATFORM_LABEL = f"{GROUP}/platform"
+ACTION_LABEL = f"{GROUP}/action"
 SLOT_LABEL = f"{GROUP}/slot"
 REVISION_LABEL = f"{GROUP}/revision"
 ROLLOUT_UID_LABEL = f"{GROUP}/rollout-uid"

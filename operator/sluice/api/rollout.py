@@ -10,6 +10,7 @@ from sluice.api.analysis import BackgroundAnalysis
 from sluice.api.common import Model
 from sluice.api.conditions import Condition
 from sluice.api.fleet import Fleet, FleetStatus, Pace
+from sluice.api.killswitch import Coverage
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
 from sluice.api.strategy import Strategy
@@ -273,6 +274,7 @@ class RolloutStatus(Model):
     confirmation: Confirmation | None = None
     waiting: Waiting | None = None
     paused_by: PausedBy | None = None
+    covered_by: tuple[Coverage, ...] = ()  # engaged switches, strictest first
     drift: Drift | None = None
     repairs: dict[str, Drift] = {}  # objects written within the last minutes, by name and what they shall say
     baselines: dict[str, float] = {}  # by metric name

@@ -127,6 +127,7 @@ class SwitchView:
     effect: Effect
     reason: str
     actor: str
+    scope: str = ""  # a digest of its scope
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"

@@ -28,7 +28,7 @@ from sluice.decide.roles import dress
 from sluice.decide.slots import tend
 from sluice.decide.source import retire
 from sluice.decide.steering import confirm, steer
-from sluice.decide.switches import diverting, run_id
+from sluice.decide.switches import diverting, kept, run_id
 
 RUN_LOST_AFTER = timedelta(seconds=10)
 
@@ -44,6 +44,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         The next status and the effects, in the order in which they are to be carried out.
     """
     draft = Draft(observed=observed, now=now, status=_sound(observed))
+    draft.update(covered_by=kept(observed.switches))
     if observed.deleting:
         let_go(draft)
         people.refuse_all(draft)

@@ -2,39 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import itertools
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from sluice.api.common import ObjectRef
-from sluice.api.killswitch import Effect, KillSwitchSpec
-from sluice.api.names import Kind
+from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope
+from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
+from sluice.api.rollout import RolloutStatus
+from sluice.api.units import JSON
+from sluice.decide.metadata import labels_of, mapping, metadata_of, sequence
 from sluice.decide.model import SwitchView
+from sluice.decide.texts import REASON_BYTES, clip
+
+Grip = tuple[str, str]
+"""What a switch that once covered a Rollout holds it by: its UID, and the digest of its scope."""
+
+# Entries in a status. Who is covered by more, and is then relabelled, is held by these.
+MOST_KEPT = 8
 
 
-def covers(
-    kind: Kind,
-    switch_namespace: str,
-    spec: KillSwitchSpec,
-    *,
-    namespace: str,
-    namespace_labels: dict[str, str],
-    labels: dict[str, str],
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A Rollout as switches see it.
+
+    Attributes:
+        namespace: in which it is.
+        labels: its own.
+        grips: of the switches that covered it when it was last looked at.
+    """
+
+    namespace: str
+    labels: dict[str, str]
+    grips: Collection[Grip] = ()
+
+    @classmethod
+    def read(cls, rollout: JSON) -> Reached:
+        """From the object as it is stored, whatever it holds."""
+        kept = map(mapping, sequence(mapping(rollout.get("status")).get("coveredBy"))[:MOST_KEPT])
+        grips = [(str(each.get("uid")), str(each.get("scope"))) for each in kept]
+        return cls(metadata_of(rollout).get("namespace", ""), labels_of(rollout), grips)
+
+    @classmethod
+    def of(cls, ref: ObjectRef, labels: dict[str, str], status: RolloutStatus) -> Reached:
+        """From what a pass observed."""
+        return cls(ref.namespace, labels, [(each.uid, each.scope) for each in status.covered_by])
+
+
+def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
+    """A switch as it is stored.
+
+    Raises:
+        InvalidSpec: it means nothing (the CRD refuses such).
+    """
+    metadata = metadata_of(switch)
+    namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
+    spec = KillSwitchSpec.parse(switch.get("spec") or {}, f"{kind} {namespace}/{name}: spec")
+    view = SwitchView(
+        kind=kind,
+        namespace=namespace,
+        name=name,
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        effect=spec.effect,
+        reason=spec.reason,
+        actor=spec.engaged_by or "unattributed",
+        scope=scope_digest(spec.scope),
+    )
+    return spec, view
+
+
+def covers(view: SwitchView, spec: KillSwitchSpec, rollout: Reached, namespace_labels: dict[str, str] | None) -> bool:
     """Whether a switch covers a Rollout, engaged or not.
 
+    It does where it matches now. And it does where it has matched since it was engaged, with the scope that it has:
+    nobody gets free by another label.
+
     Args:
-        kind: KillSwitch covers its own namespace only; ClusterKillSwitch those that its namespaceSelector matches.
-        switch_namespace: of the switch.
+        view: the switch. A KillSwitch reaches its own namespace only, a ClusterKillSwitch those it selects.
         spec: of the switch.
-        namespace: of the Rollout.
-        namespace_labels: labels of the Rollout's namespace.
-        labels: of the Rollout.
+        rollout: what may be covered.
+        namespace_labels: labels of the Rollout's namespace; None where they are not known, and may be any.
     """
-    if kind is Kind.KILL_SWITCH:
-        if namespace != switch_namespace:
-            return False
-    elif not spec.scope.namespace_selector.matches(namespace_labels):
+    if view.kind is Kind.KILL_SWITCH and rollout.namespace != view.namespace:
         return False
-    return spec.scope.selector.matches(labels)
+    if (view.uid, view.scope) in rollout.grips:
+        return True
+    scope, is_wide = spec.scope, view.kind is not Kind.KILL_SWITCH
+    if is_wide and namespace_labels is not None and not scope.namespace_selector.matches(namespace_labels):
+        return False
+    return (
+        scope.selector.matches(rollout.labels)
+        and _is_one_of(rollout.labels.get(PLATFORM_LABEL), scope.platforms)
+        and _is_one_of(rollout.labels.get(ACTION_LABEL), scope.actions)
+    )
+
+
+def _is_one_of(value: str | None, named: tuple[str, ...]) -> bool:
+    return not named or value in named
+
+
+def scope_digest(scope: Scope) -> str:
+    """Tells scopes apart.
+
+    >>> len(scope_digest(Scope()))
+    10
+    """
+    return hashlib.sha256(json.dumps(scope.dump(), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def kept(switches: Iterable[SwitchView]) -> tuple[Coverage, ...]:
+    """What a Rollout's status keeps of the switches that cover it."""
+    return tuple(
+        Coverage(
+            switch=str(each),
+            uid=each.uid,
+            scope=each.scope,
+            effect=each.effect,
+            engaged_by=clip(each.actor, REASON_BYTES),
+            reason=clip(each.reason, REASON_BYTES),
+        )
+        for each in itertools.islice(switches, MOST_KEPT)
+    )
 
 
 def strictest_first(switches: Iterable[SwitchView]) -> tuple[SwitchView, ...]:

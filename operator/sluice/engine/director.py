@@ -33,7 +33,7 @@ from sluice.decide.fleet.planner import plan_fleet
 from sluice.decide.metadata import labels_of, mapping, requester_of
 from sluice.decide.model import FinalizerChange
 from sluice.decide.revision import run_name
-from sluice.decide.switches import owner_id
+from sluice.decide.switches import Reached, owner_id
 from sluice.engine.courier import Order
 from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
@@ -168,7 +168,7 @@ class Director:
             unreadable=unreadable,
             members=self._sites.views(),
             legs=self._read_legs(ref),
-            switches=self._board.covering(ref.namespace, labels_of(rollout)),
+            switches=self._board.covering(Reached.of(ref, labels_of(rollout), status)),
             actions=self._records.actions(ref),
             measurements=self._measurer.inbox.measurements(
                 ref.uid, status.fleet.run if status.fleet is not None else None
@@ -250,7 +250,7 @@ class Director:
         body = {"metadata": {"labels": labels, "annotations": annotations}, "spec": directive.spec}
 
         def uncovered() -> bool:
-            return not self._board.covering(observed.ref.namespace, labels)
+            return not self._board.covering(Reached.of(observed.ref, labels, observed.status))
 
         return Order(digest, body, uncovered if directive.grows else _always)
 

@@ -12,11 +12,10 @@ from dataclasses import replace
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.decide.metadata import labels_of
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.sharding import ALL, Shards, shard_of
-from sluice.decide.switches import diverting
+from sluice.decide.switches import Reached, diverting
 from sluice.engine.concerns import Concerns
 from sluice.engine.director import Director
 from sluice.engine.execute import Executor
@@ -327,7 +326,7 @@ class Engine:
     def _patience(self, key: WorkKey) -> float:
         """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
         rollout = self.store.get(*key) if key[0] is Kind.ROLLOUT else None
-        if rollout is not None and diverting(self._board.covering(key[1], labels_of(rollout))):
+        if rollout is not None and diverting(self._board.covering(Reached.read(rollout))):
             return KILL_RETRY_SECONDS
         return LONGEST_RETRY_SECONDS
 

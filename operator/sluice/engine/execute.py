@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from sluice.decide.alarms import is_news
 from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
+from sluice.decide.switches import Reached
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer, reason_of
@@ -118,7 +119,7 @@ class Executor:
         """A share that grows is dropped where a kill switch engaged since the plan was made (I4)."""
 
         def not_covered() -> None:
-            if self._board.covering(observed.ref.namespace, observed.labels):
+            if self._board.covering(Reached.of(observed.ref, observed.labels, observed.status)):
                 raise Conflict(f"a kill switch engaged before {shift.target.ref} was written")
 
         await self.shift(shift, guard=not_covered if shift.grows else None)

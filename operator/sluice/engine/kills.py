@@ -15,10 +15,10 @@ from collections.abc import Callable
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import Kind
-from sluice.decide.metadata import labels_of
 from sluice.decide.model import Shift, SwitchView
 from sluice.decide.returning import divert
 from sluice.decide.sharding import ALL, Shards, shard_of
+from sluice.decide.switches import Reached
 from sluice.engine.execute import Executor, log_share
 from sluice.engine.fence import Fence
 from sluice.engine.observe import Observer
@@ -59,7 +59,7 @@ class KillPath:
 
     def owes(self, rollout: Obj) -> bool:
         """Whether a switch diverts it that could be obeyed now, and is not yet."""
-        covering = self._board.covering(key_of(rollout)[0], labels_of(rollout))
+        covering = self._board.covering(Reached.read(rollout))
         return any(self._shifts(rollout, view) for view in covering if view.effect is Effect.DIVERT)
 
     def trip(self, kind: Kind, before: Obj | None, after: Obj | None, shards: Shards = ALL) -> None:
@@ -78,17 +78,15 @@ class KillPath:
             return
         if before is not None and before.get("spec") == after.get("spec"):
             return
-        task = asyncio.create_task(self._divert_all(kind, after, *parsed, shards), name=f"kill {parsed[1]}")
+        task = asyncio.create_task(self._divert_all(*parsed, shards), name=f"kill {parsed[1]}")
         self._precedence.take(task)
 
-    async def _divert_all(
-        self, kind: Kind, switch: Obj, spec: KillSwitchSpec, view: SwitchView, shards: Shards
-    ) -> None:
+    async def _divert_all(self, spec: KillSwitchSpec, view: SwitchView, shards: Shards) -> None:
         began = self._clock.monotonic()
         writes: list[asyncio.Task[Shift | None]] = []
         others: list[Obj] = []
         count = 0
-        for rollout in self._board.rollouts_of(kind, key_of(switch)[0], spec):
+        for rollout in self._board.rollouts_of(spec, view):
             if not self._is_ours(rollout):
                 others.append(rollout)
             elif shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:

@@ -27,7 +27,7 @@ from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
-from sluice.decide.switches import owner_id
+from sluice.decide.switches import Reached, owner_id
 from sluice.engine.index import Index, is_fleet, places_in, places_of
 from sluice.engine.measure import Inbox
 from sluice.engine.records import Records
@@ -122,7 +122,7 @@ class Observer:
             preview=self._preview(ref.namespace, services, traffic),
             slots=around.slots,
             templates=self._templates(ref, spec, status, around.asked, acted=bool(actions)),
-            switches=self._board.covering(ref.namespace, labels_of(rollout)),
+            switches=self._board.covering(Reached.of(ref, labels_of(rollout), status)),
             actions=actions,
             measurements=self._inbox.measurements(ref.uid, status.run),
             baselines=self._inbox.baselines(ref.uid, status.run),

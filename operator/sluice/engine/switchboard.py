@@ -13,7 +13,7 @@ from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import Kind
 from sluice.decide.metadata import labels_of
 from sluice.decide.model import SwitchView
-from sluice.decide.switches import covers, strictest_first
+from sluice.decide.switches import Reached, covers, read_switch, strictest_first
 from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.errors import InvalidSpec
 
@@ -44,55 +44,35 @@ class SwitchBoard:
         """The places of all engaged switches."""
         return tuple(self._engaged)
 
-    def covering(self, namespace: str, labels: dict[str, str]) -> tuple[SwitchView, ...]:
+    def covering(self, rollout: Reached) -> tuple[SwitchView, ...]:
         """The engaged switches that cover a Rollout, strictest first."""
         if not self._engaged:
             return ()
-        return strictest_first(
-            view
-            for (kind, key), (spec, view) in self._engaged.items()
-            if self._covers(kind, key, spec, namespace, labels)
-        )
+        return strictest_first(view for spec, view in self._engaged.values() if self._covers(view, spec, rollout))
 
-    def rollouts_of(self, kind: Kind, namespace: str, spec: KillSwitchSpec) -> Iterator[Obj]:
+    def rollouts_of(self, spec: KillSwitchSpec, view: SwitchView) -> Iterator[Obj]:
         """The Rollouts that a switch covers, engaged or not."""
         found = (
-            self._store.of_namespace(Kind.ROLLOUT, namespace)
-            if kind is Kind.KILL_SWITCH
+            self._store.of_namespace(Kind.ROLLOUT, view.namespace)
+            if view.kind is Kind.KILL_SWITCH
             else self._store.all(Kind.ROLLOUT)
         )
         for rollout in found:
-            if self._covers(kind, (namespace, ""), spec, key_of(rollout)[0], labels_of(rollout)):
+            if self._covers(view, spec, Reached.read(rollout)):
                 yield rollout
 
     def newest(self, rollout: Obj) -> Obj:
         """A Rollout as it is now; as it was, where it is gone."""
         return self._store.get(Kind.ROLLOUT, *key_of(rollout)) or rollout
 
-    def _covers(self, kind: Kind, key: Key, spec: KillSwitchSpec, namespace: str, labels: dict[str, str]) -> bool:
-        home = self._store.get(Kind.NAMESPACE, "", namespace)
-        return covers(
-            kind, key[0], spec, namespace=namespace, namespace_labels=labels_of(home) if home else {}, labels=labels
-        )
+    def _covers(self, view: SwitchView, spec: KillSwitchSpec, rollout: Reached) -> bool:
+        return covers(view, spec, rollout, labels_of(self._store.get(Kind.NAMESPACE, "", rollout.namespace)))
 
 
 def parse_switch(kind: Kind, obj: Obj) -> tuple[KillSwitchSpec, SwitchView] | None:
     """A switch's spec and how decisions see it; None where it can't be parsed (the CRD refuses such)."""
-    namespace, name = key_of(obj)
-    metadata = obj["metadata"]
     try:
-        spec = KillSwitchSpec.parse(obj.get("spec") or {}, f"{kind} {namespace}/{name}: spec")
+        return read_switch(kind, obj)
     except InvalidSpec as problem:
-        log.error("kill switch cannot be parsed", extra={"switch": f"{namespace}/{name}", "problem": str(problem)})
+        log.error("kill switch cannot be parsed", extra={"switch": key_of(obj), "problem": str(problem)})
         return None
-    view = SwitchView(
-        kind=kind,
-        namespace=namespace,
-        name=name,
-        uid=metadata.get("uid", ""),
-        generation=metadata.get("generation", 0),
-        effect=spec.effect,
-        reason=spec.reason,
-        actor=spec.engaged_by or "unattributed",
-    )
-    return spec, view

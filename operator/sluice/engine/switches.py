@@ -48,7 +48,7 @@ class SwitchReporter:
             old = KillSwitchStatus.parse(switch.get("status") or {}, f"{kind} {name}: status")
         except InvalidSpec:
             old = KillSwitchStatus()
-        new = self._assess(kind, switch, parsed, old)
+        new = self._assess(switch, parsed, old)
         if new == old:
             return
         dumped = new.dump()
@@ -62,11 +62,11 @@ class SwitchReporter:
         self._store.apply(kind, "MODIFIED", stored)
 
     def _assess(
-        self, kind: Kind, switch: Obj, parsed: tuple[KillSwitchSpec, SwitchView], old: KillSwitchStatus
+        self, switch: Obj, parsed: tuple[KillSwitchSpec, SwitchView], old: KillSwitchStatus
     ) -> KillSwitchStatus:
         spec, view = parsed
         now = self._ports.clock.now()
-        rollouts = list(self._board.rollouts_of(kind, key_of(switch)[0], spec))
+        rollouts = list(self._board.rollouts_of(spec, view))
         reach = self._reach(rollouts, view, engaged=spec.engaged)
         state = SwitchState.ARMED
         if spec.engaged:

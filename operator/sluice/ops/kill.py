@@ -77,27 +77,24 @@ class _Order:
     async def create(self, scope: Scope) -> Obj:
         """Create the switch, engaged."""
         kind, namespace = self.target.kind, self.target.namespace
-        selectors = {name: selector for name, selector in scope.dump().items() if any(selector.values())}
-        body = {
+        body: Obj = {
             "apiVersion": API_VERSION,
             "kind": kind.value,
             "metadata": {"name": self.target.name, **({"namespace": namespace} if namespace else {})},
-            "spec": {
-                "engaged": True,
-                "reason": self.reason,
-                "effect": (self.effect or Effect.DIVERT).value,
-                **(
-                    {"scope": {name: _without_empty(selector) for name, selector in selectors.items()}}
-                    if selectors
-                    else {}
-                ),
-            },
+            "spec": {"engaged": True, "reason": self.reason, "effect": (self.effect or Effect.DIVERT).value},
         }
+        if said := _without_empty(scope.dump()):
+            body["spec"]["scope"] = said
         return await insist(lambda: self.cluster.create(kind, namespace, body), self.insist_seconds)
 
 
-def _without_empty(selector: Obj) -> Obj:
-    return {name: value for name, value in selector.items() if value}
+def _without_empty(scope: Obj) -> Obj:
+    """What is said of a scope; a selector's halves that say nothing are left out."""
+    said = {
+        name: {key: half for key, half in each.items() if half} if isinstance(each, dict) else each
+        for name, each in scope.items()
+    }
+    return {name: each for name, each in said.items() if each}
 
 
 async def _engage_or_create(order: _Order) -> Obj | Outcome:

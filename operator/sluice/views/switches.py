@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice.api.killswitch import Effect, KillSwitchSpec, SwitchState
+from sluice.api.killswitch import Effect, SwitchState
 from sluice.api.names import Kind
-from sluice.decide.switches import covers
+from sluice.decide.switches import Reached, covers, read_switch
 from sluice.errors import InvalidSpec
 from sluice.views.fields import UNKNOWN, Fields, clean
 from sluice.views.moments import age
@@ -82,34 +82,22 @@ def bearing_on(
             namespaceSelector counts as covering.
         now: for ages.
     """
-    namespace, labels = Fields(rollout).text("metadata", "namespace"), Fields(rollout).labels()
+    reached = Reached.read(dict(rollout))
     return tuple(
         switch_row(switch, now)
         for switch in switches
-        if is_engaged(switch) and _covers(switch, namespace, labels, namespace_labels)
+        if is_engaged(switch) and _covers(switch, reached, namespace_labels)
     )
 
 
-def _covers(
-    switch: Mapping[str, Any], namespace: str, labels: dict[str, str], namespace_labels: Mapping[str, str] | None
-) -> bool:
+def _covers(switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mapping[str, str] | None) -> bool:
     fields = Fields(switch)
     kind = Kind.KILL_SWITCH if fields.text("kind") == Kind.KILL_SWITCH else Kind.CLUSTER_KILL_SWITCH
-    of_namespace = fields.text("metadata", "namespace")
     try:
-        spec = KillSwitchSpec.parse(fields.at("spec").value, "kill switch")
+        spec, view = read_switch(kind, dict(switch))
     except InvalidSpec:  # nobody knows what it covers: better shown than hidden
-        return kind is Kind.CLUSTER_KILL_SWITCH or of_namespace == namespace
-    if kind is Kind.CLUSTER_KILL_SWITCH and namespace_labels is None:
-        return spec.scope.selector.matches(labels)
-    return covers(
-        kind,
-        of_namespace,
-        spec,
-        namespace=namespace,
-        namespace_labels=dict(namespace_labels or {}),
-        labels=labels,
-    )
+        return kind is Kind.CLUSTER_KILL_SWITCH or fields.text("metadata", "namespace") == rollout.namespace
+    return covers(view, spec, rollout, dict(namespace_labels) if namespace_labels is not None else None)
 
 
 def _state(fields: Fields, *, engaged: bool) -> str:
@@ -132,7 +120,13 @@ def _scope(fields: Fields) -> str:
         everything = "all"
     else:
         everything = f"all in {fields.text('metadata', 'namespace')}"
+    parts += [_named(scope, "platforms"), _named(scope, "actions")]
     return "; ".join(part for part in parts if part) or everything
+
+
+def _named(scope: Fields, what: str) -> str:
+    values = ",".join(value.text() for value in list(scope.items(what))[:8])
+    return f"{what} {values}" if values else ""
 
 
 def _selector(selector: Fields) -> str:

@@ -11,6 +11,7 @@ from sluice.decide.returning import divert
 from sluice.engine import kills
 from sluice.engine.precedence import PASSES_WAIT_SECONDS
 from sluice.ports import Lane
+from sluice.sim import manifests
 from sluice.sim.cluster import Call
 from unit.defects import gathered
 from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, play, rest
@@ -103,3 +104,36 @@ def test_a_defect_in_one_kill_spares_no_other_candidate(monkeypatch: pytest.Monk
         await scene.world.until_phase(APP, "Killed")
 
     play(story)
+
+
+def test_another_label_frees_nobody_before_the_release() -> None:
+    """A Hold by labels; the Rollout gets others: it says who holds it and stays where it is. Released, it goes on."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(manifests.canary({"setWeight": 10}, {"pause": {"duration": "5s"}}, {"setWeight": 50}), APP)
+        await relabel(scene, "edge")
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000, APP)
+        await scene.world.engage(
+            reason="maintenance", effect="Hold", scope={"selector": {"matchLabels": {"tier": "edge"}}}
+        )
+        await rest(2)
+        await relabel(scene, "core")
+        await rest(60)
+        assert scene.world.green_share(APP) == 1000
+        status = scene.world.status(APP)
+        assert "KillSwitch shop/stop is engaged (Hold)" in status.message
+        assert [(each.switch, each.effect, each.reason) for each in status.covered_by] == [
+            ("KillSwitch shop/stop", "Hold", "maintenance")
+        ]
+        await scene.world.release()
+        await scene.world.until_phase(APP, "Healthy", timeout_seconds=60)
+        assert scene.world.status(APP).covered_by == ()
+
+    play(story)
+
+
+async def relabel(scene: Scene, tier: str) -> None:
+    """Give the Rollout another label."""
+    body = {"metadata": {"labels": {"tier": tier}}}
+    await scene.world.people.patch_merge(Kind.ROLLOUT, scene.world.namespace, APP, body)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.api.names import Kind
+from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
+from sluice.decide.switches import Reached, kept
 from sluice.engine.store import Store
 from sluice.engine.switchboard import SwitchBoard
 from unit.engine.objects import obj, rollout, switch
@@ -29,7 +30,12 @@ def board(store: Store) -> SwitchBoard:
 
 def names(board: SwitchBoard, namespace: str = "shop", **labels: str) -> list[str]:
     """The switches that cover, strictest first."""
-    return [f"{view.kind} {view.effect}" for view in board.covering(namespace, labels)]
+    return [f"{view.kind} {view.effect}" for view in board.covering(Reached(namespace, labels))]
+
+
+def rollouts_of(board: SwitchBoard, kind: Kind, namespace: str) -> list[str]:
+    """The names of the Rollouts that the switch `stop` covers."""
+    return [each["metadata"]["name"] for each in board.rollouts_of(*board._engaged[kind, (namespace, "stop")])]
 
 
 def test_a_switch_covers_while_it_is_engaged(store: Store, board: SwitchBoard) -> None:
@@ -77,10 +83,8 @@ def test_the_rollouts_of_a_switch(store: Store, board: SwitchBoard) -> None:
     store.apply(Kind.ROLLOUT, "ADDED", rollout("b", 6, namespace="other"))
     store.apply(Kind.KILL_SWITCH, "ADDED", switch(7, engaged=True))
     store.apply(WIDE, "ADDED", switch(8, engaged=True, kind=WIDE))
-    spec = board._engaged[Kind.KILL_SWITCH, ("shop", "stop")][0]
-    assert [each["metadata"]["name"] for each in board.rollouts_of(Kind.KILL_SWITCH, "shop", spec)] == ["a"]
-    spec = board._engaged[WIDE, ("", "stop")][0]
-    assert [each["metadata"]["name"] for each in board.rollouts_of(WIDE, "", spec)] == ["a", "b"]
+    assert rollouts_of(board, Kind.KILL_SWITCH, "shop") == ["a"]
+    assert rollouts_of(board, WIDE, "") == ["a", "b"]
 
 
 def test_an_older_event_releases_nothing(store: Store, board: SwitchBoard) -> None:
@@ -88,3 +92,54 @@ def test_an_older_event_releases_nothing(store: Store, board: SwitchBoard) -> No
     store.apply(Kind.KILL_SWITCH, "ADDED", switch(9, engaged=True))
     store.apply(Kind.KILL_SWITCH, None, switch(8, engaged=False))
     assert names(board) == ["KillSwitch Divert"]
+
+
+def test_platforms_and_actions_narrow(store: Store, board: SwitchBoard) -> None:
+    """By the labels that say which platform and which action a Rollout serves; one of the named ones is enough."""
+    store.apply(
+        Kind.KILL_SWITCH, "ADDED", switch(3, engaged=True, scope={"platforms": ["ios", "web"], "actions": ["publish"]})
+    )
+    assert names(board, **{PLATFORM_LABEL: "ios", ACTION_LABEL: "publish"}) == ["KillSwitch Divert"]
+    assert names(board, **{PLATFORM_LABEL: "web", ACTION_LABEL: "publish"}) == ["KillSwitch Divert"]
+    assert names(board, **{PLATFORM_LABEL: "android", ACTION_LABEL: "publish"}) == []
+    assert names(board, **{PLATFORM_LABEL: "ios"}) == []
+
+
+def test_whom_it_covered_it_covers_until_it_is_released(store: Store, board: SwitchBoard) -> None:
+    """Another label frees nobody; a release does, and so does another scope, which takes the right to release."""
+    scope = {"selector": {"matchLabels": {"tier": "edge"}}}
+    store.apply(Kind.KILL_SWITCH, "ADDED", switch(3, engaged=True, scope=scope))
+    views = board.covering(Reached("shop", {"tier": "edge"}))
+    status = {"coveredBy": [each.dump() for each in kept(views)]}
+    relabelled = rollout("a", 4, labels={"tier": "core"}, status=status)
+    store.apply(Kind.ROLLOUT, "ADDED", relabelled)
+    assert board.covering(Reached.read(relabelled)) == views
+    assert rollouts_of(board, Kind.KILL_SWITCH, "shop") == ["a"]
+    store.apply(Kind.KILL_SWITCH, "MODIFIED", switch(5, engaged=True, scope={"selector": {"matchLabels": {"x": "y"}}}))
+    assert board.covering(Reached.read(relabelled)) == ()
+    store.apply(Kind.KILL_SWITCH, "MODIFIED", switch(6, engaged=True, scope=scope))
+    store.apply(Kind.KILL_SWITCH, "MODIFIED", switch(7, engaged=False, scope=scope))
+    assert board.covering(Reached.read(relabelled)) == ()
+
+
+def test_a_switch_of_another_uid_keeps_nobody(store: Store, board: SwitchBoard) -> None:
+    """One of the same name that was made anew covers what matches it."""
+    known = switch(3, engaged=True, scope={"selector": {"matchLabels": {"tier": "edge"}}})
+    store.apply(Kind.KILL_SWITCH, "ADDED", known)
+    grips = [(each.uid, each.scope) for each in kept(board.covering(Reached("shop", {"tier": "edge"})))]
+    store.apply(Kind.KILL_SWITCH, "DELETED", known)
+    other = switch(5, engaged=True, scope=known["spec"]["scope"])
+    other["metadata"]["uid"] = "another"
+    store.apply(Kind.KILL_SWITCH, "ADDED", other)
+    assert board.covering(Reached("shop", {"tier": "core"}, grips)) == ()
+
+
+@pytest.mark.parametrize("rubbish", [None, 7, [7], [{"uid": 7}], {"uid": "x"}, [{"uid": None, "scope": []}]])
+def test_a_status_full_of_rubbish_keeps_and_frees_nobody(store: Store, board: SwitchBoard, rubbish: object) -> None:
+    """Whatever somebody wrote there, what matches is covered, and nothing else is."""
+    store.apply(
+        Kind.KILL_SWITCH, "ADDED", switch(3, engaged=True, scope={"selector": {"matchLabels": {"tier": "edge"}}})
+    )
+    for tier, covered in (("edge", 1), ("core", 0)):
+        obj = rollout("a", 4, labels={"tier": tier}, status={"coveredBy": rubbish})
+        assert len(board.covering(Reached.read(obj))) == covered

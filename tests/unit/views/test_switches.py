@@ -49,6 +49,7 @@ def test_state_never_claims_more_than_the_operator_saw(engaged: bool, status: di
         ),
         ("ClusterKillSwitch", {"namespaceSelector": {"matchLabels": {"env": "prod"}}}, "namespaces env=prod"),
         ("KillSwitch", {"selector": {"matchLabels": "all of them"}}, "?"),
+        ("KillSwitch", {"platforms": ["ios", "web"], "actions": ["publish"]}, "platforms ios,web; actions publish"),
     ],
 )
 def test_scope_reads_as_a_selector(kind: str, scope: dict[str, Any], text: str) -> None:
@@ -74,6 +75,7 @@ def test_progress_of_a_divert() -> None:
         (switch(namespace="bank"), None, False),
         (switch(spec={"engaged": False}), None, False),
         (switch(spec={"scope": {"selector": {"matchLabels": {"app": "cart"}}}}), None, False),
+        (switch(spec={"scope": {"platforms": ["ios"]}}), None, False),
         (switch("ClusterKillSwitch"), None, True),
         (switch("ClusterKillSwitch", spec={"scope": {"namespaceSelector": {"matchLabels": {"env": "x"}}}}), {}, False),
         (switch("ClusterKillSwitch", spec={"scope": {"namespaceSelector": {"matchLabels": {"env": "x"}}}}), None, True),

@@ -21,6 +21,7 @@ from sluice.decide.fleet.report import report
 from sluice.decide.fleet.soundness import insist_sound, tell_unread
 from sluice.decide.fleet.stock import take_stock
 from sluice.decide.model import FinalizerChange
+from sluice.decide.switches import kept
 from sluice.decide.texts import some
 
 RUN_LOST_AFTER = timedelta(seconds=10)
@@ -37,6 +38,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
         The next status, and what each member is to have once that is written.
     """
     course = Course(observed=observed, now=now, status=observed.status)
+    course.update(covered_by=kept(observed.switches))
     if observed.deleting:
         return _let_go(course)
     if not observed.has_finalizer:
