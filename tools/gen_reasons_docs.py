@@ -139,6 +139,9 @@ SWITCH_STATES: Mapping[SwitchState, Told] = {
     SwitchState.ARMED: ("Not engaged.",),
     SwitchState.ENGAGING: ("Engaged; some routes are not confirmed at 0 yet.",),
     SwitchState.ENGAGED: ("Engaged, and in force everywhere.",),
+    SwitchState.EXPIRED: (
+        "A Hold whose time is over (`expires`): it holds nobody. Release it before you engage it again.",
+    ),
 }
 
 MEMBER_STATES: Mapping[MemberState, Told] = {

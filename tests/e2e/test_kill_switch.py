@@ -167,6 +167,23 @@ def test_another_label_frees_nobody(make_app: MakeApp) -> None:
         app.only("v2")
 
 
+def test_a_hold_lets_go_when_it_expires(world: World, make_app: MakeApp) -> None:
+    """It says until when it holds, and then lets go by itself and says so."""
+    app = make_app().deploy().manage(canary(weight(20), pause("1s"), weight(60), pause("1s")))
+    with app.steady():
+        app.release()
+        app.wait_weight("20%")
+        hold = ("kill", "freeze", "-n", app.namespace, "--effect", "hold", "--expires", "8s", "--reason", "works")
+        done = world.sluice(*hold)
+        assert done.code == 0, done
+        app.wait_condition("Paused", "True", "HeldBySwitch")
+        assert "at the latest" in app.status["message"]
+        assert app.share() == 0.2
+        until(lambda: switch(app, "freeze")["state"] == "Expired", "the switch to be Expired")
+        app.wait_phase("Healthy")
+        app.only("v2")
+
+
 @pytest.fixture
 def cluster_switch(world: World) -> Iterator[str]:
     """The name of a ClusterKillSwitch that is gone after the test."""

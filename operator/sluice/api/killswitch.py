@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sluice.api.common import LabelSelector, Model
 from sluice.api.conditions import Condition
-from sluice.api.units import Time
+from sluice.api.units import Duration, Time
 
 
 class Effect(StrEnum):
@@ -42,6 +42,7 @@ class KillSwitchSpec(Model):
     release_reason: str = ""
     scope: Scope = Scope()
     effect: Effect = Effect.DIVERT
+    expires: Duration | None = None  # of a Hold: how long it holds
 
 
 class Coverage(Model):
@@ -64,6 +65,7 @@ class SwitchState(StrEnum):
     ARMED = "Armed"
     ENGAGING = "Engaging"
     ENGAGED = "Engaged"
+    EXPIRED = "Expired"
 
 
 class Affected(Model):

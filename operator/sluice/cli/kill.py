@@ -9,7 +9,7 @@ import click
 
 from sluice.cli.act import report
 from sluice.cli.help import Command
-from sluice.cli.options import cluster_options, format_option, object_name, wait_options
+from sluice.cli.options import cluster_options, duration, format_option, object_name, wait_options
 from sluice.cli.selector import parse_selector
 from sluice.cli.session import Access, Session, with_session
 
@@ -54,6 +54,7 @@ def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
     type=click.Choice(["divert", "hold"]),
     help="divert returns all traffic to stable; hold freezes. By default the switch's own, divert for a new one.",
 )
+@click.option("--expires", metavar="TIME", callback=duration, help="With --effect hold: lets go after so long, as 8h.")
 def command(name: str, access: Access, output: str | None, *, cluster: bool, **order: Any) -> None:
     """Engage a kill switch: traffic back to stable, at once.
 
@@ -63,7 +64,7 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
     Examples:
       sluice kill -n shop --reason "5xx on checkout"
       sluice kill payments -n shop -l app=payments --reason "double charges"
-      sluice kill freeze -n shop --effect hold --reason "database maintenance"
+      sluice kill freeze -n shop --effect hold --expires 8h --reason "database maintenance"
       sluice kill --cluster --reason "bad base image"
 
     The same by kubectl:
@@ -71,6 +72,8 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
     """
     if order["namespaces"] and not cluster:
         raise click.UsageError("--namespaces is for --cluster: a KillSwitch covers its own namespace only.")
+    if order["expires"] is not None and order["effect"] != "hold":
+        raise click.UsageError("--expires is for --effect hold: what a divert took away comes back by no clock.")
     scope = _scope(order["selector"], order["namespaces"])
 
     async def work(session: Session) -> Outcome:
@@ -82,6 +85,7 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
             switch_target(name, session.namespace, cluster=cluster),
             reason=order["reason"],
             effect=Effect(order["effect"].capitalize()) if order["effect"] else None,
+            expires=order["expires"],
             scope=scope,
             patience_seconds=order["patience_seconds"],
         )

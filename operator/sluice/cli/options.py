@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +22,16 @@ def object_name(_context: click.Context, _parameter: click.Parameter, value: str
     if value is not None and not _NAME.fullmatch(value):
         raise click.BadParameter(f"{value!r} is no object name: lower-case letters, digits, '-' and '.'")
     return value
+
+
+def duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a duration such as 30m or 8h."""
+    from sluice.api.units import parse_duration
+
+    try:
+        return parse_duration(value) if value is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def cluster_options(command: F) -> F:

@@ -19,6 +19,7 @@ from sluice.decide.faults import cause_of
 from sluice.decide.hold import Hold
 from sluice.decide.rendering import revision_in
 from sluice.decide.slots import exposure, vacant
+from sluice.decide.switches import held_by
 from sluice.decide.texts import REASON_BYTES, clip
 from sluice.decide.traffic import drained_at, needed_pods, ready_pods
 
@@ -27,13 +28,7 @@ Gate = Callable[[Draft], Hold | None]
 
 def held_by_switch(draft: Draft) -> Hold | None:
     """An engaged kill switch covers the Rollout, with whatever effect."""
-    if not draft.observed.switches:
-        return None
-    switch = draft.observed.switches[0]
-    return Hold(
-        Reason.HELD_BY_SWITCH,
-        f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}; goes on when it is released",
-    )
+    return held_by(draft.observed.switches)
 
 
 def spec_unreadable(draft: Draft) -> Hold | None:

@@ -128,6 +128,7 @@ class SwitchView:
     reason: str
     actor: str
     scope: str = ""  # a digest of its scope
+    expires_at: datetime | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
@@ -136,6 +137,10 @@ class SwitchView:
     def id(self) -> str:
         """Identifies this engagement in causes and audit entries."""
         return f"{self.kind}/{self.namespace}/{self.name}/{self.uid}/{self.generation}"
+
+    def acts(self, now: datetime) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from sluice.decide.gates import broken_glass
 from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
+from sluice.decide.switches import engagement
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 
 _TRUE: Status = "True"
@@ -330,7 +331,5 @@ def _killed(draft: Draft) -> Condition:
     if _ended(draft) is Outcome.KILLED and revision is not None:
         return _condition(draft, kind, "True", revision.reason, revision.message)
     if draft.observed.switches:
-        switch = draft.observed.switches[0]
-        message = f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}"
-        return _condition(draft, kind, "True", Reason.HELD_BY_SWITCH, message)
+        return _condition(draft, kind, "True", Reason.HELD_BY_SWITCH, engagement(draft.observed.switches[0]))
     return _condition(draft, kind, "False", Reason.IDLE, "")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sluice.api.common import ObjectRef
+from sluice.api.conditions import Reason
 from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope
 from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
 from sluice.api.rollout import RolloutStatus
-from sluice.api.units import JSON
+from sluice.api.units import JSON, format_time, parse_time
+from sluice.decide.hold import Hold
 from sluice.decide.metadata import labels_of, mapping, metadata_of, sequence
 from sluice.decide.model import SwitchView
 from sluice.decide.texts import REASON_BYTES, clip
@@ -70,8 +73,35 @@ def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
         reason=spec.reason,
         actor=spec.engaged_by or "unattributed",
         scope=scope_digest(spec.scope),
+        expires_at=_expiry(spec, mapping(switch.get("status")).get("engagedAt")),
     )
     return spec, view
+
+
+def _expiry(spec: KillSwitchSpec, engaged_at: object) -> datetime | None:
+    """When a Hold lets go by itself; unknown before its status says since when it is engaged."""
+    if not spec.engaged or spec.effect is not Effect.HOLD or spec.expires is None:
+        return None
+    try:
+        return parse_time(engaged_at) + spec.expires
+    except (ValueError, OverflowError):
+        return None
+
+
+def engagement(switch: SwitchView) -> str:
+    """Which switch is engaged, by whom and why."""
+    return f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}"
+
+
+def held_by(switches: Sequence[SwitchView]) -> Hold | None:
+    """What a switch holds, whatever its effect; the strictest is named."""
+    if not switches:
+        return None
+    switch = switches[0]
+    latest = f", at {format_time(switch.expires_at)} at the latest" if switch.expires_at is not None else ""
+    return Hold(
+        Reason.HELD_BY_SWITCH, f"{engagement(switch)}; goes on when it is released{latest}", until=switch.expires_at
+    )
 
 
 def covers(view: SwitchView, spec: KillSwitchSpec, rollout: Reached, namespace_labels: dict[str, str] | None) -> bool:

@@ -11,7 +11,9 @@ import logging
 from dataclasses import replace
 
 from sluice.api.common import ObjectRef
+from sluice.api.killswitch import SwitchState
 from sluice.api.names import Kind
+from sluice.decide.metadata import mapping
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.sharding import ALL, Shards, shard_of
@@ -96,7 +98,7 @@ class Engine:
         self._concerns = Concerns(store, index)
         self._index = index
         self._director: Director | None = None
-        self._board = SwitchBoard(store)
+        self._board = SwitchBoard(store, ports.clock.now)
         self._inbox = Inbox()
         self._observer = Observer(store, index, self._board, ports.routers, self._inbox, abroad=bool(mirrored))
         self._executor = Executor(ports, store, self._board, self._persisted)
@@ -223,7 +225,7 @@ class Engine:
         if kind in SWITCH_KINDS:
             self._kills.trip(kind, before, after)
             self._add(kind, obj, urgent=True)
-            if before is None or after is None or before.get("spec") != after.get("spec"):
+            if before is None or after is None or before.get("spec") != after.get("spec") or _expires(before, after):
                 self._wake_reach(kind, key_of(obj)[0])
         elif kind is Kind.ROLLOUT:
             if after is None:
@@ -321,7 +323,9 @@ class Engine:
         if key[0] is Kind.ROLLOUT:
             await self._reconcile(key)
         else:
-            await self._reporter.report(*key)
+            expires_at = await self._reporter.report(*key)
+            if expires_at is not None:
+                self.queue.add_after(key, (expires_at - self._ports.clock.now()).total_seconds())
 
     def _patience(self, key: WorkKey) -> float:
         """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
@@ -391,3 +395,9 @@ class Engine:
         )
         for measure in made.measures:
             self._measurer.ask(subject, measure)
+
+
+def _expires(before: Obj, after: Obj) -> bool:
+    """Whether a switch says now that it has expired, or that it has not."""
+    states = [mapping(each.get("status")).get("state") for each in (before, after)]
+    return states[0] != states[1] and SwitchState.EXPIRED in states

@@ -7,7 +7,8 @@ grow exposure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import Kind
@@ -22,10 +23,16 @@ SWITCH_KINDS = (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH)
 
 
 class SwitchBoard:
-    """Engaged switches by kind and key."""
+    """Engaged switches by kind and key.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the caches.
+        now: the time.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store = store
+        self._now = now
         self._engaged: dict[tuple[Kind, Key], tuple[KillSwitchSpec, SwitchView]] = {}
         store.listen(self._changed)
 
@@ -45,10 +52,13 @@ class SwitchBoard:
         return tuple(self._engaged)
 
     def covering(self, rollout: Reached) -> tuple[SwitchView, ...]:
-        """The engaged switches that cover a Rollout, strictest first."""
+        """The engaged switches that cover a Rollout and have not expired, strictest first."""
         if not self._engaged:
             return ()
-        return strictest_first(view for spec, view in self._engaged.values() if self._covers(view, spec, rollout))
+        now = self._now()
+        return strictest_first(
+            view for spec, view in self._engaged.values() if view.acts(now) and self._covers(view, spec, rollout)
+        )
 
     def rollouts_of(self, spec: KillSwitchSpec, view: SwitchView) -> Iterator[Obj]:
         """The Rollouts that a switch covers, engaged or not."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from sluice.api.conditions import Condition, ConditionType, Reason, merge_conditions
 from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, KillSwitchStatus, SwitchState
 from sluice.api.names import Kind
-from sluice.api.units import NONE
+from sluice.api.units import NONE, format_time
 from sluice.decide.model import Acceptance, SwitchView, TargetView
 from sluice.decide.texts import some
 from sluice.engine.index import is_fleet
@@ -22,6 +22,7 @@ from sluice.errors import InvalidSpec, NotFound
 
 _MOST_NAMED = 32
 _SHOWN = 5
+_MESSAGE_CHARACTERS = 1024
 
 
 class SwitchReporter:
@@ -38,19 +39,24 @@ class SwitchReporter:
         """Report of members, too."""
         self._sites = sites
 
-    async def report(self, kind: Kind, namespace: str, name: str) -> None:
-        """Bring one switch's status up to date, if it is not."""
+    async def report(self, kind: Kind, namespace: str, name: str) -> datetime | None:
+        """Bring one switch's status up to date, if it is not.
+
+        Returns:
+            When to look again, where it will expire.
+        """
         switch = self._store.get(kind, namespace, name)
         parsed = parse_switch(kind, switch) if switch is not None else None
         if switch is None or parsed is None:
-            return
+            return None
         try:
             old = KillSwitchStatus.parse(switch.get("status") or {}, f"{kind} {name}: status")
         except InvalidSpec:
             old = KillSwitchStatus()
         new = self._assess(switch, parsed, old)
+        expires_at = parsed[1].expires_at if new.state is not SwitchState.EXPIRED else None
         if new == old:
-            return
+            return expires_at
         dumped = new.dump()
         gone = {field: None for field in switch.get("status") or {} if field not in dumped}
         try:
@@ -58,8 +64,9 @@ class SwitchReporter:
                 kind, namespace, name, {"status": {**gone, **dumped}}, subresource="status"
             )
         except NotFound:
-            return
+            return None
         self._store.apply(kind, "MODIFIED", stored)
+        return expires_at
 
     def _assess(
         self, switch: Obj, parsed: tuple[KillSwitchSpec, SwitchView], old: KillSwitchStatus
@@ -69,13 +76,15 @@ class SwitchReporter:
         rollouts = list(self._board.rollouts_of(spec, view))
         reach = self._reach(rollouts, view, engaged=spec.engaged)
         state = SwitchState.ARMED
-        if spec.engaged:
+        if not view.acts(now):
+            state = SwitchState.EXPIRED
+        elif spec.engaged:
             state = SwitchState.ENGAGING if reach.is_pending and spec.effect is Effect.DIVERT else SwitchState.ENGAGED
         generation = switch["metadata"].get("generation", 0)
         again = old.state is not SwitchState.ARMED and spec.engaged
         engaged_at = (old.engaged_at if again and old.engaged_at else now) if spec.engaged else None
         effective_at = (old.effective_at or now) if state is SwitchState.ENGAGED else None
-        message = _message(spec, state, len(rollouts), reach)
+        message = _message(spec, view, state, len(rollouts), reach)
         return KillSwitchStatus(
             observed_generation=generation,
             state=state,
@@ -156,19 +165,26 @@ def _is_ours(target: TargetView, view: SwitchView) -> bool:
     return target.cause is not None and target.cause.switch.rpartition("/")[0] == view.id.rpartition("/")[0]
 
 
-def _message(spec: KillSwitchSpec, state: SwitchState, rollouts: int, reach: _Reach) -> str:
+def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollouts: int, reach: _Reach) -> str:
     covered = _count_of(rollouts, "Rollout")
     if reach.clusters:
         covered += f" in {_count_of(len(reach.clusters), 'cluster')}"
     if state is SwitchState.ARMED:
         return f"armed; would {spec.effect.lower()} {covered}"
-    waiting = ""
+    if state is SwitchState.EXPIRED:
+        held = f"held by {view.actor} until {_moment(view)}: {spec.reason}"
+        return f"expired; {held}; to engage it again, release it first"[:_MESSAGE_CHARACTERS]
+    waiting = f"; until {_moment(view)}" if view.expires_at is not None else ""
     if state is SwitchState.ENGAGING:
         are = "is" if reach.pending == 1 else "are"
         waiting = f"; {_count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
         if reach.unconfirmed:
             waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
-    return f"{spec.effect} of {covered} by {spec.engaged_by or 'unattributed'}: {spec.reason}{waiting}"[:1024]
+    return f"{spec.effect} of {covered} by {view.actor}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
+
+
+def _moment(view: SwitchView) -> str:
+    return format_time(view.expires_at) if view.expires_at is not None else ""
 
 
 def _count_of(number: int, noun: str) -> str:
@@ -185,7 +201,11 @@ def _effective(state: SwitchState, message: str, generation: int, now: datetime)
         type=ConditionType.EFFECTIVE,
         status="True" if state is SwitchState.ENGAGED else "False",
         reason=str(
-            {SwitchState.ARMED: Reason.IDLE, SwitchState.ENGAGING: Reason.NOT_CONFIRMED}.get(state, Reason.CONFIRMED)
+            {
+                SwitchState.ARMED: Reason.IDLE,
+                SwitchState.EXPIRED: Reason.IDLE,
+                SwitchState.ENGAGING: Reason.NOT_CONFIRMED,
+            }.get(state, Reason.CONFIRMED)
         ),
         message=message,
         observed_generation=generation,

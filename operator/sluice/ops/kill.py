@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sluice.api.killswitch import Effect, Scope, SwitchState
 from sluice.api.names import API_VERSION, Kind
+from sluice.api.units import format_duration
 from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
@@ -22,6 +24,7 @@ async def kill(
     *,
     reason: str,
     effect: Effect | None = None,
+    expires: timedelta | None = None,
     scope: Scope | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
@@ -34,6 +37,7 @@ async def kill(
         target: the switch.
         reason: why; required by the API server.
         effect: None keeps the switch's own (Divert for a new one).
+        expires: of a Hold: how long it holds; None keeps the switch's own.
         scope: of a new switch; None covers all in reach. A switch that exists with another scope is left alone.
         patience_seconds: how long to wait until it is in effect; 0: not at all.
 
@@ -41,7 +45,7 @@ async def kill(
         Forbidden, Rejected, Unavailable: with a sentence for the person.
     """
     needs = (f"patch (and create, for a new one) on {resource(target.kind)}",)
-    order = _Order(cluster, target, reason, effect, max(patience_seconds, PATIENCE_SECONDS))
+    order = _Order(cluster, target, reason, effect, expires, max(patience_seconds, PATIENCE_SECONDS))
     with explaining("engage", target, *needs):
         written = await (_engage_or_create(order) if scope is None else _create_or_engage(order, scope))
     if isinstance(written, Outcome):
@@ -60,6 +64,7 @@ class _Order:
     target: Target
     reason: str
     effect: Effect | None
+    expires: timedelta | None
     insist_seconds: float
 
     async def engage(self) -> Obj:
@@ -68,6 +73,8 @@ class _Order:
         spec: Obj = {"engaged": True, "reason": self.reason, "releaseReason": None}
         if self.effect is not None:
             spec["effect"] = self.effect.value
+        if self.expires is not None:
+            spec["expires"] = format_duration(self.expires)
         kind, namespace, name = self.target.kind, self.target.namespace, self.target.name
         return await insist(
             lambda: self.cluster.patch_merge(kind, namespace, name, {"spec": spec}, lane=Lane.KILL),
@@ -83,6 +90,8 @@ class _Order:
             "metadata": {"name": self.target.name, **({"namespace": namespace} if namespace else {})},
             "spec": {"engaged": True, "reason": self.reason, "effect": (self.effect or Effect.DIVERT).value},
         }
+        if self.expires is not None:
+            body["spec"]["expires"] = format_duration(self.expires)
         if said := _without_empty(scope.dump()):
             body["spec"]["scope"] = said
         return await insist(lambda: self.cluster.create(kind, namespace, body), self.insist_seconds)

@@ -165,10 +165,19 @@ def _rollout(
 
 
 def switch(
-    namespace: str, name: str, *, reason: str, effect: str = "Divert", actor: str = "alice", scope: Obj | None = None
+    namespace: str,
+    name: str,
+    *,
+    reason: str,
+    effect: str = "Divert",
+    actor: str = "alice",
+    scope: Obj | None = None,
+    expires: str = "",
 ) -> Obj:
     """A kill switch, engaged; in no namespace a ClusterKillSwitch."""
     spec: Obj = {"engaged": True, "reason": reason, "engagedBy": actor, "effect": effect, "scope": scope or {}}
+    if expires:
+        spec["expires"] = expires
     return {"metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, "spec": spec}
 
 

@@ -22,7 +22,7 @@ class SwitchRow:
     kind: str
     namespace: str  # "" for ClusterKillSwitch
     name: str
-    state: str  # Armed, Engaging, Engaged, Releasing
+    state: str  # Armed, Engaging, Engaged, Expired, Releasing
     effect: str
     scope: str  # "all in shop", "app=checkout"
     rollouts: str  # how many it covers
@@ -86,8 +86,15 @@ def bearing_on(
     return tuple(
         switch_row(switch, now)
         for switch in switches
-        if is_engaged(switch) and _covers(switch, reached, namespace_labels)
+        if is_engaged(switch) and not _has_expired(switch) and _covers(switch, reached, namespace_labels)
     )
+
+
+def _has_expired(switch: Mapping[str, Any]) -> bool:
+    """Whether the operator says so of the present spec."""
+    fields = Fields(switch)
+    seen = fields.whole("status", "observedGeneration") == fields.whole("metadata", "generation")
+    return seen and fields.text("status", "state") == SwitchState.EXPIRED
 
 
 def _covers(switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mapping[str, str] | None) -> bool:

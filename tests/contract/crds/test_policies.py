@@ -140,6 +140,20 @@ def test_an_engaged_switch_may_be_widened_and_strengthened(user: Callable[..., A
     assert bob.patch("KillSwitch", "some", scope=None)[0] == 200
 
 
+def test_an_engaged_hold_does_not_expire_sooner(user: Callable[..., As]) -> None:
+    """A longer one is easy, and so is a Divert in its place; a shorter one takes the verb release."""
+    bob, erin = user("bob", "sluice-operator-verbs"), user("erin", "sluice-releaser")
+    assert bob.create(switch("freeze", engaged=True, reason="works", effect="Hold"))[0] == 201
+    refused(bob.patch("KillSwitch", "freeze", expires="8h"), 403, "bob may not have killswitches/freeze expire sooner")
+    assert erin.patch("KillSwitch", "freeze", expires="8h")[0] == 200
+    assert bob.patch("KillSwitch", "freeze", expires="9h30m")[0] == 200
+    refused(bob.patch("KillSwitch", "freeze", expires="9h"), 403, "it needs the verb release")
+    assert bob.patch("KillSwitch", "freeze", effect="Divert")[0] == 200
+    assert erin.patch("KillSwitch", "freeze", engaged=False, releaseReason="over")[0] == 200
+    assert bob.patch("KillSwitch", "freeze", expires=None)[0] == 200
+    refused(bob.patch("KillSwitch", "freeze", expires="8h"), 422, "expires is for effect Hold")
+
+
 def everywhere(cluster: Cluster, user: str, role: str) -> None:
     """Bind a role in the whole cluster."""
     cluster.kubectl("create", "clusterrolebinding", f"{user}-{role}", f"--clusterrole={role}", f"--user={user}")

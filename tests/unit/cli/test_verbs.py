@@ -129,8 +129,24 @@ def test_kill_with_a_scope(shell: Any) -> None:
     }
 
 
+def test_kill_that_expires(shell: Any) -> None:
+    """A hold for some hours."""
+    shell("kill freeze --no-wait --reason maintenance --effect hold --expires 1h30m")
+    spec = shell.cluster.store.get(Kind.KILL_SWITCH, "shop", "freeze")["spec"]
+    assert (spec["effect"], spec["expires"]) == ("Hold", "1h30m")
+
+
 @pytest.mark.parametrize(
-    "line", ["kill", "release", "kill --reason x --namespaces a=b", "kill --reason x --effect stop"]
+    "line",
+    [
+        "kill",
+        "release",
+        "kill --reason x --namespaces a=b",
+        "kill --reason x --effect stop",
+        "kill --reason x --expires 8h",
+        "kill --reason x --effect divert --expires 8h",
+        "kill --reason x --effect hold --expires 8d",
+    ],
 )
 def test_kill_and_release_want_a_reason(shell: Any, line: str) -> None:
     """And what fits together."""

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from sluice.api.action import Verb
-from sluice.api.killswitch import Effect, KillSwitchSpec
+from sluice.api.killswitch import Effect
 from sluice.api.names import Kind
 from sluice.api.outcome import Outcome
 from sluice.decide.planner import plan
-from sluice.decide.switches import covers, diverting, strictest_first
+from sluice.decide.switches import Reached, covers, diverting, read_switch, strictest_first
 from unit.decide.observed import (
     MINUTE,
     NOW,
@@ -46,9 +46,9 @@ TEAM = {"namespaceSelector": {"matchExpressions": [{"key": "team", "operator": "
 )
 def test_whom_a_switch_covers(kind: Kind, scope: dict[str, Any], namespace: str, covered: bool) -> None:
     """A KillSwitch its own namespace, a ClusterKillSwitch those it selects; both by the Rollout's labels."""
-    spec = KillSwitchSpec.parse({"engaged": True, "scope": scope}, "switch")
-    labels = {"tier": "edge"}
-    assert covers(kind, "shop", spec, namespace=namespace, namespace_labels={"team": "shop"}, labels=labels) is covered
+    metadata = {"name": "stop", "namespace": "shop" if kind is Kind.KILL_SWITCH else ""}
+    spec, view = read_switch(kind, {"metadata": metadata, "spec": {"engaged": True, "scope": scope}})
+    assert covers(view, spec, Reached(namespace, {"tier": "edge"}), {"team": "shop"}) is covered
 
 
 def test_the_strictest_counts_and_the_order_is_fixed() -> None:

@@ -24,10 +24,9 @@ class Caches:
 
     def __init__(self) -> None:
         self.store = Store()
-        index, board = Index(self.store), SwitchBoard(self.store)
-        self.observer = Observer(
-            self.store, index, board, routers_over(self.store, FakeCluster(VirtualClock())), Inbox()
-        )
+        clock = VirtualClock()
+        index, board = Index(self.store), SwitchBoard(self.store, clock.now)
+        self.observer = Observer(self.store, index, board, routers_over(self.store, FakeCluster(clock)), Inbox())
         self.version = 0
 
     def put(self, kind: Kind, body: Obj) -> Obj:

@@ -65,7 +65,7 @@ class Desk:
             audit=LogAudit(),
             clock=self.clock,
         )
-        self._executor = Executor(ports, self.store, SwitchBoard(self.store), lambda _: None)
+        self._executor = Executor(ports, self.store, SwitchBoard(self.store, self.clock.now), lambda _: None)
         self._rollout = self.seen(Kind.ROLLOUT, manifests.rollout("shop", "checkout", manifests.canary(), version="1"))
         self.cluster.faults.append(self._fault)
 

@@ -133,6 +133,36 @@ def test_another_label_frees_nobody_before_the_release() -> None:
     play(story)
 
 
+def test_a_hold_lets_go_when_it_expires() -> None:
+    """It says until when, goes on by itself then, and says Expired; a Rollout that nobody touched does so, too."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(manifests.canary({"setWeight": 10}, {"pause": {"duration": "5s"}}, {"setWeight": 50}), APP)
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000, APP)
+        await scene.world.engage(reason="maintenance", effect="Hold", expires="10m")
+        await rest(500)
+        assert scene.world.green_share(APP) == 1000
+        held = scene.world.status(APP).message
+        assert "goes on when it is released, at 20" in held, held
+        assert state(scene) == "Engaged"
+        await scene.world.until_phase(APP, "Healthy", timeout_seconds=130)
+        assert state(scene) == "Expired"
+        assert scene.world.status(APP).covered_by == ()
+        await scene.world.release()
+        await rest(2)
+        await scene.world.engage(reason="again", effect="Hold", expires="10m")
+        await rest(2)
+        assert state(scene) == "Engaged"
+
+    play(story)
+
+
+def state(scene: Scene) -> str:
+    """What the switch says of itself."""
+    return str(scene.world.cluster.store.get(Kind.KILL_SWITCH, scene.world.namespace, "stop")["status"]["state"])
+
+
 async def relabel(scene: Scene, tier: str) -> None:
     """Give the Rollout another label."""
     body = {"metadata": {"labels": {"tier": tier}}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
@@ -11,6 +13,7 @@ from sluice.engine.switchboard import SwitchBoard
 from unit.engine.objects import obj, rollout, switch
 
 WIDE = Kind.CLUSTER_KILL_SWITCH
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def store() -> Store:
 @pytest.fixture
 def board(store: Store) -> SwitchBoard:
     """The board over them."""
-    return SwitchBoard(store)
+    return SwitchBoard(store, lambda: NOW)
 
 
 def names(board: SwitchBoard, namespace: str = "shop", **labels: str) -> list[str]:
@@ -143,3 +146,21 @@ def test_a_status_full_of_rubbish_keeps_and_frees_nobody(store: Store, board: Sw
     for tier, covered in (("edge", 1), ("core", 0)):
         obj = rollout("a", 4, labels={"tier": tier}, status={"coveredBy": rubbish})
         assert len(board.covering(Reached.read(obj))) == covered
+
+
+@pytest.mark.parametrize(
+    "effect, engaged_at, covers",
+    [
+        ("Hold", "2026-03-02T01:00:01Z", True),
+        ("Hold", "2026-03-02T01:00:00Z", False),
+        ("Hold", None, True),
+        ("Hold", "yesterday", True),
+        ("Hold", "9999-12-31T23:59:59Z", True),
+        ("Divert", "2026-03-02T01:00:00Z", True),
+    ],
+)
+def test_a_hold_expires(store: Store, board: SwitchBoard, effect: str, engaged_at: str | None, covers: bool) -> None:
+    """Eight hours after its status says that it was engaged, and not where that says nothing; a Divert never does."""
+    made = switch(3, engaged=True, effect=effect, expires="8h")
+    store.apply(Kind.KILL_SWITCH, "ADDED", {**made, "status": {"engagedAt": engaged_at}})
+    assert bool(names(board)) is covers

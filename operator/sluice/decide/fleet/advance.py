@@ -20,6 +20,7 @@ from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course, elapsed_seconds
 from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
+from sluice.decide.switches import held_by
 from sluice.decide.texts import some
 
 # Two looks at a soak that are further apart than this did not see what was in between: the operator was away.
@@ -49,12 +50,9 @@ def advance(course: Course) -> None:
 def freeze(course: Course) -> Hold | None:
     """What holds the run where it is, whatever its clusters do."""
     observed, spec = course.observed, course.observed.spec
-    if observed.switches:
-        switch = observed.switches[0]
-        return Hold(
-            Reason.HELD_BY_SWITCH,
-            f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}; goes on when it is released",
-        )
+    held = held_by(observed.switches)
+    if held is not None:
+        return held
     if spec is None:
         return Hold(Reason.INVALID_SPEC, f"{observed.spec_problem}; goes on when it is mended")
     if spec.paused:

@@ -13,6 +13,7 @@ from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
 from sluice.decide.hold import Hold
+from sluice.decide.switches import engagement
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip, some
 
 MOST_SHOWN = 24
@@ -286,9 +287,7 @@ def _killed(course: Course) -> Condition:
     if revision is not None and revision.outcome is Outcome.KILLED:
         return _condition(course, kind, "True", revision.reason, revision.message)
     if course.observed.switches:
-        switch = course.observed.switches[0]
-        message = f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}"
-        return _condition(course, kind, "True", Reason.HELD_BY_SWITCH, message)
+        return _condition(course, kind, "True", Reason.HELD_BY_SWITCH, engagement(course.observed.switches[0]))
     return _condition(course, kind, "False", Reason.IDLE, "")
 
 
