@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
-from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope
+from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope, SwitchState
 from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import JSON, format_time, parse_time
@@ -73,18 +73,35 @@ def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
         reason=spec.reason,
         actor=spec.engaged_by or "unattributed",
         scope=scope_digest(spec.scope),
-        expires_at=_expiry(spec, mapping(switch.get("status")).get("engagedAt")),
+        expires_at=_expiry(spec, switch),
     )
     return spec, view
 
 
-def _expiry(spec: KillSwitchSpec, engaged_at: object) -> datetime | None:
-    """When a Hold lets go by itself; unknown before its status says since when it is engaged."""
-    if not spec.engaged or spec.effect is not Effect.HOLD or spec.expires is None:
+def engaged_since(switch: JSON) -> datetime | None:
+    """Since when a switch is engaged, by its status; None where that tells of no engagement, or of an earlier one.
+
+    Between the spec that the status answers and the present one is one change at most: with two, it may have been
+    released and engaged anew.
+    """
+    status, generation = mapping(switch.get("status")), metadata_of(switch).get("generation", 0)
+    observed = status.get("observedGeneration")
+    if status.get("state", SwitchState.ARMED) == SwitchState.ARMED or not isinstance(observed, int):
         return None
     try:
-        return parse_time(engaged_at) + spec.expires
-    except (ValueError, OverflowError):
+        return parse_time(status.get("engagedAt")) if generation - observed <= 1 else None
+    except ValueError:
+        return None
+
+
+def _expiry(spec: KillSwitchSpec, switch: JSON) -> datetime | None:
+    """When a Hold lets go by itself; unknown before its status says since when it is engaged."""
+    since = engaged_since(switch)
+    if not spec.engaged or spec.effect is not Effect.HOLD or spec.expires is None or since is None:
+        return None
+    try:
+        return since + spec.expires
+    except OverflowError:
         return None
 
 

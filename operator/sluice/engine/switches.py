@@ -11,6 +11,7 @@ from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, Ki
 from sluice.api.names import Kind
 from sluice.api.units import NONE, format_time
 from sluice.decide.model import Acceptance, SwitchView, TargetView
+from sluice.decide.switches import engaged_since
 from sluice.decide.texts import some
 from sluice.engine.index import is_fleet
 from sluice.engine.observe import Moves, Observer
@@ -81,8 +82,7 @@ class SwitchReporter:
         elif spec.engaged:
             state = SwitchState.ENGAGING if reach.is_pending and spec.effect is Effect.DIVERT else SwitchState.ENGAGED
         generation = switch["metadata"].get("generation", 0)
-        again = old.state is not SwitchState.ARMED and spec.engaged
-        engaged_at = (old.engaged_at if again and old.engaged_at else now) if spec.engaged else None
+        engaged_at = (engaged_since(switch) or now) if spec.engaged else None
         effective_at = (old.effective_at or now) if state is SwitchState.ENGAGED else None
         message = _message(spec, view, state, len(rollouts), reach)
         return KillSwitchStatus(
@@ -173,7 +173,9 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
         return f"armed; would {spec.effect.lower()} {covered}"
     if state is SwitchState.EXPIRED:
         held = f"held by {view.actor} until {_moment(view)}: {spec.reason}"
-        return f"expired; {held}; to engage it again, release it first"[:_MESSAGE_CHARACTERS]
+        return f"expired; {held}; to hold again, set a longer expires, or release it and engage it anew"[
+            :_MESSAGE_CHARACTERS
+        ]
     waiting = f"; until {_moment(view)}" if view.expires_at is not None else ""
     if state is SwitchState.ENGAGING:
         are = "is" if reach.pending == 1 else "are"

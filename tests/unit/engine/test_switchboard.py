@@ -149,18 +149,24 @@ def test_a_status_full_of_rubbish_keeps_and_frees_nobody(store: Store, board: Sw
 
 
 @pytest.mark.parametrize(
-    "effect, engaged_at, covers",
+    "effect, status, covers",
     [
-        ("Hold", "2026-03-02T01:00:01Z", True),
-        ("Hold", "2026-03-02T01:00:00Z", False),
-        ("Hold", None, True),
-        ("Hold", "yesterday", True),
-        ("Hold", "9999-12-31T23:59:59Z", True),
-        ("Divert", "2026-03-02T01:00:00Z", True),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:01Z"}, True),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:00Z"}, False),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:00Z", "observedGeneration": 4}, False),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:00Z", "observedGeneration": 3}, True),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:00Z", "observedGeneration": "5"}, True),
+        ("Hold", {"engagedAt": "2026-03-02T01:00:00Z", "state": "Armed"}, True),
+        ("Hold", {}, True),
+        ("Hold", {"engagedAt": "yesterday"}, True),
+        ("Hold", {"engagedAt": "9999-12-31T23:59:59Z"}, True),
+        ("Divert", {"engagedAt": "2026-03-02T01:00:00Z"}, True),
     ],
 )
-def test_a_hold_expires(store: Store, board: SwitchBoard, effect: str, engaged_at: str | None, covers: bool) -> None:
-    """Eight hours after its status says that it was engaged, and not where that says nothing; a Divert never does."""
+def test_a_hold_expires(store: Store, board: SwitchBoard, effect: str, status: dict[str, object], covers: bool) -> None:
+    """Eight hours after it was engaged, by a status that tells of this engagement; a Divert never does."""
     made = switch(3, engaged=True, effect=effect, expires="8h")
-    store.apply(Kind.KILL_SWITCH, "ADDED", {**made, "status": {"engagedAt": engaged_at}})
+    made["metadata"]["generation"] = 5
+    told = {"state": "Engaged", "observedGeneration": 5, **status}
+    store.apply(Kind.KILL_SWITCH, "ADDED", {**made, "status": told})
     assert bool(names(board)) is covers
