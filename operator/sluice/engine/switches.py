@@ -172,10 +172,8 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
     if state is SwitchState.ARMED:
         return f"armed; would {spec.effect.lower()} {covered}"
     if state is SwitchState.EXPIRED:
-        held = f"held by {view.actor} until {_moment(view)}: {spec.reason}"
-        return f"expired; {held}; to hold again, set a longer expires, or release it and engage it anew"[
-            :_MESSAGE_CHARACTERS
-        ]
+        again = "to hold again, set a longer expires, or release it and engage it anew"
+        return f"expired at {_moment(view)}; {again}; it was held by {view.actor}: {spec.reason}"[:_MESSAGE_CHARACTERS]
     waiting = f"; until {_moment(view)}" if view.expires_at is not None else ""
     if state is SwitchState.ENGAGING:
         are = "is" if reach.pending == 1 else "are"
