@@ -14,6 +14,9 @@ from sluice.cli.session import Access
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 TIMEOUT_SECONDS = 30.0
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
+_DURATION = re.compile(r"(?=\d)(\d{1,6}h)?(\d{1,8}m)?(\d{1,9}s)?")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def object_name(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -40,6 +43,17 @@ def cluster_options(command: F) -> F:
         return command(*args, access=Access(kubeconfig, context, namespace), **others)
 
     return wrapped  # type: ignore[return-value]  # click reads the options off it, and passes what `command` takes
+
+
+def duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a duration as the API writes it, such as 90s or 1h30m, or a number of seconds. Returns seconds."""
+    if value is None:
+        return None
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    if not _DURATION.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no duration such as 90s, 10m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", value))
 
 
 def format_option(*choices: str) -> Callable[[F], F]:
