@@ -9,7 +9,8 @@ from sluice.errors import NotFound, SluiceError, Unavailable
 FAILED = 1  # refused, rejected or unreachable
 USAGE = 2  # click's own
 NOT_FOUND = 3
-TIMED_OUT = 4  # written, but not confirmed in time
+TIMED_OUT = 4  # written, but not confirmed in time; or what was waited for did not come in time
+ENDED_OTHERWISE = 5  # what was waited for will not come
 INTERRUPTED = 130
 
 _MESSAGE_MAX = 2000

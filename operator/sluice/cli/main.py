@@ -26,6 +26,7 @@ from sluice.cli import (
     status,
     undo,
     version,
+    wait,
 )
 from sluice.cli.connect import connect
 from sluice.cli.help import Group
@@ -46,12 +47,14 @@ def cli(context: click.Context) -> None:
       1  refused, rejected or failed
       2  wrong usage
       3  not found
-      4  written, but not confirmed in time
+      4  written, but not confirmed in time; or what was waited for did not come in time
+      5  what was waited for will not come: it ended otherwise
       130  interrupted, which is how --watch ends
 
     Examples:
       sluice get -A                                    every Rollout
       sluice status checkout -n shop --watch           one Rollout, live
+      sluice wait checkout -n shop --timeout 30m       until the new version serves, for pipelines
       sluice promote checkout -n shop                  past the pause it waits at
       sluice kill -n shop --reason "5xx on checkout"   all of shop back to stable, at once
     """
@@ -61,7 +64,7 @@ def cli(context: click.Context) -> None:
 
 
 STEERING = (promote, pause, resume, abort, retry, undo, rollback, restart)
-for module in (get, status, *STEERING, kill, release, clusters, version, completion, demo, run):
+for module in (get, status, wait, *STEERING, kill, release, clusters, version, completion, demo, run):
     cli.add_command(module.command)
 
 

@@ -15,6 +15,7 @@ from sluice.cli.session import Access
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 TIMEOUT_SECONDS = 30.0
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
 
 
 def object_name(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -22,16 +23,6 @@ def object_name(_context: click.Context, _parameter: click.Parameter, value: str
     if value is not None and not _NAME.fullmatch(value):
         raise click.BadParameter(f"{value!r} is no object name: lower-case letters, digits, '-' and '.'")
     return value
-
-
-def duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
-    """Read a duration such as 30m or 8h."""
-    from sluice.api.units import parse_duration
-
-    try:
-        return parse_duration(value) if value is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def cluster_options(command: F) -> F:
@@ -51,6 +42,18 @@ def cluster_options(command: F) -> F:
         return command(*args, access=Access(kubeconfig, context, namespace), **others)
 
     return wrapped  # type: ignore[return-value]  # click reads the options off it, and passes what `command` takes
+
+
+def duration(_context: click.Context, _parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a duration as the API writes it, such as 90s or 1h30m, or a number of seconds."""
+    from sluice.api.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return timedelta(seconds=float(value)) if _SECONDS.fullmatch(value) else parse_duration(value)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def format_option(*choices: str) -> Callable[[F], F]:

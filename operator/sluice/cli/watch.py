@@ -45,6 +45,7 @@ async def follow(
     page: Callable[[], str] | None,
     lines: Callable[[], Sequence[str]],
     ended: Callable[[], bool] = lambda: False,
+    to_stderr: bool = False,
 ) -> None:
     """Show until interrupted, or until it has ended.
 
@@ -54,6 +55,7 @@ async def follow(
         page: all there is to see, for a terminal; None where only lines make sense.
         lines: what is new since the last call, for a pipe.
         ended: whether there is nothing left to follow.
+        to_stderr: whether the lines are messages, and no data.
     """
     changed = asyncio.Event()
     for mirror in mirrors:
@@ -63,7 +65,7 @@ async def follow(
         if page is not None and on_terminal():
             await _redraw(page, feeds, changed, ended)
         else:
-            await _print(lines, feeds, changed, ended)
+            await _print(lines, feeds, changed, ended, to_stderr=to_stderr)
     finally:
         for task in tasks:
             task.cancel()
@@ -96,12 +98,17 @@ async def _redraw(
 
 
 async def _print(
-    lines: Callable[[], Sequence[str]], feeds: Sequence[Feed], changed: asyncio.Event, ended: Callable[[], bool]
+    lines: Callable[[], Sequence[str]],
+    feeds: Sequence[Feed],
+    changed: asyncio.Event,
+    ended: Callable[[], bool],
+    *,
+    to_stderr: bool,
 ) -> None:
     told = ""
     while True:
         for line in lines():
-            click.echo(line)
+            click.echo(line, err=to_stderr)
         problem = _problem(feeds)
         if problem and problem != told:
             click.echo(problem, err=True)
