@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from sluice.adapters.silent import SilentNotifier
@@ -18,6 +19,7 @@ from sluice.engine.precedence import Precedence
 from sluice.engine.site import MIRRORED, Headquarters, Site
 from sluice.ports import Cluster, Member, Obj
 from sluice.sim import manifests
+from sluice.sim.clock import VirtualClock
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.hub import Hub
 from sluice.sim.members import FakeMember, MemberConnection
@@ -120,10 +122,11 @@ class FleetWorld(World):
         """Register a member's cluster once more, under another name."""
         self._register(name, cluster, 1, {})
 
-    def join(self, name: str, *, weight: int = 1, **labels: str) -> FakeMember:
-        """Register a member, with all apps of the fleet, or one that had left."""
+    def join(self, name: str, *, weight: int = 1, ahead: timedelta = timedelta(0), **labels: str) -> FakeMember:
+        """Register a member, with all apps of the fleet, or one that had left; its clock is `ahead` of the hub's."""
         if name not in self.members:
-            self.members[name] = FakeMember(name, self.clock, namespace=self.namespace, pods=self._pods)
+            clock = VirtualClock(self.clock.start + ahead)
+            self.members[name] = FakeMember(name, clock, namespace=self.namespace, pods=self._pods)
             self.operator.count_writes(self.members[name].cluster)
             for app in self._apps:
                 self._furnish(self.members[name], app)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
 from sluice.api.fleet import FleetStatus
-from sluice.api.names import FIELD_MANAGER, Kind
+from sluice.api.names import FIELD_MANAGER, Kind, Slot
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
@@ -315,3 +316,39 @@ def test_a_cluster_that_does_not_let_the_hub_work_has_until_the_deadline() -> No
 
     world = told(story, fleet={"maxFailures": 1})
     assert (outcome(world), records(world)) == ("Completed", ["c", "fcc"])
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(days=-400), timedelta(days=3650)])
+@pytest.mark.parametrize("pods", [False, True])
+def test_a_member_s_clock_counts_for_nothing(ahead: timedelta, pods: bool) -> None:
+    """Its API server writes wrong times, far ahead or long ago: the run takes as long as any, share by share, in order.
+
+    Killed in the middle of the next one, it returns as the others do.
+    """
+    seen: list[int] = []
+
+    async def story() -> None:
+        world = FleetWorld(pods=pods)
+        for name in NAMES:
+            world.join(name, ahead=ahead if name == "m1" else timedelta(0), zone=name)
+        world.fleet_app(APP, BATCHES, CANARY)
+        await world.start()
+        await world.install_fleet(APP)
+        began = world.clock.monotonic()
+        world.members["m1"].cluster.on_change.append(lambda _: seen.append(shares(world)[0]))
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "pilot Soaking")
+        assert world.clock.monotonic() - began >= 2 * 20
+        await world.until(lambda: outcome(world) == "Completed")
+        await asyncio.sleep(1)
+        assert shares(world) == [100, 100, 100, 100]
+        assert not world.fleet_runs(APP)[-1]["status"]["failures"]
+        await world.release_fleet(APP, "1.6.0", Slot.BLUE)
+        await world.until(lambda: world.share("m1", APP) in {1000, 9000})
+        await world.engage(reason="5xx")
+        await world.until_phase(APP, "Killed", timeout_seconds=30)
+        assert shares(world) == [100, 100, 100, 100]
+        assert world.operator.failure() is None
+
+    run(story())
+    assert list(dict.fromkeys(seen))[:4] == [0, 10, 50, 100]
