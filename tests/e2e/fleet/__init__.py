@@ -1,0 +1,1 @@
+"""A package, so that its fixtures can last for just these files."""
