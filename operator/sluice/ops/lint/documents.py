@@ -16,6 +16,7 @@ from sluice.ops.lint.finding import Path
 
 _NODES_MAX = 500_000  # aliases of aliases make much of little
 _DEPTH_MAX = 200
+_DIGITS_MAX = 100
 _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _TAG = "tag:yaml.org,2002:"
 _BOOLEAN = re.compile(r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF")
@@ -81,6 +82,8 @@ def read(text: str) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Unreadable(mark.line + 1 if mark else 1, f"this is no YAML: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise Unreadable(1, "this is nested too deeply") from error
     except yaml.YAMLError as error:
         raise Unreadable(1, f"this is no YAML: {' '.join(str(error).split())}") from error
 
@@ -137,7 +140,7 @@ def _scalar(node: yaml.Node) -> Any:
         return None
     if (plain or tag == "bool") and _BOOLEAN.fullmatch(text):
         return text.lower() in {"y", "yes", "true", "on"}
-    if (plain or tag == "int") and _INTEGER.fullmatch(text):
+    if (plain or tag == "int") and len(text) <= _DIGITS_MAX and _INTEGER.fullmatch(text):
         return _integer(text)
     if (plain or tag == "float") and _FLOAT.fullmatch(text):
         return float(text)

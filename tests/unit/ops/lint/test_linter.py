@@ -126,6 +126,32 @@ def test_what_is_no_yaml(lint: Any) -> None:
     assert lint("a: \x00")[0][3].startswith("this is no YAML")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "5",
+        "? [a]\n: b",
+        "a: *x",
+        "a: " + "[" * 3000,
+        "a: " + "9" * 5000,
+        "!!python/object:os.system x",
+        "x: !!int abc",
+        "{apiVersion: v1, kind: List, items: 5}",
+        "{apiVersion: v1, kind: List, items: [5, null, {apiVersion: sluice.dev/v1alpha1}]}",
+        "{apiVersion: sluice.dev/v1alpha1, kind: [Rollout], metadata: {name: 5, labels: 3}}",
+        "{apiVersion: sluice.dev/v1alpha1, kind: Rollout, metadata: 5, spec: []}",
+        "{apiVersion: sluice.dev/v1alpha1, kind: Rollout, metadata: {name: a}, spec: {workload: [], traffic: null}}",
+        "{apiVersion: sluice.dev/v1alpha1, kind: Rollout, metadata: {name: a}, spec: {fleet: {batches: [5]}}}",
+        "{apiVersion: sluice.dev/v1alpha1, kind: KillSwitch, metadata: {name: a}, <<: 5, spec: {engaged: yes}}",
+    ],
+)
+def test_nothing_that_a_file_holds_ends_it(lint: Any, text: str) -> None:
+    """What follows in other files is checked, whatever one of them has."""
+    assert lint(text, ROLLOUT.replace("active: blue", "active: red"))[-1][2] == "spec.workload.active"
+
+
 def test_aliases_and_merged_keys(lint: Any) -> None:
     """As kubectl reads them; a key that is given twice is warned of."""
     aliased = ROLLOUT.replace("- setWeight: 25", "- &step {setWeight: 25}\n      - {<<: *step, setWeight: 50}")
