@@ -15,6 +15,7 @@ from sluice.cli import (
     demo,
     get,
     kill,
+    lint,
     pause,
     promote,
     release,
@@ -64,7 +65,7 @@ def cli(context: click.Context) -> None:
 
 
 STEERING = (promote, pause, resume, abort, retry, undo, rollback, restart)
-for module in (get, status, wait, *STEERING, kill, release, clusters, version, completion, demo, run):
+for module in (get, status, wait, *STEERING, kill, release, clusters, lint, version, completion, demo, run):
     cli.add_command(module.command)
 
 

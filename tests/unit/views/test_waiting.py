@@ -7,6 +7,7 @@ import pytest
 from sluice.api.names import Kind
 from sluice.sim import manifests
 from sluice.sim.clock import run
+from sluice.sim.fleet import FleetWorld
 from sluice.sim.world import World
 from sluice.views.waiting import Goal, Prospect, asked_revision, judge
 
@@ -146,6 +147,33 @@ def test_a_release_into_services_of_ones_own() -> None:
         stable = world.status("checkout").stable
         assert stable is not None
         assert stable.version == "1.5.0"
+
+    run(main())
+
+
+@pytest.mark.parametrize("pods", [False, True])
+def test_a_release_over_a_fleet(pods: bool) -> None:
+    """The hub's Rollout tells of the whole: it is there when the last cluster is, and it ended when all went back."""
+
+    async def main() -> None:
+        world = FleetWorld(pods=pods)
+        for name in ("c1", "c2"):
+            world.join(name)
+        batches = [{"name": "pilot", "clusters": ["c1"]}, {"name": "rest", "pause": {}}]
+        world.fleet_app("checkout", batches, manifests.canary({"setWeight": 50}))
+        await world.start()
+        await world.create_fleet("checkout")
+        await world.until(lambda: expected(world, Goal.PAUSED) is Prospect.REACHED)
+        await world.act("checkout", "Promote")
+        await world.until(lambda: expected(world, Goal.HEALTHY) is Prospect.REACHED)
+        await world.release_fleet("checkout", "1.5.0")
+        assert expected(world, *Goal) is Prospect.COMING
+        await world.until(lambda: expected(world, Goal.STARTED) is Prospect.REACHED)
+        await world.until(lambda: expected(world, Goal.PAUSED) is Prospect.REACHED)
+        assert expected(world, Goal.HEALTHY, Goal.FINISHED) is Prospect.COMING
+        await world.act("checkout", "Abort")
+        await world.until(lambda: expected(world, Goal.HEALTHY) is Prospect.OVER)
+        assert expected(world, Goal.FINISHED) is Prospect.REACHED
 
     run(main())
 
