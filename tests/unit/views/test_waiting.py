@@ -159,7 +159,7 @@ def test_a_release_over_a_fleet(pods: bool) -> None:
         world = FleetWorld(pods=pods)
         for name in ("c1", "c2"):
             world.join(name)
-        batches = [{"name": "pilot", "clusters": ["c1"]}, {"name": "rest", "pause": {}}]
+        batches: list[dict[str, Any]] = [{"name": "pilot", "clusters": ["c1"]}, {"name": "rest", "pause": {}}]
         world.fleet_app("checkout", batches, manifests.canary({"setWeight": 50}))
         await world.start()
         await world.create_fleet("checkout")
