@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from sluice.api.names import Kind
+from sluice.api.specs import SPEC_MODELS
 from sluice.decide.metadata import labels_of, mapping
 from sluice.errors import InvalidSpec, NotFound, Rejected
 from sluice.ports import Obj
-from sluice.sim.kinds import IMMUTABLE_SPECS, SCALED, SPEC_MODELS, STATUS_MODELS, WITH_STATUS
+from sluice.sim.kinds import IMMUTABLE_SPECS, SCALED, STATUS_MODELS, WITH_STATUS
 
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
 _SERVICE_NAME_CHARACTERS = 63

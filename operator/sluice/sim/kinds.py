@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sluice.api.action import RolloutActionSpec, RolloutActionStatus
-from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.action import RolloutActionStatus
 from sluice.api.common import Model
-from sluice.api.fleet import FleetRunSpec, FleetRunStatus
-from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
-from sluice.api.member import MemberClusterSpec, MemberClusterStatus
+from sluice.api.fleet import FleetRunStatus
+from sluice.api.killswitch import KillSwitchStatus
+from sluice.api.member import MemberClusterStatus
 from sluice.api.names import (
     API_VERSION,
     EXTENSIONS_API_VERSION,
@@ -16,8 +15,8 @@ from sluice.api.names import (
     RBAC_API_VERSION,
     Kind,
 )
-from sluice.api.rollout import RolloutSpec, RolloutStatus
-from sluice.api.run import RolloutRunSpec, RolloutRunStatus
+from sluice.api.rollout import RolloutStatus
+from sluice.api.run import RolloutRunStatus
 
 API_VERSIONS = {
     Kind.ROLLOUT: API_VERSION,
@@ -93,19 +92,6 @@ WITHOUT_GENERATION = frozenset(
     }
 )
 IMMUTABLE_SPECS = frozenset({Kind.ROLLOUT_RUN, Kind.ROLLOUT_ACTION, Kind.FLEET_RUN, Kind.MEMBER_ROLLOUT_RUN})
-SPEC_MODELS: dict[Kind, type[Model]] = {
-    Kind.ROLLOUT: RolloutSpec,
-    Kind.ROLLOUT_RUN: RolloutRunSpec,
-    Kind.ROLLOUT_ACTION: RolloutActionSpec,
-    Kind.KILL_SWITCH: KillSwitchSpec,
-    Kind.CLUSTER_KILL_SWITCH: KillSwitchSpec,
-    Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
-    Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
-    Kind.MEMBER_CLUSTER: MemberClusterSpec,
-    Kind.FLEET_RUN: FleetRunSpec,
-    Kind.MEMBER_ROLLOUT: RolloutSpec,
-    Kind.MEMBER_ROLLOUT_RUN: RolloutRunSpec,
-}
 STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT: RolloutStatus,
     Kind.ROLLOUT_RUN: RolloutRunStatus,

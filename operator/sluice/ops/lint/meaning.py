@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sluice.api.action import RolloutActionSpec
 from sluice.api.analysis import Analysis, AnalysisTemplateSpec, Arg, Metric, TemplateRef
 from sluice.api.common import Model
-from sluice.api.fleet import FleetRunSpec
-from sluice.api.killswitch import KillSwitchSpec
-from sluice.api.member import MemberClusterSpec
 from sluice.api.names import Kind
 from sluice.api.rollout import RolloutSpec
-from sluice.api.run import RolloutRunSpec
+from sluice.api.specs import SPEC_MODELS
 from sluice.api.strategy import Step
 from sluice.api.units import FULL, NONE, format_share
 from sluice.decide import templates
@@ -27,19 +23,6 @@ from sluice.decide.promql import FLEET_PLACEHOLDERS, PLACEHOLDERS, arg_names
 from sluice.errors import InvalidSpec
 from sluice.ops.lint.finding import Level, Path, Problem, path_of
 
-SPECS: dict[str, type[Model]] = {
-    Kind.ROLLOUT: RolloutSpec,
-    Kind.ROLLOUT_RUN: RolloutRunSpec,
-    Kind.ROLLOUT_ACTION: RolloutActionSpec,
-    Kind.KILL_SWITCH: KillSwitchSpec,
-    Kind.CLUSTER_KILL_SWITCH: KillSwitchSpec,
-    Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
-    Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
-    Kind.MEMBER_CLUSTER: MemberClusterSpec,
-    Kind.FLEET_RUN: FleetRunSpec,
-    Kind.MEMBER_ROLLOUT: RolloutSpec,
-    Kind.MEMBER_ROLLOUT_RUN: RolloutRunSpec,
-}
 _OPERATORS_OWN = frozenset({Kind.ROLLOUT_RUN, Kind.FLEET_RUN, Kind.MEMBER_ROLLOUT, Kind.MEMBER_ROLLOUT_RUN})
 _ANY_VALUE = "1"  # stands wherever an arg may stand
 
@@ -69,7 +52,7 @@ def problems(things: Iterable[Thing]) -> Iterator[tuple[Thing, Problem]]:
             told = "the operator makes these objects: what is applied by hand is in its way"
             yield thing, Problem((), told, Level.WARNING)
         try:
-            parsed[thing] = SPECS[thing.kind].parse(thing.spec, "spec")
+            parsed[thing] = SPEC_MODELS[Kind(thing.kind)].parse(thing.spec, "spec")
         except InvalidSpec as error:
             yield thing, Problem(("spec",), _without(str(error), "spec"))
     yield from _in_templates(parsed)
