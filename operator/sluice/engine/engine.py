@@ -11,9 +11,7 @@ import logging
 from dataclasses import replace
 
 from sluice.api.common import ObjectRef
-from sluice.api.killswitch import SwitchState
 from sluice.api.names import Kind
-from sluice.decide.metadata import mapping
 from sluice.decide.model import Observed, Plan
 from sluice.decide.planner import plan
 from sluice.decide.sharding import ALL, Shards, shard_of
@@ -30,7 +28,7 @@ from sluice.engine.precedence import Precedence
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
 from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
-from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard
+from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, expires
 from sluice.engine.switches import SwitchReporter
 from sluice.engine.telemetry import Telemetry
 from sluice.engine.writes import Ports, reason_of
@@ -225,7 +223,7 @@ class Engine:
         if kind in SWITCH_KINDS:
             self._kills.trip(kind, before, after)
             self._add(kind, obj, urgent=True)
-            if before is None or after is None or before.get("spec") != after.get("spec") or _expires(before, after):
+            if before is None or after is None or before.get("spec") != after.get("spec") or expires(before, after):
                 self._wake_reach(kind, key_of(obj)[0])
         elif kind is Kind.ROLLOUT:
             if after is None:
@@ -395,9 +393,3 @@ class Engine:
         )
         for measure in made.measures:
             self._measurer.ask(subject, measure)
-
-
-def _expires(before: Obj, after: Obj) -> bool:
-    """Whether a switch says now that it has expired, or that it has not."""
-    states = [mapping(each.get("status")).get("state") for each in (before, after)]
-    return states[0] != states[1] and SwitchState.EXPIRED in states

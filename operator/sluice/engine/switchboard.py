@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from sluice.api.killswitch import KillSwitchSpec
+from sluice.api.killswitch import KillSwitchSpec, SwitchState
 from sluice.api.names import Kind
-from sluice.decide.metadata import labels_of
+from sluice.decide.metadata import labels_of, mapping
 from sluice.decide.model import SwitchView
 from sluice.decide.switches import Reached, covers, read_switch, strictest_first
 from sluice.engine.store import Key, Obj, Store, key_of
@@ -86,3 +86,9 @@ def parse_switch(kind: Kind, obj: Obj) -> tuple[KillSwitchSpec, SwitchView] | No
     except InvalidSpec as problem:
         log.error("kill switch cannot be parsed", extra={"switch": key_of(obj), "problem": str(problem)})
         return None
+
+
+def expires(before: Obj, after: Obj) -> bool:
+    """Whether a switch begins to say that it has expired, or ceases to."""
+    states = [mapping(each.get("status")).get("state") for each in (before, after)]
+    return states[0] != states[1] and SwitchState.EXPIRED in states
