@@ -352,3 +352,45 @@ def test_a_member_s_clock_counts_for_nothing(ahead: timedelta, pods: bool) -> No
 
     run(story())
     assert list(dict.fromkeys(seen))[:4] == [0, 10, 50, 100]
+
+
+def test_another_label_frees_no_fleet() -> None:
+    """Held by its labels in mid-run, a fleet gets others: no cluster goes on, until the switch is released."""
+
+    async def story(world: FleetWorld) -> None:
+        await relabel(world, "edge")
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        scope = {"selector": {"matchLabels": {"tier": "edge"}}}
+        await world.engage(reason="maintenance", effect="Hold", scope=scope)
+        await asyncio.sleep(2)
+        held = shares(world)
+        await relabel(world, "core")
+        await asyncio.sleep(300)
+        assert shares(world) == held
+        assert [each.switch for each in world.status(APP).covered_by] == ["KillSwitch shop/stop"]
+        assert [each.switch for each in world.part("m2", APP).covered_by] == ["KillSwitch shop/stop"]
+        await world.release()
+        await world.until(lambda: outcome(world) == "Completed")
+        assert (world.status(APP).covered_by, world.part("m2", APP).covered_by) == ((), ())
+
+    told(story)
+
+
+def test_a_hold_over_a_fleet_expires_everywhere() -> None:
+    """The hub and its members let go at the same time, and the run goes on to its end by itself."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        await world.engage(reason="maintenance", effect="Hold", expires="5m")
+        await asyncio.sleep(290)
+        assert shares(world) == [100, 10, 10, 0]
+        await world.until(lambda: outcome(world) == "Completed", timeout_seconds=180)
+
+    told(story)
+
+
+async def relabel(world: FleetWorld, tier: str) -> None:
+    """Give the Rollout another label."""
+    await world.people.patch_merge(Kind.ROLLOUT, world.namespace, APP, {"metadata": {"labels": {"tier": tier}}})
