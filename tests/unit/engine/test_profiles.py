@@ -17,7 +17,7 @@ from sluice.ports import Member, Obj
 from sluice.sim.clock import run
 from sluice.sim.cluster import Call
 from sluice.sim.store import Change
-from unit.engine.test_members import Stage
+from unit.engine.stage import Stage
 
 FLEET = "fleet"
 
