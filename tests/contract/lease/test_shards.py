@@ -344,7 +344,7 @@ async def test_writes_stop_with_the_shard(world: World) -> None:
             with pytest.raises(NotLeader):
                 await guarded.delete(Kind.SERVICE, world.namespace, "written", uid=made["metadata"]["uid"])
         with fence.acting((Kind.ROLLOUT, "shop", names[0])):
-            first.skew_seconds = LONG_PAUSE_SECONDS
+            first.oversleep(LONG_PAUSE_SECONDS, second)
             with pytest.raises(NotLeader):
                 await guarded.delete(Kind.SERVICE, world.namespace, "written", uid=made["metadata"]["uid"])
         assert await guarded.get(Kind.SERVICE, world.namespace, "written")
