@@ -101,6 +101,10 @@ class Courier:
         if (namespace, name) in self._orders:
             self._queue.add((namespace, name))
 
+    def is_back(self) -> None:
+        """The member answers again: only from now on could it refuse the kills that orders wait for."""
+        self._waits.clear()
+
     def give_up(self, shards: Shards) -> None:
         """Forget what was ordered of Rollouts in these shards."""
 

@@ -156,6 +156,7 @@ class Site:
 
     def divert(self) -> None:
         """It answers again: before anything else is written there, divert what was to be diverted meanwhile."""
+        self._courier.is_back()
         self._engine.divert()
 
     def catch_up(self) -> None:

@@ -156,3 +156,23 @@ def test_an_order_does_not_wait_for_ever() -> None:
         assert way.there == "two"
 
     playing(story)
+
+
+def test_the_wait_for_a_kill_begins_when_the_member_is_back() -> None:
+    """A member that was away for longer than an order waits could not be killed in: that is no refusal."""
+
+    async def story(way: Way) -> None:
+        way.order("one")
+        await asyncio.sleep(1)
+        way.owed = way.away = True
+        way.order("two")
+        await asyncio.sleep(10 * KILL_FIRST_SECONDS)
+        way.away = False
+        way.courier.is_back()
+        await asyncio.sleep(KILL_FIRST_SECONDS - 1)
+        assert way.there == "one"
+        way.owed = False
+        await asyncio.sleep(60)
+        assert way.there == "two"
+
+    playing(story)
