@@ -93,8 +93,12 @@ def bearing_on(
 def _has_expired(switch: Mapping[str, Any]) -> bool:
     """Whether the operator says so of the present spec."""
     fields = Fields(switch)
-    seen = fields.whole("status", "observedGeneration") == fields.whole("metadata", "generation")
-    return seen and fields.text("status", "state") == SwitchState.EXPIRED
+    return _is_seen(fields) and fields.text("status", "state") == SwitchState.EXPIRED
+
+
+def _is_seen(switch: Fields) -> bool:
+    """Whether the status speaks of the present spec."""
+    return switch.whole("status", "observedGeneration") == switch.whole("metadata", "generation")
 
 
 def _covers(switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mapping[str, str] | None) -> bool:
@@ -110,10 +114,11 @@ def _covers(switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mappi
 def _state(fields: Fields, *, engaged: bool) -> str:
     """What the operator says, or where that lags behind what people want, the way it is going."""
     told = fields.text("status", "state")
-    seen = fields.whole("status", "observedGeneration") == fields.whole("metadata", "generation")
-    if engaged and (told in {"", SwitchState.ARMED} or (told == SwitchState.ENGAGED and not seen)):
+    if engaged and (
+        told in {"", SwitchState.ARMED} or (told in {SwitchState.ENGAGED, SwitchState.EXPIRED} and not _is_seen(fields))
+    ):
         return SwitchState.ENGAGING
-    if not engaged and told in {SwitchState.ENGAGED, SwitchState.ENGAGING}:
+    if not engaged and told in {SwitchState.ENGAGED, SwitchState.ENGAGING, SwitchState.EXPIRED}:
         return "Releasing"
     return told or SwitchState.ARMED
 

@@ -28,6 +28,8 @@ def switch(kind: str = "KillSwitch", namespace: str = "shop", **fields: Any) -> 
         (True, {"state": "Engaged", "observedGeneration": 2}, "Engaged"),
         (True, {"state": "Engaged", "observedGeneration": 1}, "Engaging"),
         (False, {"state": "Engaged", "observedGeneration": 1}, "Releasing"),
+        (True, {"state": "Expired", "observedGeneration": 1}, "Engaging"),
+        (False, {"state": "Expired", "observedGeneration": 1}, "Releasing"),
         (True, {"state": 7}, "?"),
     ],
 )
