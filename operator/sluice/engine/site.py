@@ -75,6 +75,10 @@ class Headquarters:
     changed: Callable[[str, str, str], None]
     silent: Callable[[str], None]
 
+    def open_site(self, name: str, connection: Member, prometheus: str) -> Site:
+        """Begin to work in a member; `Members` runs it."""
+        return Site(name, connection, self, prometheus)
+
 
 class Site:
     """Works in one member from the moment it is connected until it is cancelled.

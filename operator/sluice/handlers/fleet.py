@@ -17,9 +17,9 @@ from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
 from sluice.engine.members import Members
 from sluice.engine.precedence import Precedence
-from sluice.engine.site import MIRRORED, Headquarters, Site
+from sluice.engine.site import MIRRORED, Headquarters
 from sluice.handlers.inventory import Discovery
-from sluice.ports import Clock, Cluster, Member, MetricProvider, Obj
+from sluice.ports import Clock, Cluster, MetricProvider, Obj
 from sluice.settings import Settings
 from sluice.wiring import Branch, Outlets, build_engine
 
@@ -67,9 +67,6 @@ class Fleet:
             silent=self._silent,
         )
 
-        def open_site(name: str, connection: Member, prometheus: str) -> Site:
-            return Site(name, connection, headquarters, prometheus)
-
         self.members = Members(
             cluster,
             connect_member,
@@ -79,7 +76,7 @@ class Fleet:
             secrets_problem=self._secrets_problem,
             interval_seconds=settings.member_probe_seconds,
         )
-        self.members.work(open_site, lambda: engine.look_at_fleets("", ""))
+        self.members.work(headquarters.open_site, lambda: engine.look_at_fleets("", ""))
         engine.lead(self.members)
         self._discovery: Discovery | None = None
         if settings.cluster_profiles:

@@ -16,8 +16,8 @@ from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
 from sluice.engine.members import Members
 from sluice.engine.precedence import Precedence
-from sluice.engine.site import MIRRORED, Headquarters, Site
-from sluice.ports import Cluster, Member, Obj
+from sluice.engine.site import MIRRORED, Headquarters
+from sluice.ports import Cluster, Obj
 from sluice.sim import manifests
 from sluice.sim.clock import VirtualClock
 from sluice.sim.cluster import FakeCluster
@@ -78,9 +78,6 @@ class FleetWorld(World):
             silent=hub.wake,
         )
 
-        def open_site(name: str, connection: Member, prometheus: str) -> Site:
-            return Site(name, connection, headquarters, prometheus)
-
         hub.members = Members(
             cluster,
             self._connect,
@@ -90,7 +87,7 @@ class FleetWorld(World):
             secrets_problem=hub.secrets_problem,
             interval_seconds=self._probe_seconds,
         )
-        hub.members.work(open_site, lambda: engine.look_at_fleets("", ""))
+        hub.members.work(headquarters.open_site, lambda: engine.look_at_fleets("", ""))
         engine.lead(hub.members)
         self.operator.on_sever.append(hub.sever)
         return hub

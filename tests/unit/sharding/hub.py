@@ -13,8 +13,8 @@ from sluice.decide.sharding import Shards
 from sluice.engine.engine import Engine
 from sluice.engine.fence import WorkKey
 from sluice.engine.members import Members
-from sluice.engine.site import MIRRORED, Headquarters, Site
-from sluice.ports import Cluster, Leadership, Member
+from sluice.engine.site import MIRRORED, Headquarters
+from sluice.ports import Cluster, Leadership
 from sluice.sim.cluster import Call, FakeCluster
 from sluice.sim.fleet import SYSTEM, FleetWorld
 from sluice.sim.members import FakeMember, MemberConnection
@@ -62,9 +62,6 @@ class HubReplica(Replica):
             silent=self._look_at,
         )
 
-        def open_site(name: str, connection: Member, prometheus: str) -> Site:
-            return Site(name, connection, headquarters, prometheus)
-
         self.members = Members(
             self._fenced,
             self._connect_member,
@@ -74,7 +71,7 @@ class HubReplica(Replica):
             secrets_problem=lambda: "",
             interval_seconds=PROBE_SECONDS,
         )
-        self.members.work(open_site, lambda: self.engine.look_at_fleets("", ""))
+        self.members.work(headquarters.open_site, lambda: self.engine.look_at_fleets("", ""))
         self.engine.lead(self.members)
         self.members.replace_secrets(list(world.cluster.store.all(Kind.SECRET, SYSTEM)))
         self.members.replace_members(list(world.cluster.store.all(Kind.MEMBER_CLUSTER)))
