@@ -11,6 +11,7 @@ import click
 
 from sluice.cli.help import Command
 from sluice.cli.options import object_name
+from sluice.decide.texts import count_of
 
 if TYPE_CHECKING:
     from sluice.ops.lint.finding import Finding
@@ -68,8 +69,8 @@ def command(paths: tuple[str, ...], namespace: str, output: str | None, *, stric
     _tell(linter, findings, output)
     errors = sum(finding.level is Level.ERROR for finding in findings)
     warnings = len(findings) - errors
-    summary = [_count(len(files), "file"), _count(linter.checked, "object"), _count(errors, "error")]
-    summary += [_count(warnings, "warning"), f"{_count(linter.skipped, 'object')} of other kinds skipped"]
+    summary = [count_of(len(files), "file"), count_of(linter.checked, "object"), count_of(errors, "error")]
+    summary += [count_of(warnings, "warning"), f"{count_of(linter.skipped, 'object')} of other kinds skipped"]
     click.echo(", ".join(summary), err=True)
     if errors or (strict and warnings):
         raise click.exceptions.Exit(FAILED)
@@ -122,7 +123,3 @@ def _line(finding: Finding) -> str:
     return clean(
         ": ".join(part for part in (where, finding.level.value, thing, finding.field, finding.message) if part)
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

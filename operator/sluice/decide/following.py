@@ -12,6 +12,7 @@ from sluice.decide.draft import Draft
 from sluice.decide.model import RunView
 from sluice.decide.revision import Desired, new_run, return_run, run_name
 from sluice.decide.slots import trial_of
+from sluice.decide.texts import count_of
 
 
 def follow(draft: Draft, spec: RolloutSpec) -> None:
@@ -105,7 +106,7 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
     draft.note(
         Reason.RUN_STARTED,
         f"revision {run.revision}{f' ({run.version})' if run.version else ''} begins: {run.from_slot} to {run.to_slot} "
-        f"in {len(run.steps)} step{'' if len(run.steps) == 1 else 's'}",
+        f"in {count_of(len(run.steps), 'step')}",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
 

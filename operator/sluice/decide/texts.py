@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sluice.api.rollout import HistoryEntry
+if TYPE_CHECKING:
+    from sluice.api.rollout import HistoryEntry
 
 T = TypeVar("T")
 
@@ -37,6 +38,15 @@ def one_line(text: str, most_characters: int) -> str:
     """
     shown = "".join(character if character.isprintable() else " " for character in text[: 4 * most_characters])
     return " ".join(shown.split())[:most_characters].rstrip()
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> count_of(1, "route"), count_of(0, "route")
+    ('1 route', '0 routes')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def some(things: Sequence[T], most: int = 3, *, told: Callable[[T], str] = str, between: str = ", ") -> str:

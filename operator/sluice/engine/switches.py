@@ -12,7 +12,7 @@ from sluice.api.names import Kind
 from sluice.api.units import NONE, format_time
 from sluice.decide.model import Acceptance, SwitchView, TargetView
 from sluice.decide.switches import engaged_since
-from sluice.decide.texts import some
+from sluice.decide.texts import count_of, some
 from sluice.engine.index import is_fleet
 from sluice.engine.observe import Moves, Observer
 from sluice.engine.sites import Sites
@@ -166,9 +166,9 @@ def _is_ours(target: TargetView, view: SwitchView) -> bool:
 
 
 def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollouts: int, reach: _Reach) -> str:
-    covered = _count_of(rollouts, "Rollout")
+    covered = count_of(rollouts, "Rollout")
     if reach.clusters:
-        covered += f" in {_count_of(len(reach.clusters), 'cluster')}"
+        covered += f" in {count_of(len(reach.clusters), 'cluster')}"
     if state is SwitchState.ARMED:
         return f"armed; would {spec.effect.lower()} {covered}"
     if state is SwitchState.EXPIRED:
@@ -177,7 +177,7 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
     waiting = f"; until {_moment(view)}" if view.expires_at is not None else ""
     if state is SwitchState.ENGAGING:
         are = "is" if reach.pending == 1 else "are"
-        waiting = f"; {_count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
+        waiting = f"; {count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
         if reach.unconfirmed:
             waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
     return f"{spec.effect} of {covered} by {view.actor}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
@@ -185,15 +185,6 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
 
 def _moment(view: SwitchView) -> str:
     return format_time(view.expires_at) if view.expires_at is not None else ""
-
-
-def _count_of(number: int, noun: str) -> str:
-    """A number and what it counts.
-
-    >>> _count_of(1, "route"), _count_of(0, "route")
-    ('1 route', '0 routes')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _effective(state: SwitchState, message: str, generation: int, now: datetime) -> Condition:

@@ -10,6 +10,7 @@ from typing import Any
 from sluice.api.killswitch import Effect, Scope, SwitchState
 from sluice.api.names import API_VERSION, Kind
 from sluice.api.units import format_duration
+from sluice.decide.texts import count_of
 from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
@@ -191,5 +192,5 @@ def _pending(target: Target, switch: Mapping[str, Any]) -> str:
     if not seen(switch):
         return f"{target} is engaged, but the operator has not answered yet: is it running? {follow}"
     pending = Fields(switch).whole("status", "diverted", "pending")
-    routes = f", {pending} route{'' if pending == 1 else 's'} pending" if pending else ""
+    routes = f", {count_of(pending, 'route')} pending" if pending else ""
     return f"{target} is engaged, but not yet in effect everywhere{routes}{_told(switch)}. {follow}"

@@ -21,7 +21,7 @@ from sluice.decide.fleet.course import Course, elapsed_seconds
 from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
 from sluice.decide.switches import held_by
-from sluice.decide.texts import some
+from sluice.decide.texts import count_of, some
 
 # Two looks at a soak that are further apart than this did not see what was in between: the operator was away.
 _GAP_SECONDS = 60.0
@@ -183,12 +183,12 @@ def _next_batch(course: Course, spec: FleetRunSpec, index: int) -> None:
     if found is None:
         version = f" ({spec.version})" if spec.version else ""
         failed = len(course.failures)
-        but = f", but for {failed} cluster{'' if failed == 1 else 's'} that failed" if failed else ""
+        but = f", but for {count_of(failed, 'cluster')} that failed" if failed else ""
         course.end_run(Outcome.COMPLETED, Reason.COMPLETED, f"revision {spec.revision}{version} serves{but}")
         return
     course.enter_batch(found)
     batch = spec.batches[found - 1]
-    clusters = f"{len(batch.clusters)} cluster{'' if len(batch.clusters) == 1 else 's'}"
+    clusters = count_of(len(batch.clusters), "cluster")
     course.note(Reason.BATCH_STARTED, f"batch {batch.name} begins: {clusters}")
     course.record("Observed", f"batch-{found}", Reason.BATCH_STARTED, f"batch {batch.name} begins")
 
