@@ -54,6 +54,8 @@ class DataPlane:
         self._admin = session().folder / f"envoy-{cluster.index}.sock"
         self._children: dict[str, Child] = {}
         self._nodes: Nodes | None = None
+        self._xds_port = free_port()
+        self._contour: list[object] = []  # its command line
 
     @classmethod
     def start(cls, cluster: Cluster) -> DataPlane:
@@ -231,10 +233,10 @@ class DataPlane:
         return all(_has_condition(item, "Established") for item in items)
 
     def _start_contour(self) -> None:
-        xds, http_port, debug, health, admin = (str(free_port()) for _ in range(5))
+        http_port, debug, health, admin = (str(free_port()) for _ in range(4))
         configuration = {"gateway": {"gatewayRef": GATEWAY}, "network": {"admin-port": int(admin)}}
         config = self._write("contour.yaml", yaml.safe_dump(configuration))
-        arguments = [
+        self._contour = [
             binary("contour"),
             "serve",
             f"--kubeconfig={self.cluster.kubeconfig}",
@@ -244,7 +246,7 @@ class DataPlane:
             "--kubernetes-client-qps=1000",
             "--kubernetes-client-burst=2000",
             "--xds-address=127.0.0.1",
-            f"--xds-port={xds}",
+            f"--xds-port={self._xds_port}",
             f"--http-address={self._host}",
             f"--http-port={http_port}",
             f"--health-address={self._host}",
@@ -254,18 +256,13 @@ class DataPlane:
             f"--envoy-service-http-address={self._host}",
             "--envoy-service-http-port=8080",
         ]
-        self._spawn("contour", arguments)
+        self._serve_contour()
         bootstrap = self._folder / "envoy.json"
-        addresses = ("--xds-address=127.0.0.1", f"--xds-port={xds}", f"--admin-address={self._admin}")
+        addresses = ("--xds-address=127.0.0.1", f"--xds-port={self._xds_port}", f"--admin-address={self._admin}")
         command: list[str | Path] = [binary("contour"), "bootstrap", bootstrap, *addresses]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode:
             raise TestbedError(f"`contour bootstrap` ended with code {made.returncode}: {made.stderr.strip()}")
-        wait_for(
-            lambda: self._check("contour") and _accepts("127.0.0.1", int(xds)),
-            _START_SECONDS,
-            "Contour to serve Envoy's configuration",
-        )
         envoy = [
             "-c",
             bootstrap,
@@ -279,6 +276,23 @@ class DataPlane:
             "warning",
         ]
         self._spawn("envoy", [binary("envoy"), *envoy, "--disable-hot-restart"])
+
+    def _serve_contour(self) -> None:
+        self._spawn("contour", self._contour)
+        wait_for(
+            lambda: self._check("contour") and _accepts("127.0.0.1", self._xds_port),
+            _START_SECONDS,
+            "Contour to serve Envoy's configuration",
+        )
+
+    def restart_contour(self) -> None:
+        """Have Contour follow an API server that was away, and is back, at once.
+
+        By itself each of its watches would look for it every 30 to 60 s only: client-go's reflectors wait so long at
+        last (k8s.io/client-go/tools/cache). Envoy goes on meanwhile with what it has.
+        """
+        self._children["contour"].stop(graceful=True)
+        self._serve_contour()
 
     def _gateway_programmed(self) -> bool:
         self._check("contour")

@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 AWAY = ("member-2", "member-3")
 SLOW = "member-4"
 SLOW_SECONDS = 20.0
-# client-go's reflectors, Contour's too, look for a lost API server at last every 30 to 60 s (k8s.io/client-go
-# tools/cache: up to 30 s, with jitter of factor 1). Until then Envoy knows nothing of what the route says.
-CONTROLLER_SECONDS = 120.0
 
 
 @contextlib.contextmanager
@@ -41,6 +38,7 @@ def two_away(four: Four) -> Iterator[None]:
         frozen.thaw_apiserver()
         if not four.places[AWAY[0]].answers():
             dead.start_apiserver()
+            four.places[AWAY[0]].catch_up()
     for name in AWAY:
         four.fleet.wait_ready(name)
 
@@ -70,7 +68,8 @@ def test_who_is_away_holds_its_own_batch_and_is_diverted_when_it_is_back(
             served_at = time.monotonic()
             until(lambda: held[AWAY[0]].percent() == 0, "the dead one to be diverted")
             log.warning("%s was diverted within %.2f s of serving again", AWAY[0], time.monotonic() - served_at)
-            held[AWAY[0]].wait_percent(0, CONTROLLER_SECONDS)
+            four.places[AWAY[0]].catch_up()
+            held[AWAY[0]].wait_percent(0)
             held[AWAY[0]].only("v1")
         held[AWAY[1]].wait_percent(0)
         for name in AWAY:

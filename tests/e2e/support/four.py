@@ -51,6 +51,11 @@ class Place:
         except ApiUnreachableError:
             return False
 
+    def catch_up(self) -> None:
+        """Its API server was away: have those who follow it do so again, rather than in a minute."""
+        if self.plane is not None:
+            self.plane.restart_contour()
+
     def stop(self) -> None:
         """End it."""
         if self.plane is not None:
