@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_NAME = "stop"
+_LINE_CHARACTERS = 500
 
 
 def switch_verb(command: F) -> F:
@@ -55,6 +56,7 @@ def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
     help="divert returns all traffic to stable; hold freezes. By default the switch's own, divert for a new one.",
 )
 @click.option("--expires", metavar="TIME", callback=duration, help="With --effect hold: lets go after so long, as 8h.")
+@click.option("--direct", is_flag=True, help="No operator answers: also write the routes, by your own rights.")
 def command(name: str, access: Access, output: str | None, *, cluster: bool, **order: Any) -> None:
     """Engage a kill switch: traffic back to stable, at once.
 
@@ -66,6 +68,12 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
       sluice kill payments -n shop -l app=payments --reason "double charges"
       sluice kill freeze -n shop --effect hold --expires 8h --reason "database maintenance"
       sluice kill --cluster --reason "bad base image"
+      sluice kill -n shop --direct --reason "5xx, and the operator is down"
+
+    With --direct the switch is engaged as ever, and then each route and Service that it covers is written from here:
+    the candidate's weight to 0, and sluice.dev/hold with your name and the reason, which keeps it there. The operator
+    obeys both when it is back. To go on, release the switch and take the annotation off. It takes the rights of the
+    ClusterRole sluice-breakglass.
 
     The same by kubectl:
       kubectl patch killswitch stop -n shop --type merge -p '{"spec":{"engaged":true,"reason":"5xx"}}'
@@ -74,23 +82,59 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
         raise click.UsageError("--namespaces is for --cluster: a KillSwitch covers its own namespace only.")
     if order["expires"] is not None and order["effect"] != "hold":
         raise click.UsageError("--expires is for --effect hold: what a divert took away comes back by no clock.")
+    if order["direct"] and order["effect"] == "hold":
+        raise click.UsageError("--direct diverts: a hold takes no traffic away, so that there is nothing to write.")
     scope = _scope(order["selector"], order["namespaces"])
 
     async def work(session: Session) -> Outcome:
         from sluice.api.killswitch import Effect
         from sluice.ops.kill import kill
 
-        return await kill(
+        target = switch_target(name, session.namespace, cluster=cluster)
+        outcome = await kill(
             session.cluster,
-            switch_target(name, session.namespace, cluster=cluster),
+            target,
             reason=order["reason"],
             effect=Effect(order["effect"].capitalize()) if order["effect"] else None,
             expires=order["expires"],
             scope=scope,
-            patience_seconds=order["patience_seconds"],
+            patience_seconds=0 if order["direct"] else order["patience_seconds"],
         )
+        return await _write_directly(session, target, outcome) if order["direct"] else outcome
 
     report(with_session(access, work), output)
+
+
+async def _write_directly(session: Session, target: Target, engaged: Outcome) -> Outcome:
+    """Divert from here what an engaged switch covers; of each target a line on stderr, as soon as it is done."""
+    from sluice.decide.texts import count_of
+    from sluice.engine.byhand import divert_by_hand
+    from sluice.ops.explain import explaining
+    from sluice.ops.outcome import Ending, Outcome
+    from sluice.views.fields import clean
+    from sluice.wiring import routers_over
+
+    if engaged.ending is Ending.REJECTED:
+        return engaged
+    click.echo(f"{target} is engaged", err=True)
+    written = failed = 0
+    with explaining("write directly what is covered by", target, "what the ClusterRole sluice-breakglass has"):
+        async for told in divert_by_hand(
+            session.cluster,
+            target.kind,
+            target.namespace,
+            target.name,
+            clock=session.clock,
+            build=routers_over,
+        ):
+            click.echo(clean(f"{told.about}: {told.message}", _LINE_CHARACTERS), err=True)
+            written += told.written
+            failed += told.failed
+    summary = f"{target} is engaged, and {count_of(written, 'target')} diverted and held from here"
+    if failed:
+        summary += f"; {failed} of what it covers may still give the candidate traffic: see above"
+        return Outcome(Ending.REJECTED, summary, target)
+    return Outcome(Ending.DONE, summary, target)
 
 
 def _scope(selector: str | None, namespaces: str | None) -> Scope | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import Effect, KillSwitchSpec
@@ -125,20 +126,11 @@ class KillPath:
 
     def _shifts(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         try:
-            return self._decide(rollout, view)
+            return shifts_of(self._observer, rollout, view, now=self._clock.now())
         except Exception:
             # The edge: a defect that one Rollout brings out must not spare the candidates of all others.
             log.exception("a kill could not be decided; this is a defect of Sluice", extra={"rollout": key_of(rollout)})
             return ()
-
-    def _decide(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
-        metadata = rollout["metadata"]
-        ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-        seen = self._observer.moves_of(rollout)
-        if seen.services is None:
-            return ()
-        now = self._clock.now()
-        return divert(ref, seen.status, seen.services, seen.targets, view, bears=seen.stable_bears, now=now)
 
     async def _write(self, rollout: Obj, shift: Shift) -> Shift | None:
         """Write one shift. Returns it, or None where that failed."""
@@ -157,3 +149,13 @@ class KillPath:
         finally:
             self._wake(Kind.ROLLOUT, *key_of(rollout))
         return shift
+
+
+def shifts_of(observer: Observer, rollout: Obj, view: SwitchView, *, now: datetime) -> tuple[Shift, ...]:
+    """The writes by which a switch diverts a Rollout, by what the caches know of it; none where none is due."""
+    metadata = rollout["metadata"]
+    ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+    seen = observer.moves_of(rollout)
+    if seen.services is None:
+        return ()
+    return divert(ref, seen.status, seen.services, seen.targets, view, bears=seen.stable_bears, now=now)

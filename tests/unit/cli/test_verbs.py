@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sluice.api.names import Kind
-from sluice.errors import Rejected
+from sluice.errors import Forbidden, Rejected
+from sluice.sim.cluster import Call
 
 Make = Callable[..., dict[str, Any]]
 
@@ -116,6 +117,31 @@ def test_kill_creates_and_waits_for_the_effect(shell: Any) -> None:
     assert stored["spec"] == {"engaged": True, "reason": "5xx on checkout", "effect": "Divert"}
 
 
+def test_kill_without_an_operator(shell: Any) -> None:
+    """It engages, and does not wait for who does not answer; what it cannot read it says, with what it takes."""
+    done = shell("kill --direct --reason 5xx")
+    assert done.exit_code == 0
+    assert done.stdout == "KillSwitch shop/stop is engaged, and 0 targets diverted and held from here\n"
+    shell.add(
+        Kind.ROLLOUT,
+        {"metadata": {"name": "wide", "namespace": "shop"}, "spec": {"fleet": {"batches": [{"name": "all"}]}}},
+    )
+    done = shell("kill --direct --reason 5xx")
+    assert done.exit_code == 1
+    assert "Rollout shop/wide: is over a fleet: its traffic is in its members" in done.stderr
+    assert "1 of what it covers may still give the candidate traffic" in done.stderr
+
+    def refuse(call: Call) -> None:
+        if (call.verb, call.kind) == ("list", Kind.HTTP_ROUTE):
+            raise Forbidden('User "rita" cannot list resource "httproutes"')
+
+    shell.cluster.faults.append(refuse)
+    done = shell("kill --direct --reason 5xx")
+    assert done.exit_code == 1
+    assert 'cannot list resource "httproutes"' in done.stderr
+    assert "sluice-breakglass" in done.stderr
+
+
 def test_kill_with_a_scope(shell: Any) -> None:
     """Labels of Rollouts and namespaces, in kubectl's syntax."""
     shell(
@@ -146,6 +172,7 @@ def test_kill_that_expires(shell: Any) -> None:
         "kill --reason x --expires 8h",
         "kill --reason x --effect divert --expires 8h",
         "kill --reason x --effect hold --expires 8d",
+        "kill --reason x --effect hold --direct",
     ],
 )
 def test_kill_and_release_want_a_reason(shell: Any, line: str) -> None:
