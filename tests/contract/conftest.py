@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.cluster.worlds import OPERATOR
+from contract.cluster.worlds import IN_MEMBERS, OPERATOR
 from contract.policies import wait_for_policies
 from testbed import Cluster
 
@@ -15,7 +15,7 @@ CRDS = ROOT / "crds"
 
 # Users without rights; a test binds what it needs, in a namespace of its own. (frank gets rights everywhere.)
 USERS: dict[str, list[str]] = {name: [] for name in ("alice", "bob", "carol", "dave", "erin", "frank", "mallory")}
-USERS[OPERATOR] = ["system:masters"]
+USERS[OPERATOR] = USERS[IN_MEMBERS] = ["system:masters"]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from testbed import builder
 
 # Whom the policies of manifests/policies take for the operator: they may be in force on the hub, or not.
 OPERATOR = "system:serviceaccount:sluice-system:sluice"
+IN_MEMBERS = "system:serviceaccount:sluice-system:sluice-member"  # as which it acts there
 PATIENT = Timeouts(connect=60.0, normal=60.0, kill=60.0, list_page=60.0)  # a busy machine is no outage
 ROUTE_CRDS = ("gateway.networking.k8s.io_httproutes.yaml", "gateway.networking.k8s.io_grpcroutes.yaml")
 

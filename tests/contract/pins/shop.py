@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from contract.cluster.worlds import OPERATOR
+from contract.cluster.worlds import IN_MEMBERS, OPERATOR
 from sluice.adapters.kube.resources import collection_path, object_path
 from sluice.adapters.kube.transport import JSON_PATCH, MERGE_PATCH
 from sluice.adapters.traffic.routes import shift_operations, view_of
@@ -70,21 +70,22 @@ class Shop:
         self.create(self.route(kind, *(rules or (both(100, 0),))))
         return self.shift(kind, share)
 
-    def shift(self, kind: Kind, share: int) -> Json:
+    def shift(self, kind: Kind, share: int, *, in_members: bool = False) -> Json:
         """Write a share as the operator does. Returns the stored route."""
         route = self.get(kind)
         view = view_of(TargetRef(kind, self.namespace, NAME), route, SERVICES)
         shift = Shift(view, SERVICES, Slot.GREEN, share, True, Cause(run="uid-1/3", action="step-1"), OWNER)
-        return self.as_operator(kind, shift_operations(route, shift))
+        return self.as_operator(kind, shift_operations(route, shift), in_members=in_members)
 
     def get(self, kind: Kind) -> Json:
         """An object as it is stored."""
         found: Json = self.hub.get(object_path(kind, self.namespace, NAME))
         return found
 
-    def as_operator(self, kind: Kind, operations: Sequence[Json]) -> Json:
-        """A JSON Patch by the operator."""
-        return self._patch(object_path(kind, self.namespace, NAME), list(operations), self.hub.user_token(OPERATOR))
+    def as_operator(self, kind: Kind, operations: Sequence[Json], *, in_members: bool = False) -> Json:
+        """A JSON Patch by the operator, with the hub's account or with that of members."""
+        token = self.hub.user_token(IN_MEMBERS if in_members else OPERATOR)
+        return self._patch(object_path(kind, self.namespace, NAME), list(operations), token)
 
     def patch(self, kind: Kind, *operations: Json) -> Json:
         """A JSON Patch by somebody."""

@@ -261,3 +261,11 @@ def test_the_largest_route_is_within_the_servers_budget(shop: Shop, kind: Kind, 
     stored = shop.merge(kind, shop.route(kind, *copy.deepcopy([rule[::-1] for rule in rules])))
     expected = [(green, 1), (blue, 0)] if held else [(green, 10), (blue, 90)]
     assert [rule[:2] for rule in weights(stored)] == [expected] * 16
+
+
+def test_a_hub_that_is_its_own_member_is_led(shop: Shop, kind: Kind) -> None:
+    """What the operator writes with the account that it has in members is not put back in the hub either."""
+    shop.managed_route(kind)
+    stored = shop.shift(kind, 5000, in_members=True)
+    assert weights(stored) == [[("checkout-blue", 50), ("checkout-green", 50)]]
+    assert ours(stored)[WEIGHTS_ANNOTATION] == "checkout-blue=50,checkout-green=50"
