@@ -325,8 +325,9 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Stop that writer, or keep its sync from the weights: see [GitOps](../guides/gitops.md).",
         ),
         Reason.NO_HEALTHY_STABLE: (
-            "Stable has no ready endpoint. Traffic is not moved to where nobody answers, not even by a kill.",
-            "Mend stable's pods; what was intended is done at once then.",
+            "Stable has no ready endpoint. Traffic is not moved to where nobody answers, not even by a kill without "
+            "force.",
+            "Mend stable's pods; what was intended is done at once then. A kill switch's `force` doesn't wait.",
         ),
         Reason.RUN_LOST: (
             "The run's RolloutRun is gone, or does not fit the status: nobody knows what comes next. Over a fleet, "

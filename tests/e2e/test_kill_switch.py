@@ -13,6 +13,7 @@ from e2e.support.fixtures import MakeApp
 from e2e.support.manifests import background, canary, gate, pause, weight
 from e2e.support.waiting import until
 from e2e.support.world import World
+from testbed import sample
 
 HALF = canary(weight(50), pause())
 
@@ -85,6 +86,31 @@ def test_divert_ends_the_candidates_traffic_at_once(world: World, at_half: Calla
     retried_at = unix_time(app.run(2)["metadata"]["creationTimestamp"])
     late = [request for request in load.requests.sent_since(ended_at).of("v2") if request.sent_at < retried_at]
     assert not late, f"v2 answered {len(late)} requests after the kill"
+
+
+def test_force_diverts_to_a_stable_that_does_not_answer(world: World, at_half: Callable[..., App]) -> None:
+    """Nothing moves to a stable without endpoints until force is asked for; from then on no request reaches v2."""
+    app = at_half()
+    app.apply("KillSwitch", "stop", {"effect": "Divert"})
+    app.kubectl("scale", f"deployment/{app.blue}", "--replicas=0")
+    app.wait_endpoints(app.blue, 0)
+    engage(app, "leaks cards")
+    app.wait_condition("Stalled", "True", "NoHealthyStable")
+    assert app.share() == 0.5
+    assert f"stable has no ready endpoint in {app.namespace}/{app.name}" in switch(app)["message"]
+
+    done = world.sluice("kill", "-n", app.namespace, "--force", "--reason", "leaks cards")
+    assert done.code == 0, done
+    assert "requests fail now that the candidate answered before" in done.out
+    app.wait_message("traffic is forced to it by KillSwitch")
+    app.wait_weight("0%")
+    seen = sample(app.host, 500, app.data_plane.envoy_address)
+    assert "v2" not in seen, seen
+
+    app.kubectl("scale", f"deployment/{app.blue}", "--replicas=2")
+    app.data_plane.wait_endpoints(app.namespace, app.blue, 2)
+    app.only("v1")
+    assert app.wait_phase("Killed")["history"][-1]["outcome"] == "Killed"
 
 
 def test_hold_freezes_and_release_resumes(make_app: MakeApp) -> None:

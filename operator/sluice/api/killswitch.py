@@ -42,6 +42,8 @@ class KillSwitchSpec(Model):
     release_reason: str = ""
     scope: Scope = Scope()
     effect: Effect = Effect.DIVERT
+    force: bool = False  # of a Divert: also where stable cannot take the traffic
+    forced_by: str = ""  # stamped by the API server
     expires: Duration | None = None  # of a Hold: how long it holds
 
 

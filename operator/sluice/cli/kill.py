@@ -55,6 +55,12 @@ def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
     type=click.Choice(["divert", "hold"]),
     help="divert returns all traffic to stable; hold freezes. By default the switch's own, divert for a new one.",
 )
+@click.option(
+    "--force/--no-force",
+    default=None,
+    help="Divert also where stable has no ready endpoint: requests that the candidate answers FAIL then. "
+    "And all at once where stable is too small. By default the switch's own, no for a new one.",
+)
 @click.option("--expires", metavar="TIME", callback=duration, help="With --effect hold: lets go after so long, as 8h.")
 @click.option("--direct", is_flag=True, help="No operator answers: also write the routes, by your own rights.")
 def command(name: str, access: Access, output: str | None, *, cluster: bool, **order: Any) -> None:
@@ -69,6 +75,7 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
       sluice kill freeze -n shop --effect hold --expires 8h --reason "database maintenance"
       sluice kill --cluster --reason "bad base image"
       sluice kill -n shop --direct --reason "5xx, and the operator is down"
+      sluice kill -n shop --force --reason "leaks cards: better no answer than this one"
 
     With --direct the switch is engaged as ever, and then each route and Service that it covers is written from here:
     the candidate's weight to 0, and sluice.dev/hold with your name and the reason, which keeps it there. The operator
@@ -84,19 +91,24 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
         raise click.UsageError("--expires is for --effect hold: what a divert took away comes back by no clock.")
     if order["direct"] and order["effect"] == "hold":
         raise click.UsageError("--direct diverts: a hold takes no traffic away, so that there is nothing to write.")
+    if order["force"] and order["effect"] == "hold":
+        raise click.UsageError("--force is for --effect divert: a hold moves nothing.")
     scope = _scope(order["selector"], order["namespaces"])
 
     async def work(session: Session) -> Outcome:
         from sluice.api.killswitch import Effect
-        from sluice.ops.kill import kill
+        from sluice.ops.kill import Manner, kill
 
         target = switch_target(name, session.namespace, cluster=cluster)
         outcome = await kill(
             session.cluster,
             target,
             reason=order["reason"],
-            effect=Effect(order["effect"].capitalize()) if order["effect"] else None,
-            expires=order["expires"],
+            manner=Manner(
+                effect=Effect(order["effect"].capitalize()) if order["effect"] else None,
+                expires=order["expires"],
+                force=order["force"],
+            ),
             scope=scope,
             patience_seconds=0 if order["direct"] else order["patience_seconds"],
         )

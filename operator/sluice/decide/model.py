@@ -129,6 +129,7 @@ class SwitchView:
     actor: str
     scope: str = ""  # a digest of its scope
     expires_at: datetime | None = None
+    forced_by: str = ""  # who would have it divert also where stable cannot take the traffic; "" where nobody does
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"

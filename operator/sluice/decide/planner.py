@@ -23,12 +23,14 @@ from sluice.decide.leaving import let_drop, let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.pace import keep_pace
 from sluice.decide.report import report
+from sluice.decide.returning import why_diverted
 from sluice.decide.revision import run_name
 from sluice.decide.roles import dress
 from sluice.decide.slots import tend
 from sluice.decide.source import retire
 from sluice.decide.steering import confirm, steer
 from sluice.decide.switches import diverting, kept, run_id
+from sluice.decide.traffic import stable_takes
 
 RUN_LOST_AFTER = timedelta(seconds=10)
 
@@ -125,7 +127,7 @@ def _obey_switches(draft: Draft) -> None:
         return
     switch = diverting(draft.observed.switches)
     if switch is not None:
-        message = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}"
+        message = f"killed by {switch}, engaged by {switch.actor}: {why_diverted(switch, stable_takes(draft))}"
         draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
         return
     run = run_id(draft.observed.ref.uid, draft.number)

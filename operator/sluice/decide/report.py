@@ -29,6 +29,7 @@ from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.switches import engagement
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
+from sluice.decide.traffic import forcing
 
 _TRUE: Status = "True"
 _FALSE: Status = "False"
@@ -192,7 +193,7 @@ def _message(draft: Draft) -> str:
     if draft.unserved:
         return _first_message(draft)
     if not _serves(draft):
-        return _stable_fails(draft)
+        return _stable_fails(draft) + _forced(draft)
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
 
@@ -201,6 +202,14 @@ def _stable_fails(draft: Draft) -> str:
     asks_for_none = draft.workload is not None and not draft.workload.replicas
     cause = "spec.workload.replicas is 0" if asks_for_none else cause_of(draft, draft.stable.slot)
     return f"{draft.service(draft.stable.slot)}, which serves, has no ready endpoint" + (cause and f": {cause}")
+
+
+def _forced(draft: Draft) -> str:
+    """That it was not spared that, by whom."""
+    switch = forcing(draft)
+    if switch is None:
+        return ""
+    return f"; traffic is forced to it by {switch}, with force by {switch.forced_by}: {switch.reason}"
 
 
 def _first_message(draft: Draft) -> str:

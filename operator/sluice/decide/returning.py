@@ -14,7 +14,7 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.run import RolloutRunSpec
-from sluice.api.units import FULL, NONE, BasisPoints, format_time
+from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
 from sluice.api.workload import SlotServices, Workload
 from sluice.decide.model import Cause, Shift, SwitchView, TargetView
 from sluice.decide.sizing import bearable
@@ -56,6 +56,20 @@ def shares_back(
     return [(target, left) for target in targets if not target.all_or_nothing and target.least(candidate) > left]
 
 
+def why_diverted(switch: SwitchView, bears: BasisPoints) -> str:
+    """What a Divert says it was for; where it had to be forced also that, by whom, and over what.
+
+    Args:
+        switch: the switch that diverts.
+        bears: the share that stable can take, see `stable_bears`.
+    """
+    if not switch.forced_by or bears == FULL:
+        return clip(switch.reason, REASON_BYTES)
+    over = "had no ready endpoint" if bears == NONE else f"could take {format_share(bears)} only"
+    forced = f" (forced by {clip(switch.forced_by, REASON_BYTES // 4)}: stable {over})"
+    return clip(switch.reason, REASON_BYTES - len(forced.encode())) + forced
+
+
 def divert(
     ref: ObjectRef,
     status: RolloutStatus,
@@ -74,25 +88,28 @@ def divert(
         services: the slots' Services.
         targets: what carries the traffic.
         switch: the switch that diverts.
-        bears: the share that stable can take, see `stable_bears`.
+        bears: the share that stable can take, see `stable_bears`. A switch with force doesn't ask.
         now: the time, aware.
 
     Returns:
         One shift per target that still gives the candidate more. Empty without a run under way, and where stable
-        has no ready endpoint: a candidate that answers is better than a stable that cannot.
+        has no ready endpoint (a candidate that answers is better than a stable that cannot), unless by force.
     """
-    if status.stable is None or status.revision is None or status.revision.outcome is not None or not bears:
+    if status.stable is None or status.revision is None or status.revision.outcome is not None:
+        return ()
+    share = FULL if switch.forced_by else bears
+    if not share:
         return ()
     cause = Cause(
         run=run_id(ref.uid, status.revision.number),
         action="divert",
         switch=switch.id,
-        reason=clip(switch.reason, REASON_BYTES),
+        reason=why_diverted(switch, bears),
         actor=switch.actor,
         at=format_time(now),
     )
     candidate, owner = status.stable.slot.other, owner_id(ref)
     return tuple(
-        Shift(target=target, services=services, slot=candidate, share=share, grows=False, cause=cause, owner=owner)
-        for target, share in shares_back(targets, candidate, NONE, bears)
+        Shift(target=target, services=services, slot=candidate, share=left, grows=False, cause=cause, owner=owner)
+        for target, left in shares_back(targets, candidate, NONE, share)
     )

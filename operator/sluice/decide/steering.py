@@ -20,15 +20,15 @@ from sluice.api.workload import SlotServices
 from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.hold import Hold
-from sluice.decide.model import Acceptance, Shift, TargetView
+from sluice.decide.model import Acceptance, Shift, SwitchView, TargetView
 from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, is_due, patience
-from sluice.decide.returning import shares_back
+from sluice.decide.returning import shares_back, why_diverted
 from sluice.decide.switches import diverting
-from sluice.decide.texts import REASON_BYTES, clip
-from sluice.decide.traffic import stable_takes
+from sluice.decide.traffic import forcing, stable_takes
 
 KILL_PATIENCE = timedelta(seconds=1)  # the most while a kill switch diverts: nobody else's write may undo that for long
 REPAIR = "repair"
+FORCE = "force"
 
 
 def confirm(draft: Draft) -> None:
@@ -83,7 +83,11 @@ def _shift(draft: Draft, target: TargetView, services: SlotServices, share: Basi
     switch = diverting(draft.observed.switches)
     if switch is not None and not grows:
         cause = replace(
-            cause, action="divert", switch=switch.id, reason=clip(switch.reason, REASON_BYTES), actor=switch.actor
+            cause,
+            action="divert",
+            switch=switch.id,
+            reason=why_diverted(switch, stable_takes(draft)),
+            actor=switch.actor,
         )
     return Shift(
         target=target, services=services, slot=draft.candidate, share=share, grows=grows, cause=cause, owner=draft.owner
@@ -125,10 +129,11 @@ def _analysis_bad(draft: Draft) -> Hold | None:
 
 
 def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, share: BasisPoints) -> list[Shift]:
-    """Shifts that give stable more, where stable answers."""
+    """Shifts that give stable more, where stable answers, or a kill switch has force."""
     if not targets:
         return []
-    if not draft.stable_answers:
+    forced = forcing(draft)
+    if forced is None and not draft.stable_answers:
         message = (
             f"{draft.service(draft.stable.slot)}, which is stable, has no ready endpoint: "
             "traffic stays where it is until one is ready"
@@ -137,11 +142,23 @@ def _take(draft: Draft, targets: Sequence[TargetView], services: SlotServices, s
         draft.stall(Reason.NO_HEALTHY_STABLE, message)
         return []
     bears = stable_takes(draft)
+    if forced is not None and bears < FULL:
+        _tell_force(draft, forced, bears)
+        bears = FULL
     if FULL - bears > share:
         message = f"{draft.service(draft.stable.slot)}, which is stable, can take {format_share(bears)} so far"
         draft.hold(Reason.STABLE_CAPACITY, f"{message}: the rest follows as its pods become ready", counts=True)
     back = shares_back(targets, draft.candidate, share, bears)
     return [_shift(draft, target, services, left, grows=False) for target, left in back]
+
+
+def _tell_force(draft: Draft, switch: SwitchView, bears: BasisPoints) -> None:
+    """That a share is taken back against what stable can bear, by whom; once for each engagement."""
+    told = draft.status.audit.seq
+    message = f"diverted by {switch}, engaged by {switch.actor}: {why_diverted(switch, bears)}"
+    draft.record("Intended", FORCE, Reason.KILLED_BY_SWITCH, message, actor=switch.forced_by, cause=switch.id)
+    if draft.status.audit.seq != told:
+        draft.note(Reason.KILLED_BY_SWITCH, message, warning=True)
 
 
 def _notice_drift(draft: Draft) -> None:
@@ -209,5 +226,8 @@ def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: Bas
     if accepted:
         message, drift = f"{slot} at {format_share(share)}: {level}", draft.status.drift
         draft.record_seen(_action(draft), Reason.CONFIRMED, message)
+        forced = forcing(draft)
+        if forced is not None:
+            draft.record_seen(FORCE, Reason.CONFIRMED, message, cause=forced.id)
         if drift is not None:
             draft.record_seen(REPAIR, Reason.CONFIRMED, message, cause=_repair_cause(drift))

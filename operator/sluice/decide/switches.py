@@ -74,6 +74,7 @@ def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
         actor=spec.engaged_by or "unattributed",
         scope=scope_digest(spec.scope),
         expires_at=_expiry(spec, switch),
+        forced_by=(spec.forced_by or "unattributed") if spec.force else "",
     )
     return spec, view
 
@@ -176,9 +177,18 @@ def kept(switches: Iterable[SwitchView]) -> tuple[Coverage, ...]:
 
 
 def strictest_first(switches: Iterable[SwitchView]) -> tuple[SwitchView, ...]:
-    """Order by effect, then by name, so that the same set always reads the same."""
+    """Order by effect, forced ones first, then by name, so that the same set always reads the same."""
     return tuple(
-        sorted(switches, key=lambda switch: (-switch.effect.strictness, switch.kind, switch.namespace, switch.name))
+        sorted(
+            switches,
+            key=lambda switch: (
+                -switch.effect.strictness,
+                not switch.forced_by,
+                switch.kind,
+                switch.namespace,
+                switch.name,
+            ),
+        )
     )
 
 

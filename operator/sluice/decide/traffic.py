@@ -14,9 +14,11 @@ from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE, BasisPoints
 from sluice.api.workload import CanarySize, Workload
 from sluice.decide.draft import Draft
+from sluice.decide.model import SwitchView
 from sluice.decide.rendering import revision_in
 from sluice.decide.returning import stable_bears
 from sluice.decide.sizing import candidate_pods, pods_for
+from sluice.decide.switches import diverting
 
 
 def may_serve(draft: Draft, slot: Slot) -> bool:
@@ -93,6 +95,17 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
     if deployment is None or not deployment.rolled or revision_in(deployment.template) != revision_hash:
         return 0
     return min(deployment.available, view.ready_endpoints)
+
+
+def forcing(draft: Draft) -> SwitchView | None:
+    """The switch that returns the traffic to stable even where that cannot take it; None where none does.
+
+    What a run completed is no candidate's any more, and no switch's.
+    """
+    switch, revision = diverting(draft.observed.switches), draft.status.revision
+    if switch is None or not switch.forced_by or revision is None:
+        return None
+    return switch if revision.outcome is not None and revision.outcome is not Outcome.COMPLETED else None
 
 
 def stable_takes(draft: Draft) -> BasisPoints:

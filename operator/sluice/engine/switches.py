@@ -9,6 +9,7 @@ from datetime import datetime
 from sluice.api.conditions import Condition, ConditionType, Reason, merge_conditions
 from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, KillSwitchStatus, SwitchState
 from sluice.api.names import Kind
+from sluice.api.outcome import Outcome
 from sluice.api.units import NONE, format_time
 from sluice.decide.model import Acceptance, SwitchView, TargetView
 from sluice.decide.switches import engaged_since
@@ -107,6 +108,8 @@ class SwitchReporter:
                     reach.clusters.add(cluster)
                 if not engaged:
                     continue
+                if seen is not None and _is_unanswered(seen):
+                    reach.unanswered.add(_place(rollout, cluster))
                 if seen is None or (_add(reach, seen, view) and cluster):
                     reach.unconfirmed.add(cluster)
         return reach
@@ -130,13 +133,14 @@ class SwitchReporter:
 
 @dataclass(slots=True)
 class _Reach:
-    """What a switch covers: members by name, routes by number."""
+    """What a switch covers: members by name, routes by number; and Rollouts whose stable has no ready endpoint."""
 
     clusters: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)
     routes: int = 0
     diverted: int = 0
     pending: int = 0
+    unanswered: set[str] = field(default_factory=set)
 
     @property
     def is_pending(self) -> bool:
@@ -161,6 +165,17 @@ def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
     return reach.pending > before
 
 
+def _is_unanswered(seen: Moves) -> bool:
+    """Whether there is a candidate, or was one that came to nothing, and nothing that its traffic could return to."""
+    revision = seen.status.revision
+    return bool(seen.targets and revision and revision.outcome is not Outcome.COMPLETED and not seen.stable_bears)
+
+
+def _place(rollout: Obj, cluster: str) -> str:
+    namespace, name = key_of(rollout)
+    return f"{namespace}/{name}" + (f" in {cluster}" if cluster else "")
+
+
 def _is_ours(target: TargetView, view: SwitchView) -> bool:
     return target.cause is not None and target.cause.switch.rpartition("/")[0] == view.id.rpartition("/")[0]
 
@@ -180,7 +195,10 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
         waiting = f"; {count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
         if reach.unconfirmed:
             waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
-    return f"{spec.effect} of {covered} by {view.actor}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
+    forced = f", forced by {view.forced_by}" if view.forced_by else ""
+    if spec.effect is Effect.DIVERT and reach.unanswered:
+        waiting += f"; stable has no ready endpoint in {some(sorted(reach.unanswered), _SHOWN)}"
+    return f"{spec.effect} of {covered} by {view.actor}{forced}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
 
 
 def _moment(view: SwitchView) -> str:

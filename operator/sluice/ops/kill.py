@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,13 +19,38 @@ from sluice.ports import Cluster, Lane, Obj
 from sluice.views.fields import Fields
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What a switch is to do when it is engaged. None keeps the switch's own.
+
+    Attributes:
+        effect: Divert for a new one.
+        expires: of a Hold: how long it holds.
+        force: of a Divert, which it then is: also where stable has no ready endpoint, or too few.
+    """
+
+    effect: Effect | None = None
+    expires: timedelta | None = None
+    force: bool | None = None
+
+    def dump(self) -> Obj:
+        """As fields of a spec."""
+        spec: Obj = {}
+        if self.effect is not None or self.force:
+            spec["effect"] = (self.effect or Effect.DIVERT).value
+        if self.expires is not None:
+            spec["expires"] = format_duration(self.expires)
+        if self.force is not None:
+            spec["force"] = self.force
+        return spec
+
+
 async def kill(
     cluster: Cluster,
     target: Target,
     *,
     reason: str,
-    effect: Effect | None = None,
-    expires: timedelta | None = None,
+    manner: Manner | None = None,
     scope: Scope | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Outcome:
@@ -37,8 +62,7 @@ async def kill(
         cluster: where it is.
         target: the switch.
         reason: why; required by the API server.
-        effect: None keeps the switch's own (Divert for a new one).
-        expires: of a Hold: how long it holds; None keeps the switch's own.
+        manner: what it is to do; None keeps the switch's own.
         scope: of a new switch; None covers all in reach. A switch that exists with another scope is left alone.
         patience_seconds: how long to wait until it is in effect; 0: not at all.
 
@@ -46,15 +70,24 @@ async def kill(
         Forbidden, Rejected, Unavailable: with a sentence for the person.
     """
     needs = (f"patch (and create, for a new one) on {resource(target.kind)}",)
-    order = _Order(cluster, target, reason, effect, expires, max(patience_seconds, PATIENCE_SECONDS))
+    order = _Order(cluster, target, reason, manner or Manner(), max(patience_seconds, PATIENCE_SECONDS))
     with explaining("engage", target, *needs):
         written = await (_engage_or_create(order) if scope is None else _create_or_engage(order, scope))
     if isinstance(written, Outcome):
         return written
+    warning = _FORCED if Fields(written).true("spec", "force") else ""
     if not patience_seconds:
-        return Outcome(Ending.SENT, f"{target} is engaged; its status will tell when it is in effect", target)
+        told = f"{target} is engaged; its status will tell when it is in effect{warning}"
+        return Outcome(Ending.SENT, told, target)
     with explaining("read", target, f"get on {resource(target.kind)}"):
-        return await _effective(cluster, target, patience_seconds)
+        outcome = await _effective(cluster, target, patience_seconds)
+    return replace(outcome, message=outcome.message + warning)
+
+
+_FORCED = (
+    ". Warning: it has force: where stable has no ready endpoint, or too few, requests fail now that the candidate "
+    "answered before"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +97,16 @@ class _Order:
     cluster: Cluster
     target: Target
     reason: str
-    effect: Effect | None
-    expires: timedelta | None
+    manner: Manner
     insist_seconds: float
 
     async def engage(self) -> Obj:
         """Patch the switch."""
         # An old releaseReason would make the same words useless for the next release, which needs a new one.
         spec: Obj = {"engaged": True, "reason": self.reason, "releaseReason": None}
-        if self.effect is not None:
-            spec["effect"] = self.effect.value
-        if self.expires is not None:
-            spec["expires"] = format_duration(self.expires)
+        spec |= self.manner.dump()
+        if self.manner.effect is Effect.HOLD:
+            spec["force"] = None  # of the Divert that it was
         kind, namespace, name = self.target.kind, self.target.namespace, self.target.name
         return await insist(
             lambda: self.cluster.patch_merge(kind, namespace, name, {"spec": spec}, lane=Lane.KILL),
@@ -89,10 +120,8 @@ class _Order:
             "apiVersion": API_VERSION,
             "kind": kind.value,
             "metadata": {"name": self.target.name, **({"namespace": namespace} if namespace else {})},
-            "spec": {"engaged": True, "reason": self.reason, "effect": (self.effect or Effect.DIVERT).value},
+            "spec": {"engaged": True, "reason": self.reason, "effect": Effect.DIVERT.value, **self.manner.dump()},
         }
-        if self.expires is not None:
-            body["spec"]["expires"] = format_duration(self.expires)
         if said := _without_empty(scope.dump()):
             body["spec"]["scope"] = said
         return await insist(lambda: self.cluster.create(kind, namespace, body), self.insist_seconds)

@@ -172,12 +172,13 @@ def switch(
     effect: str = "Divert",
     actor: str = "alice",
     scope: Obj | None = None,
-    expires: str = "",
+    **more: Any,
 ) -> Obj:
-    """A kill switch, engaged; in no namespace a ClusterKillSwitch."""
+    """A kill switch, engaged; in no namespace a ClusterKillSwitch. `more` are further fields of its spec."""
     spec: Obj = {"engaged": True, "reason": reason, "engagedBy": actor, "effect": effect, "scope": scope or {}}
-    if expires:
-        spec["expires"] = expires
+    spec |= more
+    if more.get("force"):
+        spec["forcedBy"] = actor
     return {"metadata": {"name": name, **({"namespace": namespace} if namespace else {})}, "spec": spec}
 
 

@@ -23,7 +23,7 @@ class SwitchRow:
     namespace: str  # "" for ClusterKillSwitch
     name: str
     state: str  # Armed, Engaging, Engaged, Expired, Releasing
-    effect: str
+    effect: str  # Hold, Divert, "Divert, forced"
     scope: str  # "all in shop", "app=checkout"
     rollouts: str  # how many it covers
     diverted: str  # "2/3 routes"
@@ -49,7 +49,7 @@ def switch_row(switch: Mapping[str, Any], now: datetime) -> SwitchRow:
         namespace=fields.text("metadata", "namespace"),
         name=fields.text("metadata", "name"),
         state=_state(fields, engaged=engaged),
-        effect=spec.text("effect") or Effect.DIVERT.value,
+        effect=_effect(spec),
         scope=_scope(fields),
         rollouts=status.count("affected", "rollouts"),
         diverted=_diverted(status) if engaged else "",
@@ -121,6 +121,11 @@ def _state(fields: Fields, *, engaged: bool) -> str:
     if not engaged and told in {SwitchState.ENGAGED, SwitchState.ENGAGING, SwitchState.EXPIRED}:
         return "Releasing"
     return told or SwitchState.ARMED
+
+
+def _effect(spec: Fields) -> str:
+    effect = spec.text("effect") or Effect.DIVERT.value
+    return f"{effect}, forced" if spec.true("force") else effect
 
 
 def _scope(fields: Fields) -> str:

@@ -47,6 +47,7 @@ def test_without_stamps_engaging_still_works(older: Cluster) -> None:
     """On a server without MutatingAdmissionPolicy a switch engages, without a name; actions work too."""
     status, body = as_mallory(older, switch("anonymous", engaged=True, reason="5xx"))
     assert (status, body["spec"].get("engagedBy")) == (201, None)
+    assert as_mallory(older, switch("nameless", engaged=True, force=True, reason="5xx"))[0] == 201
     status, body = as_mallory(older, action("Pause"))
     assert (status, body["spec"].get("actor")) == (201, None)
 
@@ -54,7 +55,13 @@ def test_without_stamps_engaging_still_works(older: Cluster) -> None:
 def test_without_stamps_nobody_takes_anothers_name(older: Cluster) -> None:
     """There one may leave the name out or write one's own, never another's, and not change it afterwards."""
     assert as_mallory(older, switch("own", engaged=True, reason="5xx", engagedBy="mallory"))[0] == 201
-    for forged in (switch("forged", engaged=True, reason="5xx", engagedBy="alice"), action("Pause", actor="alice")):
+    own = switch("hard", engaged=True, reason="5xx", engagedBy="mallory", force=True, forcedBy="mallory")
+    assert as_mallory(older, own)[0] == 201
+    for forged in (
+        switch("forged", engaged=True, reason="5xx", engagedBy="alice"),
+        switch("forged", engaged=True, reason="5xx", force=True, forcedBy="alice"),
+        action("Pause", actor="alice"),
+    ):
         status, answer = as_mallory(older, forged)
         assert status == 422
         assert "leave it out (you are mallory)" in answer["message"]

@@ -140,6 +140,31 @@ def test_an_engaged_switch_may_be_widened_and_strengthened(user: Callable[..., A
     assert bob.patch("KillSwitch", "some", scope=None)[0] == 200
 
 
+def test_force_takes_only_patch_and_is_stamped(user: Callable[..., As], engaged: str) -> None:
+    """Who adds it to another's switch is on record beside them; to take it back takes the verb release."""
+    bob, erin = user("bob", "sluice-operator-verbs"), user("erin", "sluice-releaser")
+    status, body = bob.patch("KillSwitch", engaged, force=True, forcedBy="alice")
+    assert (status, body["spec"]["engagedBy"], body["spec"]["forcedBy"]) == (200, "alice", "bob")
+    assert erin.patch("KillSwitch", engaged, forcedBy="mallory")[1]["spec"]["forcedBy"] == "bob"
+    refused(bob.patch("KillSwitch", engaged, force=False), 403, "bob may not take force from killswitches/stop")
+    refused(bob.patch("KillSwitch", engaged, force=None), 403, "it needs the verb release")
+    refused(erin.patch("KillSwitch", engaged, effect="Hold"), 422, "force is for effect Divert")
+    status, body = erin.patch("KillSwitch", engaged, force=False)
+    assert (status, "forcedBy" in body["spec"]) == (200, False)
+    assert bob.patch("KillSwitch", engaged, force=True)[1]["spec"]["forcedBy"] == "bob"
+    assert erin.patch("KillSwitch", engaged, engaged=False, releaseReason="fixed")[1]["spec"]["forcedBy"] == "bob"
+    again = erin.patch("KillSwitch", engaged, engaged=True, reason="again")
+    assert (again[1]["spec"]["engagedBy"], again[1]["spec"]["forcedBy"]) == ("erin", "erin")
+
+
+def test_force_of_an_armed_switch_has_no_author(user: Callable[..., As]) -> None:
+    """Nobody forced anything yet; who engages it does."""
+    bob = user("bob", "sluice-operator-verbs")
+    status, body = bob.create(switch("hard", force=True, forcedBy="alice"))
+    assert (status, "forcedBy" in body["spec"]) == (201, False)
+    assert bob.patch("KillSwitch", "hard", engaged=True, reason="leaks")[1]["spec"]["forcedBy"] == "bob"
+
+
 def test_an_engaged_hold_does_not_expire_sooner(user: Callable[..., As]) -> None:
     """A longer one is easy, and so is a Divert in its place; a shorter one takes the verb release."""
     bob, erin = user("bob", "sluice-operator-verbs"), user("erin", "sluice-releaser")

@@ -110,7 +110,7 @@ def slots(blue: int = 3, green: int = 3) -> dict[Slot, SlotView]:
     }
 
 
-def switch(effect: Effect = Effect.DIVERT, name: str = "stop") -> SwitchView:
+def switch(effect: Effect = Effect.DIVERT, name: str = "stop", *, forced_by: str = "") -> SwitchView:
     """An engaged KillSwitch that covers the Rollout."""
     return SwitchView(
         kind=Kind.KILL_SWITCH,
@@ -121,6 +121,7 @@ def switch(effect: Effect = Effect.DIVERT, name: str = "stop") -> SwitchView:
         effect=effect,
         reason="5xx on checkout",
         actor="alice",
+        forced_by=forced_by,
     )
 
 

@@ -34,6 +34,7 @@ from sluice.decide.model import (
     Templates,
 )
 from sluice.decide.planner import plan
+from sluice.decide.switches import strictest_first
 from unit.decide.observed import (
     HOUR,
     MINUTE,
@@ -144,7 +145,12 @@ specs = st.sampled_from(
 )
 switches = st.lists(
     st.builds(
-        lambda effect, reason: replace(switch(effect), reason=reason, actor=reason), st.sampled_from(Effect), texts
+        lambda effect, reason, forced_by: replace(
+            switch(effect, forced_by=forced_by if effect is Effect.DIVERT else ""), reason=reason, actor=reason
+        ),
+        st.sampled_from(Effect),
+        texts,
+        st.sampled_from(["", "", "bob"]) | texts,
     ),
     max_size=2,
 ).map(tuple)
@@ -320,11 +326,12 @@ def _assert_may_grow(seen: Observed, made: Plan, shift: Shift, now: datetime) ->
 @settings(max_examples=500)
 @given(observations())
 def test_no_share_goes_to_a_slot_without_ready_endpoints(example: tuple[Observed, datetime]) -> None:
-    """I1, in both directions, also for kills, returns, repairs and deletions."""
+    """I1, in both directions, also for kills, returns, repairs and deletions; but for a kill with force."""
     for seen, made in to_rest(*example):
+        forced = any(each.forced_by for each in seen.switches)
         for shift in (*made.urgent, *made.shifts):
             for slot in Slot:
-                if gains(shift, slot):
+                if gains(shift, slot) and not (forced and slot is candidate(made).other):
                     assert seen.slots[slot].ready_endpoints > 0
 
 
@@ -346,6 +353,33 @@ def test_a_kill_is_in_the_first_plan(
     assert all(shift.share == 0 for shift in made.urgent)
     assert made.status.revision is not None
     assert made.status.revision.outcome is Outcome.KILLED
+
+
+@settings(max_examples=200)
+@given(observations(), st.sampled_from(EXPOSED), views(), st.sampled_from([-1, 0, 1, 3]), st.sampled_from([-1, 0, 3]))
+def test_a_kill_with_force_asks_no_endpoint(
+    example: tuple[Observed, datetime], exposed: Observed, others: tuple[TargetView, ...], blue: int, green: int
+) -> None:
+    """An exposed candidate is taken down at once and everywhere, also where stable cannot answer; and it stays down."""
+    seen, now = example
+    fields = {name: getattr(exposed, name) for name in ("status", "runs", "has_finalizer")}
+    targets = (target(1000), *others[1:])
+    stop = (switch(Effect.HOLD, "hold"), switch(name="plain"), switch(forced_by="bob"))
+    seen = replace(
+        seen,
+        **fields,
+        targets=targets,
+        slots=slots(blue, green),
+        switches=strictest_first(stop),
+        deleting=False,
+        rival="",
+    )
+    made = plan(seen, now)
+    down = {view.ref for view in targets if view.share(Slot.GREEN) > 0}
+    assert {shift.target.ref for shift in made.urgent} >= down
+    assert all(shift.share == 0 for shift in made.urgent)
+    rest = to_rest(seen, now)[-1][0]
+    assert not any(view.share(Slot.GREEN) for view in rest.targets)
 
 
 # ---------------------------------------------------------------------------------------------- the status

@@ -54,6 +54,27 @@ def test_a_divert_moves_nothing_to_a_stable_that_does_not_answer() -> None:
     assert diverted(running(), bears=NONE) == ()
 
 
+@pytest.mark.parametrize(
+    "bears, told",
+    [(NONE, "(forced by bob: stable had no ready endpoint)"), (4000, "(forced by bob: stable could take 40% only)")],
+)
+def test_a_divert_with_force_asks_not_what_stable_can_bear(bears: BasisPoints, told: str) -> None:
+    """All of it at once, and the route tells of it; where nothing had to be forced it doesn't."""
+    (shift,) = diverted(running(), bears=bears, view=switch(forced_by="bob"))
+    assert (shift.share, shift.cause.reason) == (0, f"5xx on checkout {told}")
+    (plain,) = diverted(running(), view=switch(forced_by="bob"))
+    assert plain.cause.reason == "5xx on checkout"
+    (long,) = diverted(running(), bears=bears, view=replace(switch(forced_by="b" * 500), reason="x" * 5000))
+    assert len(long.cause.reason.encode()) <= 256
+    assert "stable " in long.cause.reason
+
+
+@pytest.mark.parametrize("make", [healthy, completed, aborted])
+def test_a_divert_with_force_makes_no_candidate(make: Any) -> None:
+    """The way of the very event is for runs under way; force or not."""
+    assert diverted(replace(make(), targets=(target(5000),)), bears=NONE, view=switch(forced_by="bob")) == ()
+
+
 def test_a_divert_finds_unsuitable_routes_too() -> None:
     """A third backend keeps growth away, not a kill."""
     assert len(diverted(replace(running(), targets=(target(1000, problem="a third backend"),)))) == 1

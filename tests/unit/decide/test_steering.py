@@ -10,7 +10,7 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.conditions import condition_of
-from sluice.api.names import Kind
+from sluice.api.names import Kind, Slot
 from sluice.api.rollout import Confirmation
 from sluice.decide.model import Acceptance, Observed, TargetView
 from sluice.decide.planner import plan
@@ -23,6 +23,7 @@ from unit.decide.observed import (
     action,
     after,
     ask,
+    completed,
     healthy,
     missing,
     rollout_spec,
@@ -108,6 +109,37 @@ def test_nothing_is_taken_where_stable_does_not_answer() -> None:
     assert "Service shop/checkout-blue (blue), which is stable, has no ready endpoint" in stalled.message
     ready = replace(after(seen, made), slots=slots())
     assert [shift.share for shift in plan(ready, NOW).urgent] == [0]
+
+
+def test_force_takes_it_even_so_and_says_who_wanted_that() -> None:
+    """Asked with force, an answer from the candidate is worse than none; everybody is told who, why and over what."""
+    seen = replace(running(), slots=slots(blue=0), switches=(switch(forced_by="bob"),))
+    made = plan(seen, NOW)
+    assert [shift.share for shift in made.urgent] == [0]
+    rest = settle(seen, NOW).status
+    assert (rest.phase, rest.confirmation) == ("Degraded", Confirmation.ACCEPTED)
+    forced = "traffic is forced to it by KillSwitch shop/stop, with force by bob: 5xx on checkout"
+    assert f"which serves, has no ready endpoint; {forced}" in rest.message
+    assert rest.history[-1].message.endswith("alice: 5xx on checkout (forced by bob: stable had no ready endpoint)")
+
+
+def test_force_that_comes_later_moves_what_was_spared() -> None:
+    """Killed, but left where somebody answered: with force it moves, once told in the audit under who added it."""
+    seen = settle(replace(running(), slots=slots(blue=0), switches=(switch(),)), NOW)
+    assert seen.targets[0].share(Slot.GREEN) == 1000
+    made = plan(replace(seen, switches=(switch(forced_by="bob"),)), NOW)
+    assert [(shift.share, shift.cause.action) for shift in made.urgent] == [(0, "divert")]
+    assert [(note.reason, "forced by bob" in note.message) for note in made.notes] == [("KilledBySwitch", True)]
+    rest = settle(replace(seen, switches=(switch(forced_by="bob"),)), NOW).status
+    told = [(entry.stage, entry.actor) for entry in rest.audit.entries if entry.action == "force"]
+    assert told == [("Intended", "bob"), ("Observed", "sluice")]
+
+
+def test_force_moves_nothing_that_a_run_completed() -> None:
+    """What serves is no candidate: with nobody there to answer, a foreign write stays where somebody does."""
+    seen = replace(completed(), slots=slots(green=0), targets=(target(5000),), switches=(switch(forced_by="bob"),))
+    assert plan(seen, NOW + HOUR).shifts == ()
+    assert plan(seen, NOW + HOUR).urgent == ()
 
 
 def test_nothing_is_given_to_a_candidate_that_does_not_answer() -> None:

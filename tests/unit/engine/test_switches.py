@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.killswitch import KillSwitchStatus
 from sluice.api.names import Kind, Slot
 from sluice.errors import Rejected
+from sluice.ports import Lane
 from sluice.sim import manifests
 from unit.engine.scene import APP, BYSTANDER, OPEN, Scene, on_route, play, rest
 
@@ -90,9 +91,54 @@ def test_no_healthy_stable_is_no_engaged_switch() -> None:
         await scene.world.engage(reason="5xx")
         await rest(5)
         assert status(scene).state == "Engaging"
+        assert status(scene).message.endswith("at 0 yet; stable has no ready endpoint in shop/checkout")
         assert scene.stalled().startswith("NoHealthyStable")
         scene.world.pods(APP, Slot.BLUE, 1)
         await rest(5)
+        assert (status(scene).state, scene.world.green_share(APP)) == ("Engaged", 0)
+
+    play(story)
+
+
+def test_force_takes_the_way_of_every_kill() -> None:
+    """Stable has no ready endpoint: with force the route is written first and at once; the switch says over what."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        scene.world.pods(APP, Slot.BLUE, 0)
+        await rest(1)
+        scene.writes.clear()
+        await scene.world.engage(reason="leaks", force=True)
+        await rest(5)
+        first = scene.writes[0]
+        assert (first.kind, first.lane, scene.world.green_share(APP)) == (Kind.HTTP_ROUTE, Lane.KILL, 0)
+        engaged = status(scene)
+        assert (engaged.state, engaged.diverted.pending) == ("Engaged", 0)
+        lacks = "stable has no ready endpoint in shop/checkout"
+        assert engaged.message == f"Divert of 1 Rollout by alice, forced by alice: leaks; {lacks}"
+        killed = scene.world.status(APP)
+        assert "(forced by alice: stable had no ready endpoint)" in killed.history[-1].message
+        assert "traffic is forced to it by KillSwitch shop/stop, with force by alice: leaks" in killed.message
+        scene.world.pods(APP, Slot.BLUE, 1)
+        await rest(5)
+        assert scene.world.status(APP).phase == "Killed"
+        assert status(scene).message == "Divert of 1 Rollout by alice, forced by alice: leaks"
+
+    play(story)
+
+
+def test_force_that_comes_later_moves_what_was_spared() -> None:
+    """Engaged already, and nothing could be moved: the same switch with force moves it, though the run is over."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        scene.world.pods(APP, Slot.BLUE, 0)
+        await rest(1)
+        await scene.world.engage(reason="leaks")
+        await rest(5)
+        assert (status(scene).state, scene.world.green_share(APP)) == ("Engaging", 1000)
+        await scene.world.engage(reason="leaks", force=True)
+        await rest(2)
         assert (status(scene).state, scene.world.green_share(APP)) == ("Engaged", 0)
 
     play(story)

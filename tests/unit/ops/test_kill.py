@@ -6,9 +6,9 @@ import pytest
 
 from sluice.api.common import LabelSelector
 from sluice.api.killswitch import Effect, Scope
-from sluice.api.names import Kind
+from sluice.api.names import Kind, Slot
 from sluice.errors import Forbidden, NotFound, Unavailable
-from sluice.ops.kill import kill
+from sluice.ops.kill import Manner, kill
 from sluice.ops.outcome import Ending, Target
 from sluice.ops.release import release
 from sluice.ports import Lane
@@ -75,7 +75,7 @@ def test_a_scope_makes_a_switch_of_that_scope(waiting_at_a_pause: Prepare) -> No
     async def main() -> None:
         world = await waiting_at_a_pause()
         scope = Scope(selector=LabelSelector(match_labels={"app": "cart"}))
-        outcome = await kill(world.cluster, STOP, reason="5xx", scope=scope, effect=Effect.HOLD)
+        outcome = await kill(world.cluster, STOP, reason="5xx", scope=scope, manner=Manner(effect=Effect.HOLD))
         assert outcome.ending is Ending.DONE
         stored = await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop")
         assert stored["spec"]["scope"] == {"selector": {"matchLabels": {"app": "cart"}}}
@@ -96,6 +96,27 @@ def test_a_scope_never_changes_a_switch(waiting_at_a_pause: Prepare, labels: dic
         assert (await kill(world.cluster, STOP, reason="5xx", scope=scope)).ending is ending
         engaged = (await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop"))["spec"].get("engaged", False)
         assert engaged is (ending is Ending.DONE)
+
+    run(main())
+
+
+def test_force_is_asked_for_and_warned_of(waiting_at_a_pause: Prepare) -> None:
+    """One that holds becomes a Divert with force, and the answer says what that costs; also the next time."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        armed(world, effect="Hold")
+        world.pods("checkout", Slot.BLUE, 0)
+        outcome = await kill(world.cluster, STOP, reason="leaks", manner=Manner(force=True))
+        assert outcome.ending is Ending.DONE
+        assert "stable has no ready endpoint in shop/checkout" in outcome.message
+        assert "requests fail now that the candidate answered before" in outcome.message
+        assert world.green_share("checkout") == 0
+        again = await kill(world.cluster, STOP, reason="leaks")
+        assert "Warning: it has force" in again.message
+        plain = await kill(world.cluster, STOP, reason="leaks", manner=Manner(effect=Effect.HOLD))
+        assert "Warning" not in plain.message
+        assert not (await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop"))["spec"].get("force")
 
     run(main())
 

@@ -49,6 +49,7 @@ class Laws:
         self._bystander = bystander
         self._paused = _Since(False)
         self._switches: dict[tuple[Kind, str], _Since] = {}
+        self._forces: dict[tuple[Kind, str], _Since] = {}
         self._ready = {slot: _Since(True) for slot in Slot}
         self._told: dict[int, tuple[str, str, str]] = {}
         self._identities: dict[tuple[str, str], int] = {}
@@ -76,8 +77,9 @@ class Laws:
             self._note(self._paused, bool(change.after["spec"].get("paused")), now)
             self._check_audit(change.after)
         elif change.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH):
-            engaged = KillSwitchSpec.parse(change.after["spec"], "switch").engaged
-            self._note(self._switches.setdefault((change.kind, name), _Since(False)), engaged, now)
+            spec = KillSwitchSpec.parse(change.after["spec"], "switch")
+            self._note(self._switches.setdefault((change.kind, name), _Since(False)), spec.engaged, now)
+            self._note(self._forces.setdefault((change.kind, name), _Since(False)), spec.engaged and spec.force, now)
         elif change.kind is Kind.ENDPOINT_SLICE:
             self._note_endpoints(change.after, now)
         elif change.manager == FIELD_MANAGER and (change.kind in ROUTES or change.kind is Kind.SERVICE):
@@ -105,7 +107,8 @@ class Laws:
             raise Broken(f"I1: all weights of {name} are 0")
         before, after = self._green(change.before), self._green(change.after)
         for slot, was, became in ((Slot.GREEN, before, after), (Slot.BLUE, 10_000 - before, 10_000 - after)):
-            if became > was and not self._ready[slot].value and self._ready[slot].at + self.lag() < now:
+            unready = not self._ready[slot].value and self._ready[slot].at + self.lag() < now
+            if became > was and unready and slot is not self._forced(now):
                 raise Broken(f"I1: {slot} went from {was} to {became} without a ready endpoint")
         status = self._world.status(self._app)
         if status.stable is None:
@@ -115,6 +118,12 @@ class Laws:
         if became > was and not _dark(change.before):
             for law in self._against_growth(status, was, became, now):
                 raise Broken(f"I3: {candidate} grew from {was} to {became} although {law}")
+
+    def _forced(self, now: float) -> Slot | None:
+        """The slot that a switch with force gives traffic to, whether it answers or not; None where none does."""
+        status = self._world.status(self._app)
+        forced = any(each.value or each.at + self.lag() >= now for each in self._forces.values())
+        return status.stable.slot if forced and status.stable is not None else None
 
     def _against_growth(self, status: RolloutStatus, was: int, became: int, now: float) -> Iterator[str]:
         if status.revision is None or status.revision.outcome is not None:

@@ -45,7 +45,7 @@ happenings = st.one_of(
     st.tuples(st.just("deploy"), slots, st.sampled_from(["1.5.0", "1.5.1", "1.6.0"])),
     st.tuples(st.just("revert")),
     st.tuples(st.just("pause"), st.booleans()),
-    st.tuples(st.just("engage"), st.booleans(), st.sampled_from(["Divert", "Hold"])),
+    st.tuples(st.just("engage"), st.booleans(), st.sampled_from(["Divert", "Hold", "force"])),
     st.tuples(st.just("release"), st.booleans()),
     st.tuples(
         st.just("act"), st.sampled_from(["Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo"])
@@ -99,7 +99,8 @@ class History:
         await self.world.spec(APP, {"paused": paused})
 
     async def _engage(self, wide: bool, effect: str) -> None:
-        await self.world.engage(reason="drill", wide=wide, effect=effect, scope=SCOPE)
+        named = {"force": True} if effect == "force" else {"effect": effect}
+        await self.world.engage(reason="drill", wide=wide, scope=SCOPE, **named)
 
     async def _release(self, wide: bool) -> None:
         await self.world.release(wide=wide, reason=f"done {self.chance.random()}")
