@@ -128,7 +128,7 @@ async def _write_directly(session: Session, target: Target, engaged: Outcome) ->
 
     if engaged.ending is Ending.REJECTED:
         return engaged
-    click.echo(f"{target} is engaged", err=True)
+    click.echo(engaged.message, err=True)
     written = failed = 0
     with explaining("write directly what is covered by", target, "what the ClusterRole sluice-breakglass has"):
         async for told in divert_by_hand(

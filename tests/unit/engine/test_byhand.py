@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.api.killswitch import Effect
-from sluice.api.names import HOLD_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, Kind, Slot
 from sluice.engine.byhand import Told, divert_by_hand
 from sluice.errors import Forbidden
 from sluice.sim import manifests
@@ -116,6 +116,21 @@ def test_where_stable_cannot_answer_nothing_moves() -> None:
         assert "green keeps 50%: stable has too few ready endpoints" in told.message
         assert "repeat" in told.message
         assert not hold_of(world)
+
+    playing(story)
+
+
+def test_by_force_it_moves_all_the_same() -> None:
+    """A switch that says so asks no stable, here either; the route says that it was forced, by whom and over what."""
+
+    async def story() -> None:
+        world = await at_half()
+        world.pods(APP, Slot.BLUE, 0)
+        await asyncio.sleep(5)
+        await world.engage(reason="leaks cards", force=True)
+        assert (await by_hand(world))[f"HTTPRoute {SHOP}/{APP}"].message == "green at 0%, was 50%"
+        route = world.cluster.store.peek(Kind.HTTP_ROUTE, SHOP, APP) or {}
+        assert "forced by alice" in route["metadata"]["annotations"][CAUSE_ANNOTATION]
 
     playing(story)
 
