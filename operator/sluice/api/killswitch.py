@@ -24,11 +24,13 @@ class Effect(StrEnum):
 class Scope(Model):
     """Which Rollouts are covered, by all that is said. Empty: all in reach. `namespaceSelector` is ClusterKillSwitch's.
 
+    With `clusters` it is only the parts of Rollouts over a fleet in those members, by the labels of MemberClusters.
     Platforms and actions are values of the labels `sluice.dev/platform` and `sluice.dev/action`; one of each is enough.
     """
 
     selector: LabelSelector = LabelSelector()
     namespace_selector: LabelSelector = LabelSelector()
+    clusters: LabelSelector = LabelSelector()
     platforms: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sluice.api.common import ObjectRef
+from sluice.api.common import LabelSelector, ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope, SwitchState
 from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
@@ -122,7 +122,23 @@ def held_by(switches: Sequence[SwitchView]) -> Hold | None:
     )
 
 
-def covers(view: SwitchView, spec: KillSwitchSpec, rollout: Reached, namespace_labels: dict[str, str] | None) -> bool:
+def is_partial(spec: KillSwitchSpec) -> bool:
+    """Whether a switch acts in some member clusters alone, on the parts that Rollouts over a fleet have there."""
+    return spec.scope.clusters != LabelSelector()
+
+
+def anywhere(spec: KillSwitchSpec) -> KillSwitchSpec:
+    """The switch as it would be in all member clusters."""
+    return spec.model_copy(update={"scope": spec.scope.model_copy(update={"clusters": LabelSelector()})})
+
+
+def covers(
+    view: SwitchView,
+    spec: KillSwitchSpec,
+    rollout: Reached,
+    namespace_labels: dict[str, str] | None,
+    cluster_labels: dict[str, str] | None = None,
+) -> bool:
     """Whether a switch covers a Rollout, engaged or not.
 
     It does where it matches now. And it does where it has matched since it was engaged, with the scope that it has:
@@ -133,12 +149,15 @@ def covers(view: SwitchView, spec: KillSwitchSpec, rollout: Reached, namespace_l
         spec: of the switch.
         rollout: what may be covered.
         namespace_labels: labels of the Rollout's namespace; None where they are not known, and may be any.
+        cluster_labels: of the member cluster that has the Rollout's part; None where it is no part, but the Rollout.
     """
     if view.kind is Kind.KILL_SWITCH and rollout.namespace != view.namespace:
         return False
     if (view.uid, view.scope) in rollout.grips:
         return True
     scope, is_wide = spec.scope, view.kind is not Kind.KILL_SWITCH
+    if is_partial(spec) and (cluster_labels is None or not scope.clusters.matches(cluster_labels)):
+        return False
     if is_wide and namespace_labels is not None and not scope.namespace_selector.matches(namespace_labels):
         return False
     return (

@@ -169,6 +169,7 @@ class Director:
             members=self._sites.views(),
             legs=self._read_legs(ref),
             switches=self._board.covering(Reached.of(ref, labels_of(rollout), status)),
+            partial=self._board.partial(Reached.of(ref, labels_of(rollout), status)),
             actions=self._records.actions(ref),
             measurements=self._measurer.inbox.measurements(
                 ref.uid, status.fleet.run if status.fleet is not None else None

@@ -96,7 +96,7 @@ class Engine:
         self._concerns = Concerns(store, index)
         self._index = index
         self._director: Director | None = None
-        self._board = SwitchBoard(store, ports.clock.now)
+        self._board = SwitchBoard(store, ports.clock.now, ports.name)
         self._inbox = Inbox()
         self._observer = Observer(store, index, self._board, ports.routers, self._inbox, abroad=bool(mirrored))
         self._executor = Executor(ports, store, self._board, self._persisted)

@@ -46,6 +46,7 @@ def leg_of(part: Obj, trouble: str) -> LegView:
         ),
         message=one_line(_text(status.get("message"), 4 * _MESSAGE_CHARACTERS), _MESSAGE_CHARACTERS),
         trouble=trouble,
+        covered=bool(sequence(status.get("coveredBy"))),
     )
 
 

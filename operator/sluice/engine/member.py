@@ -241,6 +241,7 @@ class MemberTask:
             return
         self._measured_by = prometheus
         self.site = around.open_site(self._name, self._connection, prometheus)
+        self.site.know(around.member(self._name) or member)
         self._work = asyncio.create_task(self.site.run(), name=f"site {self._name}")
 
     async def _end_work(self) -> None:

@@ -125,8 +125,7 @@ class Members:
         before = self._members.get(name)
         if before is not None and _is_older(obj, before):
             return  # what was written meanwhile is known already
-        self._members[name] = obj
-        self._tell_changed()
+        self._know(name, obj)
         if before is None:
             self._changed.set()
         elif _identity_of(before) != _identity_of(obj):  # its own status comes back this way too, and wakes nobody
@@ -216,8 +215,14 @@ class Members:
         """What a task wrote is known at once, so that its next pass starts from it and not from an older event."""
         name = obj["metadata"]["name"]
         if name in self._members:
-            self._members[name] = obj
-            self._tell_changed()
+            self._know(name, obj)
+
+    def _know(self, name: str, obj: Obj) -> None:
+        self._members[name] = obj
+        task = self._tasks.get(name)
+        if task is not None and task.site is not None:
+            task.site.know(obj)
+        self._tell_changed()
 
     def wake(self, name: str) -> None:
         """Look at a member now: it may be away."""

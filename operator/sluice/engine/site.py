@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sluice.api.names import HUB_ANNOTATION, ROLLOUT_LABEL, Kind
-from sluice.decide.metadata import annotation_of
+from sluice.decide.metadata import annotation_of, labels_of
 from sluice.decide.sharding import Shards
 from sluice.engine.courier import Courier, Order
 from sluice.engine.engine import Engine
@@ -157,6 +157,13 @@ class Site:
         """What a Rollout's part moves there; None where it has none."""
         part = self.part(namespace, name)
         return self._engine.moves_of(part) if part is not None else None
+
+    def know(self, member: Obj) -> None:
+        """Take in the newest MemberCluster: its labels say which switches act there."""
+        known = self.store.get(Kind.MEMBER_CLUSTER, "", self.name)
+        if known is None or labels_of(known) != labels_of(member):
+            self.store.apply(Kind.MEMBER_CLUSTER, "MODIFIED", member)
+            self._engine.rush()
 
     def divert(self) -> None:
         """It answers again: before anything else is written there, divert what was to be diverted meanwhile."""

@@ -14,7 +14,8 @@ from sluice.api.killswitch import KillSwitchSpec, SwitchState
 from sluice.api.names import Kind
 from sluice.decide.metadata import labels_of, mapping
 from sluice.decide.model import SwitchView
-from sluice.decide.switches import Reached, covers, read_switch, strictest_first
+from sluice.decide.switches import Reached, anywhere, covers, is_partial, read_switch, strictest_first
+from sluice.engine.index import is_fleet
 from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.errors import InvalidSpec
 
@@ -28,11 +29,13 @@ class SwitchBoard:
     Args:
         store: the caches.
         now: the time.
+        member: the name of the MemberCluster whose Rollouts are in the caches; "" for our own.
     """
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], member: str = "") -> None:
         self._store = store
         self._now = now
+        self._member = member
         self._engaged: dict[tuple[Kind, Key], tuple[KillSwitchSpec, SwitchView]] = {}
         store.listen(self._changed)
 
@@ -60,15 +63,26 @@ class SwitchBoard:
             view for spec, view in self._engaged.values() if view.acts(now) and self._covers(view, spec, rollout)
         )
 
+    def partial(self, rollout: Reached) -> tuple[SwitchView, ...]:
+        """The engaged switches that cover parts of a Rollout in some members, and so not the Rollout itself."""
+        now = self._now()
+        return strictest_first(
+            view
+            for spec, view in self._engaged.values()
+            if is_partial(spec) and view.acts(now) and self._covers(view, anywhere(spec), rollout)
+        )
+
     def rollouts_of(self, spec: KillSwitchSpec, view: SwitchView) -> Iterator[Obj]:
-        """The Rollouts that a switch covers, engaged or not."""
+        """The Rollouts that a switch covers, engaged or not; at home also those of which it may cover parts."""
+        only_fleets = is_partial(spec) and not self._member
+        spec = anywhere(spec) if only_fleets else spec
         found = (
             self._store.of_namespace(Kind.ROLLOUT, view.namespace)
             if view.kind is Kind.KILL_SWITCH
             else self._store.all(Kind.ROLLOUT)
         )
         for rollout in found:
-            if self._covers(view, spec, Reached.read(rollout)):
+            if (is_fleet(rollout) or not only_fleets) and self._covers(view, spec, Reached.read(rollout)):
                 yield rollout
 
     def newest(self, rollout: Obj) -> Obj:
@@ -76,7 +90,8 @@ class SwitchBoard:
         return self._store.get(Kind.ROLLOUT, *key_of(rollout)) or rollout
 
     def _covers(self, view: SwitchView, spec: KillSwitchSpec, rollout: Reached) -> bool:
-        return covers(view, spec, rollout, labels_of(self._store.get(Kind.NAMESPACE, "", rollout.namespace)))
+        cluster = labels_of(self._store.get(Kind.MEMBER_CLUSTER, "", self._member)) if self._member else None
+        return covers(view, spec, rollout, labels_of(self._store.get(Kind.NAMESPACE, "", rollout.namespace)), cluster)
 
 
 def parse_switch(kind: Kind, obj: Obj) -> tuple[KillSwitchSpec, SwitchView] | None:

@@ -76,7 +76,7 @@ class SwitchReporter:
         spec, view = parsed
         now = self._ports.clock.now()
         rollouts = list(self._board.rollouts_of(spec, view))
-        reach = self._reach(rollouts, view, engaged=spec.engaged)
+        reach = self._reach(rollouts, spec, view)
         state = SwitchState.ARMED
         if not view.acts(now):
             state = SwitchState.EXPIRED
@@ -99,14 +99,14 @@ class SwitchReporter:
             conditions=merge_conditions(old.conditions, [_effective(state, message, generation, now)], now),
         )
 
-    def _reach(self, rollouts: list[Obj], view: SwitchView, *, engaged: bool) -> _Reach:
+    def _reach(self, rollouts: list[Obj], spec: KillSwitchSpec, view: SwitchView) -> _Reach:
         """The routes in reach, and of those what is confirmed. Of one that is not engaged, members alone."""
         reach = _Reach()
         for rollout in rollouts:
-            for cluster, seen in self._everywhere(rollout):
+            for cluster, seen in self._everywhere(rollout, spec, view):
                 if cluster:
                     reach.clusters.add(cluster)
-                if not engaged:
+                if not spec.engaged:
                     continue
                 if seen is not None and _is_unanswered(seen):
                     reach.unanswered.add(_place(rollout, cluster))
@@ -114,8 +114,11 @@ class SwitchReporter:
                     reach.unconfirmed.add(cluster)
         return reach
 
-    def _everywhere(self, rollout: Obj) -> Iterator[tuple[str, Moves | None]]:
-        """What it moves here (""), or in each member; None of one that was not seen yet, and may have a part."""
+    def _everywhere(self, rollout: Obj, switch: KillSwitchSpec, view: SwitchView) -> Iterator[tuple[str, Moves | None]]:
+        """What it moves here (""), or in each member that the switch means; None of one that was not seen yet.
+
+        That may have a part.
+        """
         if self._sites is None or not is_fleet(rollout):
             yield "", self._observer.moves_of(rollout)
             return
@@ -125,9 +128,14 @@ class SwitchReporter:
             place = places.get(name)
             if place is not None and place.ready:
                 seen = place.moves(*key_of(rollout))
-                if seen is not None:
+                if seen is not None and _is_meant(switch, view, member.labels, seen):
                     yield name, seen
-            elif spec is not None and spec.fleet is not None and spec.fleet.selector.matches(member.labels):
+            elif (
+                spec is not None
+                and spec.fleet is not None
+                and spec.fleet.selector.matches(member.labels)
+                and switch.scope.clusters.matches(member.labels)
+            ):
                 yield name, None
 
 
@@ -163,6 +171,12 @@ def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
         elif ours:
             reach.diverted += 1
     return reach.pending > before
+
+
+def _is_meant(switch: KillSwitchSpec, view: SwitchView, labels: dict[str, str], seen: Moves) -> bool:
+    """Whether a switch acts in a member with these labels, or has since it was engaged."""
+    gripped = any((each.uid, each.scope) == (view.uid, view.scope) for each in seen.status.covered_by)
+    return switch.scope.clusters.matches(labels) or gripped
 
 
 def _is_unanswered(seen: Moves) -> bool:

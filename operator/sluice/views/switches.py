@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice.api.killswitch import Effect, SwitchState
 from sluice.api.names import Kind
-from sluice.decide.switches import Reached, covers, read_switch
+from sluice.decide.switches import Reached, anywhere, covers, read_switch
 from sluice.errors import InvalidSpec
 from sluice.views.fields import UNKNOWN, Fields, clean
 from sluice.views.moments import age
@@ -82,11 +82,13 @@ def bearing_on(
             namespaceSelector counts as covering.
         now: for ages.
     """
-    reached = Reached.read(dict(rollout))
+    reached, is_fleet = Reached.read(dict(rollout)), bool(Fields(rollout).at("spec", "fleet"))
     return tuple(
         switch_row(switch, now)
         for switch in switches
-        if is_engaged(switch) and not _has_expired(switch) and _covers(switch, reached, namespace_labels)
+        if is_engaged(switch)
+        and not _has_expired(switch)
+        and _covers(switch, reached, namespace_labels, is_fleet=is_fleet)
     )
 
 
@@ -101,13 +103,17 @@ def _is_seen(switch: Fields) -> bool:
     return switch.whole("status", "observedGeneration") == switch.whole("metadata", "generation")
 
 
-def _covers(switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mapping[str, str] | None) -> bool:
+def _covers(
+    switch: Mapping[str, Any], rollout: Reached, namespace_labels: Mapping[str, str] | None, *, is_fleet: bool
+) -> bool:
+    """Whether it covers it; of a Rollout over a fleet, whether it may cover parts of it."""
     fields = Fields(switch)
     kind = Kind.KILL_SWITCH if fields.text("kind") == Kind.KILL_SWITCH else Kind.CLUSTER_KILL_SWITCH
     try:
         spec, view = read_switch(kind, dict(switch))
     except InvalidSpec:  # nobody knows what it covers: better shown than hidden
         return kind is Kind.CLUSTER_KILL_SWITCH or fields.text("metadata", "namespace") == rollout.namespace
+    spec = anywhere(spec) if is_fleet else spec
     return covers(view, spec, rollout, dict(namespace_labels) if namespace_labels is not None else None)
 
 
@@ -137,6 +143,8 @@ def _scope(fields: Fields) -> str:
         everything = "all"
     else:
         everything = f"all in {fields.text('metadata', 'namespace')}"
+    of_clusters = _selector(scope.at("clusters"))
+    parts.append(f"clusters {of_clusters}" if of_clusters else "")
     parts += [_named(scope, "platforms"), _named(scope, "actions")]
     return "; ".join(part for part in parts if part) or everything
 

@@ -12,7 +12,7 @@ from sluice.api.killswitch import Effect
 from sluice.api.names import Kind
 from sluice.api.outcome import Outcome
 from sluice.decide.planner import plan
-from sluice.decide.switches import Reached, covers, diverting, read_switch, strictest_first
+from sluice.decide.switches import Reached, anywhere, covers, diverting, read_switch, strictest_first
 from unit.decide.observed import (
     MINUTE,
     NOW,
@@ -49,6 +49,18 @@ def test_whom_a_switch_covers(kind: Kind, scope: dict[str, Any], namespace: str,
     metadata = {"name": "stop", "namespace": "shop" if kind is Kind.KILL_SWITCH else ""}
     spec, view = read_switch(kind, {"metadata": metadata, "spec": {"engaged": True, "scope": scope}})
     assert covers(view, spec, Reached(namespace, {"tier": "edge"}), {"team": "shop"}) is covered
+
+
+@pytest.mark.parametrize("labels, covered", [({"zone": "a"}, True), ({"zone": "b"}, False), ({}, False), (None, False)])
+def test_a_switch_of_some_clusters_covers_parts_there(labels: dict[str, str] | None, covered: bool) -> None:
+    """Nothing in other members, and no Rollout of this cluster itself; but what it once covered it goes on covering."""
+    scope = {"clusters": {"matchLabels": {"zone": "a"}}, **EDGE}
+    metadata = {"name": "stop", "namespace": "shop", "uid": "uid-stop"}
+    spec, view = read_switch(Kind.KILL_SWITCH, {"metadata": metadata, "spec": {"engaged": True, "scope": scope}})
+    assert covers(view, spec, Reached("shop", {"tier": "edge"}), {}, labels) is covered
+    assert not covers(view, spec, Reached("shop", {"tier": "core"}), {}, labels)
+    assert covers(view, spec, Reached("shop", {}, [(view.uid, view.scope)]), {}, labels)
+    assert covers(view, anywhere(spec), Reached("shop", {"tier": "edge"}), {}, None)
 
 
 def test_the_strictest_counts_and_the_order_is_fixed() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from sluice.api.common import LabelSelector
 from sluice.api.fleet import BatchStage, BatchStatus, FleetRunSpec, FleetStatus, RunBatch
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutStatus
 from sluice.decide.fleet import parts
+from sluice.decide.metadata import labels_of
 from sluice.errors import InvalidSpec
 from sluice.ports import Obj
 from sluice.sim import manifests
@@ -66,7 +68,7 @@ class FleetLaws:
         self._world = world
         self._app = app
         self._runs: dict[int, _Run] = {}
-        self._diverts: dict[tuple[Kind, str], float] = {}
+        self._diverts: dict[tuple[Kind, str], tuple[LabelSelector, float]] = {}
         self._unrest_at: dict[str, float] = {}
         self._bad_since: float | None = None
         world.cluster.on_change.append(lambda change: self._take(self._in_hub, change))
@@ -122,7 +124,9 @@ class FleetLaws:
             (change.kind, change.after["metadata"]["name"]),
         )
         if spec.engaged and spec.effect is Effect.DIVERT and change.type != "DELETED":
-            self._diverts.setdefault(key, self._world.clock.monotonic())
+            clusters, known = spec.scope.clusters, self._diverts.get(key)
+            if known is None or known[0] != clusters:
+                self._diverts[key] = (clusters, self._world.clock.monotonic())
         else:
             self._diverts.pop(key, None)
 
@@ -253,8 +257,8 @@ class FleetLaws:
         if became <= was or revision is None:
             return
         now = self._world.clock.monotonic()
-        for (kind, switch), at in self._diverts.items():
-            if at < now:
+        for (kind, switch), (clusters, at) in self._diverts.items():
+            if at < now and clusters.matches(self._labels(name)):
                 raise Broken(f"{name} grew from {was} to {became} although {kind} {switch} diverts")
         run = self._runs.get(revision.fleet_run or 0)
         if run is None:
@@ -276,14 +280,20 @@ class FleetLaws:
         now = self._world.clock.monotonic()
         if not self._world.operator.running or not self._diverts:
             return
-        since = max(min(self._diverts.values()), self._unrest_at.get("", 0.0))
         for name in self._world.members:
+            moments = [at for clusters, at in self._diverts.values() if clusters.matches(self._labels(name))]
+            if not moments:
+                continue
+            since = max(min(moments), self._unrest_at.get("", 0.0))
             there = self._world.cluster.store.peek(Kind.MEMBER_CLUSTER, "", name) is not None
             if not there or name in self.mad or now - max(since, self._unrest_at.get(name, 0.0)) < CALM_SECONDS:
                 continue
             share = self.candidate_share(name)
             if share:
                 self.broken = self.broken or Broken(f"{name} still has {share} on the candidate, which is diverted")
+
+    def _labels(self, name: str) -> dict[str, str]:
+        return labels_of(self._world.cluster.store.peek(Kind.MEMBER_CLUSTER, "", name))
 
     def candidate_share(self, name: str) -> int:
         """What the candidate has in a member, in basis points; 0 where nothing is stable yet."""

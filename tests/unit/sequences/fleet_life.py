@@ -66,7 +66,7 @@ class FleetLife:
     def __init__(self, setting: FleetSetting, seed: int) -> None:
         self.world = FleetWorld(probe_seconds=10.0)
         for name in NAMES:
-            self.world.join(name)
+            self.world.join(name, zone=name)
         self.laws = FleetLaws(self.world, APP)
         self.refused = ""
         self._chance = random.Random(seed)
@@ -124,8 +124,9 @@ class FleetLife:
         await self.world.spec(APP, {"paused": paused})
 
     async def engage(self, effect: str, scope: str) -> None:
-        """Engage a kill switch (`scope` "wide": of the whole cluster)."""
-        await self.world.engage(reason="drill", wide=scope == "wide", effect=effect, scope=SCOPE)
+        """Engage a kill switch (`scope` "wide": of the whole cluster; the name of a member: in that one alone)."""
+        clusters = {"clusters": {"matchLabels": {"zone": scope}}} if scope in NAMES else {}
+        await self.world.engage(reason="drill", wide=scope == "wide", effect=effect, scope={**SCOPE, **clusters})
 
     async def disengage(self, scope: str) -> None:
         """Release it."""
@@ -141,7 +142,7 @@ class FleetLife:
         self.laws.unrest(name)
         fresh = name not in self.world.members
         if self.world.cluster.store.peek(Kind.MEMBER_CLUSTER, "", name) is None:
-            self.world.join(name)
+            self.world.join(name, zone=name)
         if fresh:
             self.laws.watch(name)
 

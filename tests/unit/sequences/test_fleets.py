@@ -93,6 +93,8 @@ SWITCHES = (
     Happening("carol engages a kill switch", FleetLife.engage, "Divert", ""),
     Happening("carol engages a kill switch of the whole cluster", FleetLife.engage, "Divert", "wide"),
     Happening("carol engages a switch that holds", FleetLife.engage, "Hold", ""),
+    Happening("carol engages a kill switch in m1 alone", FleetLife.engage, "Divert", "m1"),
+    Happening("carol engages a switch that holds in m2 alone", FleetLife.engage, "Hold", "m2"),
     Happening("carol releases her switch", FleetLife.disengage, ""),
     Happening("carol releases the switch of the whole cluster", FleetLife.disengage, "wide"),
 )

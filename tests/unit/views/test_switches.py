@@ -52,6 +52,7 @@ def test_state_never_claims_more_than_the_operator_saw(engaged: bool, status: di
         ("ClusterKillSwitch", {"namespaceSelector": {"matchLabels": {"env": "prod"}}}, "namespaces env=prod"),
         ("KillSwitch", {"selector": {"matchLabels": "all of them"}}, "?"),
         ("KillSwitch", {"platforms": ["ios", "web"], "actions": ["publish"]}, "platforms ios,web; actions publish"),
+        ("ClusterKillSwitch", {"clusters": {"matchLabels": {"region": "eu"}}}, "clusters region=eu"),
     ],
 )
 def test_scope_reads_as_a_selector(kind: str, scope: dict[str, Any], text: str) -> None:
@@ -63,6 +64,19 @@ def test_what_is_not_engaged_has_no_actor() -> None:
     """Who and why are of the present engagement; those of the last one would mislead."""
     row = switch_row(switch(spec={"engaged": False}, status={"diverted": {"routes": 3}}), NOW)
     assert (row.by, row.reason, row.engaged, row.diverted) == ("", "", "", "")
+
+
+def test_a_switch_of_some_clusters_bears_on_fleets_alone() -> None:
+    """It may cover parts of a Rollout over a fleet; a Rollout of this cluster it never covers."""
+    some = switch(spec={"scope": {"clusters": {"matchLabels": {"region": "eu"}}}})
+    over_fleet = {**ROLLOUT, "spec": {"fleet": {"batches": [{"name": "all"}]}}}
+    assert not bearing_on(ROLLOUT, [some], namespace_labels=None, now=NOW)
+    assert bearing_on(over_fleet, [some], namespace_labels=None, now=NOW)
+
+
+def test_force_is_told_with_the_effect() -> None:
+    """Who reads the list sees which switch does not ask whether stable answers."""
+    assert switch_row(switch(spec={"force": True}), NOW).effect == "Divert, forced"
 
 
 def test_progress_of_a_divert() -> None:

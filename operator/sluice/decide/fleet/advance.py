@@ -245,7 +245,12 @@ def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None
     course.hold(
         Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, f"waits for {_these(course, away or laggards)}"
     )
-    _grow_impatient(course, spec, tuple(name for name in laggards if name in away or not course.leg(name).runs(spec)))
+    astray = (name for name in laggards if name in away or not course.leg(name).runs(spec))
+    # What a switch keeps from beginning is waited for until that is released.
+    held = course.observed.partial
+    _grow_impatient(
+        course, spec, tuple(name for name in astray if not (held and course.leg(name).covered and name not in away))
+    )
 
 
 def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...]) -> None:

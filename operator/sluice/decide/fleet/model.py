@@ -53,6 +53,7 @@ class LegView:
         serves: whether it was Ready when it last looked.
         message: its own.
         trouble: why the newest order is not carried out; "" where nothing is in its way.
+        covered: whether it says that a kill switch covers it.
     """
 
     order: str = ""
@@ -71,6 +72,7 @@ class LegView:
     serves: bool = False
     message: str = ""
     trouble: str = ""
+    covered: bool = False
 
     def runs(self, run: FleetRunSpec) -> bool:
         """Whether it is in the run, as the member's own run for it."""
@@ -101,6 +103,7 @@ class FleetObserved:
         home: the labels of its namespace.
         unreadable: the names of those FleetRuns that cannot be read, and why.
         legs: by member; one that has no part yet is not in it.
+        partial: engaged kill switches that cover it in some members, of which it is none of the hub's to obey.
         resolve: looks up the metrics of a spec's analyses in the caches; asked only where a run begins.
     """
 
@@ -120,6 +123,7 @@ class FleetObserved:
     members: dict[str, MemberView]
     legs: dict[str, LegView]
     switches: tuple[SwitchView, ...] = ()
+    partial: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
     measurements: tuple[Measurement, ...] = ()  # of the current or last run, not in its status yet
     home: dict[str, str] = field(default_factory=dict)

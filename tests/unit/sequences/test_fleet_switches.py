@@ -1,0 +1,67 @@
+"""Kill switches of some member clusters: they act there, and the run over the fleet goes on by its own rules."""
+
+import asyncio
+
+from sluice.api.names import Kind
+from sluice.sim.fleet import FleetWorld
+from unit.sequences.test_fleet_stories import APP, BATCHES, NAMES, outcome, shares, stage, told
+
+
+def test_a_switch_of_some_clusters_kills_there_alone() -> None:
+    """In m2 the candidate is killed, which is a cluster that failed; m3 goes on with its batch, and so does m4."""
+    seen: list[list[int]] = []
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1:] == [50, 50, 0])
+        await world.engage(reason="5xx", scope={"clusters": {"matchLabels": {"zone": "m2"}}})
+        await asyncio.sleep(1)
+        seen.append(shares(world))
+        switch = world.cluster.store.get(Kind.KILL_SWITCH, world.namespace, "stop")["status"]
+        assert (switch["state"], switch["affected"]) == ("Engaged", {"rollouts": 1, "clusters": 1, "routes": 1})
+        assert world.status(APP).covered_by == ()
+        await world.until(lambda: outcome(world) == "Completed")
+
+    world = told(story, [BATCHES[0], {**BATCHES[1], "maxFailures": 1}])
+    assert seen == [[100, 0, 50, 0]]
+    assert shares(world) == [100, 0, 100, 100]
+    (failure,) = world.fleet_runs(APP)[-1]["status"]["failures"]
+    assert (failure["name"], failure["reason"]) == ("m2", "KilledBySwitch")
+    assert world.part("m2", APP).history[-1].outcome == "Killed"
+
+
+def test_a_cluster_that_a_switch_holds_is_waited_for() -> None:
+    """Of two that are to begin one is held: the other keeps step with it, past every deadline, until the release."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.engage(reason="works", effect="Hold", scope={"clusters": {"matchLabels": {"zone": "m3"}}})
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1] == 10)
+        await asyncio.sleep(4 * 3600)
+        assert (outcome(world), shares(world)) == ("", [100, 10, 0, 0])
+        assert "KillSwitch shop/stop is engaged (Hold) by alice: works" in world.status(APP).message
+        await world.release()
+        await world.until(lambda: outcome(world) == "Completed")
+        assert not world.fleet_runs(APP)[-1]["status"]["failures"]
+
+    told(story)
+
+
+def test_another_label_of_a_cluster_frees_nobody() -> None:
+    """Held there by the cluster's label, it stays so without it; a cluster that gets it is held from then on."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1:] == [10, 10, 0])
+        await world.engage(reason="works", effect="Hold", scope={"clusters": {"matchLabels": {"zone": "m2"}}})
+        await asyncio.sleep(2)
+        for name, zone in (("m2", "other"), ("m3", "m2")):
+            body = {"metadata": {"labels": {"zone": zone}}}
+            await world.people.patch_merge(Kind.MEMBER_CLUSTER, "", name, body)
+        await asyncio.sleep(300)
+        assert shares(world) == [100, 10, 10, 0]
+        assert [len(world.part(name, APP).covered_by) for name in NAMES] == [0, 1, 1, 0]
+        await world.release()
+        await world.until(lambda: outcome(world) == "Completed")
+
+    told(story)
