@@ -65,3 +65,22 @@ def test_another_label_of_a_cluster_frees_nobody() -> None:
         await world.until(lambda: outcome(world) == "Completed")
 
     told(story)
+
+
+def test_a_retry_waits_for_the_cluster_that_is_still_switched_off() -> None:
+    """Killed in one, the batch returned: tried again meanwhile, the others keep step with it until the release."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: shares(world) == [50, 50, 50, 50])
+        await world.engage(reason="5xx", scope={"clusters": {"matchLabels": {"zone": "m2"}}})
+        await world.until(lambda: outcome(world) == "Aborted" and shares(world) == [0, 0, 0, 0])
+        assert "m2: killed by KillSwitch shop/stop, engaged by alice: 5xx" in world.status(APP).message
+        await world.act(APP, "Retry")
+        await world.until(lambda: shares(world) == [10, 0, 10, 10])
+        await asyncio.sleep(3600)
+        assert (outcome(world, 3), shares(world)) == ("", [10, 0, 10, 10])
+        await world.release()
+        await world.until(lambda: outcome(world, 3) == "Completed")
+
+    told(story, [{"name": "all"}])
