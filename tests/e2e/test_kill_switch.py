@@ -195,7 +195,8 @@ def test_another_label_frees_nobody(make_app: MakeApp) -> None:
 
 def test_a_hold_lets_go_when_it_expires(world: World, make_app: MakeApp) -> None:
     """It says until when it holds, and then lets go by itself and says so."""
-    app = make_app().deploy().manage(canary(weight(20), pause("1s"), weight(60), pause("1s")))
+    strategy = canary(weight(20), pause("1s"), weight(60), pause("1s"))
+    app = make_app().deploy().manage(strategy, analysis=background(gate()))  # which is held before that is measured
     with app.steady():
         app.release()
         app.wait_weight("20%")
@@ -205,6 +206,7 @@ def test_a_hold_lets_go_when_it_expires(world: World, make_app: MakeApp) -> None
         app.wait_condition("Paused", "True", "HeldBySwitch")
         assert "at the latest" in app.status["message"]
         assert app.share() == 0.2
+        app.lets_go()
         until(lambda: switch(app, "freeze")["state"] == "Expired", "the switch to be Expired")
         app.wait_phase("Healthy")
         app.only("v2")
