@@ -23,6 +23,7 @@ from typing import Any
 
 from figures import conclude, machine, show
 from obedient import ObedientSites
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.api.names import Kind, Slot
 from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
@@ -32,7 +33,7 @@ from sluice.sim.clock import run
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.fleet import FleetWorld
 from sluice.sim.operator import FakeMastery
-from sluice.sim.stage import Stage
+from sluice.sim.stage import SYSTEM, Stage
 from sluice.sim.world import World
 from sluice.wiring import Outlets, build_engine
 from unit.sequences.fleet_laws import FleetLaws
@@ -142,7 +143,7 @@ class Alone(World):
         self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": "kube-system"}})
 
     def _build_hub(self, cluster: FakeCluster, mastery: FakeMastery) -> Engine:
-        outlets = Outlets(self.notifier, self.audit)
+        outlets = Outlets(self.notifier, self.audit, SegmentArchive(cluster, SYSTEM))
         engine = build_engine(cluster, metrics=self.metrics, outlets=outlets, fence=Fence(mastery), clock=self.clock)
         engine.lead(self.sites)
         self._engine = engine

@@ -25,6 +25,7 @@ import yaml
 
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
@@ -58,6 +59,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None, namespaced=False),
     Kind.MEMBER_CLUSTER: Resource(MemberClusterSpec, MemberClusterStatus, namespaced=False),
     Kind.FLEET_RUN: Resource(FleetRunSpec, FleetRunStatus),
+    Kind.AUDIT_SEGMENT: Resource(AuditSegmentSpec, None),
     Kind.MEMBER_ROLLOUT: Resource(RolloutSpec, RolloutStatus),
     Kind.MEMBER_ROLLOUT_RUN: Resource(RolloutRunSpec, RolloutRunStatus),
 }

@@ -26,6 +26,7 @@ ORDER = (
     "memberclusters",
     "rolloutruns",
     "fleetruns",
+    "auditsegments",
 )
 # Made from those of Rollout and RolloutRun: told in a sentence, and by what they have besides.
 MADE = ("memberrollouts", "memberrolloutruns")

@@ -342,6 +342,12 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "The API server refuses a write for good, for instance by an admission policy.",
             "The message has its words; it is tried again now and then.",
         ),
+        Reason.AUDIT_NOT_SEALED: (
+            "Old audit entries can't be sealed in an AuditSegment, so they stay in the status. It holds 64; beyond "
+            "that the oldest are lost, but for the operator's log. Rollouts go on as ever.",
+            "The message says what the API server answered: see [Audit](../concepts/audit.md). It is tried again by "
+            "itself, when the Rollout next changes.",
+        ),
     },
     FLEETS: {
         Reason.BATCH_STARTED: ("A batch of the run began.", ""),

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
+from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
 from sluice.api.rollout import AuditEntry
@@ -72,8 +73,8 @@ class Cluster(Protocol):
         """Read one object."""
         ...
 
-    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        """Read all, in pages."""
+    async def list(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
+        """Read all, or those that have these labels, in pages."""
         ...
 
     async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
@@ -164,6 +165,23 @@ class AuditSink(Protocol):
 
     def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
         """Send one entry."""
+        ...
+
+
+class AuditArchive(Protocol):
+    """Where audit entries are kept for good, once they leave a status."""
+
+    async def seal(self, segment: AuditSegmentSpec) -> int:
+        """Keep a segment. What is kept already is left as it is.
+
+        Returns:
+            The number of the last entry that is kept under the segment's name: the segment's own last, or an earlier
+            one where a shorter segment with the same beginning was there before.
+
+        Raises:
+            Conflict: something else is kept under its name.
+            Forbidden, NotFound, Rejected: it can't be kept; not before somebody mends that.
+        """
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sluice.api.names import Kind
 from sluice.ports import Cluster, Guard, Lane, Obj
@@ -29,9 +29,9 @@ class Relay:
         """Read one object."""
         return await self._cluster.get(self.there(kind), namespace, name)
 
-    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        """Read all."""
-        return await self._cluster.list(self.there(kind), namespace)
+    async def list(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
+        """Read all, or those that have these labels."""
+        return await self._cluster.list(self.there(kind), namespace, labels=labels)
 
     async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
         """Create."""

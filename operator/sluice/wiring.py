@@ -18,7 +18,7 @@ from sluice.engine.precedence import Precedence
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
-from sluice.ports import AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
+from sluice.ports import AuditArchive, AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Outlets:
 
     notifier: Notifier
     audit: AuditSink
+    archive: AuditArchive
     meter: Meter = field(default_factory=NoMeter)
 
 
@@ -64,6 +65,7 @@ def build_engine(
         routers=routers_over(store, cluster),
         notifier=outlets.notifier,
         audit=outlets.audit,
+        archive=outlets.archive,
         clock=clock,
         name=branch.name if branch is not None else "",
     )

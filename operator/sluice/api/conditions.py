@@ -114,6 +114,7 @@ class Reason(StrEnum):
     RUN_LOST = "RunLost"
     FORBIDDEN = "Forbidden"
     WRITE_REFUSED = "WriteRefused"
+    AUDIT_NOT_SEALED = "AuditNotSealed"
     # member clusters
     MEMBER_READY = "MemberReady"
     ANSWERS = "Answers"

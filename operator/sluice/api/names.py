@@ -40,6 +40,8 @@ ACTION_LABEL = f"{GROUP}/action"
 SLOT_LABEL = f"{GROUP}/slot"
 REVISION_LABEL = f"{GROUP}/revision"
 ROLLOUT_UID_LABEL = f"{GROUP}/rollout-uid"
+# On an AuditSegment, which is not in the namespace of what it is about.
+ROLLOUT_NAMESPACE_LABEL = f"{GROUP}/rollout-namespace"
 
 # On a MemberRollout: the hub that leads it (the UID of its namespace kube-system), the Rollout there that it is part of
 # (`<namespace>/<name>/<uid>`), and what of that it was last given.
@@ -71,6 +73,7 @@ class Kind(StrEnum):
     CLUSTER_ANALYSIS_TEMPLATE = "ClusterAnalysisTemplate"
     MEMBER_CLUSTER = "MemberCluster"
     FLEET_RUN = "FleetRun"
+    AUDIT_SEGMENT = "AuditSegment"
     MEMBER_ROLLOUT = "MemberRollout"
     MEMBER_ROLLOUT_RUN = "MemberRolloutRun"
     CLUSTER_PROFILE = "ClusterProfile"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sluice.api.action import RolloutActionSpec
 from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec
 from sluice.api.killswitch import KillSwitchSpec
@@ -22,6 +23,7 @@ SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
     Kind.MEMBER_CLUSTER: MemberClusterSpec,
     Kind.FLEET_RUN: FleetRunSpec,
+    Kind.AUDIT_SEGMENT: AuditSegmentSpec,
     Kind.MEMBER_ROLLOUT: RolloutSpec,
     Kind.MEMBER_ROLLOUT_RUN: RolloutRunSpec,
 }

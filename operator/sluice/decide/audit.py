@@ -1,5 +1,7 @@
 """The audit chain in a Rollout's status. Pure.
 
+The newest entries stay in the status; older ones are sealed in AuditSegments first, and then leave it.
+
 Each entry's hash covers the hash before it, so that no entry can be changed, dropped or moved without it being seen.
 An entry is known by what it tells (Rollout, revision, cause, action) and its stage, so that a crash between two writes
 never tells it twice.
@@ -16,8 +18,15 @@ from typing import Literal
 from sluice.api.rollout import Audit, AuditEntry
 from sluice.api.units import format_time
 
+# What a status keeps; whatever is beyond is sealed, and then leaves.
 MAX_ENTRIES = 32
 MAX_BYTES = 16 * 1024
+# What it keeps at most, where that can't be sealed.
+HELD_ENTRIES = 64
+HELD_BYTES = 32 * 1024
+# What one segment holds.
+SEALED_ENTRIES = 8
+SEALED_BYTES = 4 * 1024
 MAX_MESSAGE = 512
 
 
@@ -58,7 +67,10 @@ class Telling:
 
 
 def append(audit: Audit, telling: Telling, at: datetime) -> Audit:
-    """The chain with one more entry, cut to its bounds; unchanged where the entry is already told."""
+    """The chain with one more entry; unchanged where the entry is already told.
+
+    The oldest are dropped where there are more than a status can hold, which is only where they can't be sealed.
+    """
     if has(audit, telling.identity, telling.stage):
         return audit
     draft = AuditEntry(
@@ -77,11 +89,43 @@ def append(audit: Audit, telling: Telling, at: datetime) -> Audit:
 
 
 def _bounded(entries: tuple[AuditEntry, ...]) -> tuple[AuditEntry, ...]:
-    kept = entries[-MAX_ENTRIES:]
-    sizes = [len(json.dumps(entry.dump())) for entry in kept]
-    while len(kept) > 1 and sum(sizes) > MAX_BYTES:
+    kept = entries[-HELD_ENTRIES:]
+    sizes = [_size(entry) for entry in kept]
+    while len(kept) > 1 and sum(sizes) > HELD_BYTES:
         kept, sizes = kept[1:], sizes[1:]
     return kept
+
+
+def _size(entry: AuditEntry) -> int:
+    return len(json.dumps(entry.dump()))
+
+
+def overflows(audit: Audit) -> bool:
+    """Whether there is more than a status is to keep."""
+    entries = audit.entries
+    return len(entries) > MAX_ENTRIES or (len(entries) > 1 and sum(map(_size, entries)) > MAX_BYTES)
+
+
+def next_sealed(audit: Audit, stored: int) -> tuple[AuditEntry, ...]:
+    """The oldest entries, as many as one segment holds.
+
+    Args:
+        audit: the chain's tail.
+        stored: the number of the last entry that is in the stored status. What comes after it may be decided anew
+            after a crash, and told at another time; so it isn't sealed yet.
+    """
+    entries, size = list[AuditEntry](), 0
+    for entry in audit.entries[:SEALED_ENTRIES]:
+        size += _size(entry)
+        if entry.seq > stored or (entries and size > SEALED_BYTES):
+            break
+        entries.append(entry)
+    return tuple(entries)
+
+
+def trimmed(audit: Audit, sealed_to: int) -> Audit:
+    """The chain without what is sealed."""
+    return audit.model_copy(update={"entries": tuple(entry for entry in audit.entries if entry.seq > sealed_to)})
 
 
 def broken_at(audit: Audit) -> int | None:

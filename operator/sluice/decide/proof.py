@@ -187,13 +187,14 @@ def _take(piece: Piece, known: dict[int, tuple[AuditEntry, Piece]]) -> list[Find
 
 
 def _seals_of(numbered: Sequence[tuple[AuditEntry, Piece]]) -> list[Finding]:
-    """Numbers that are not sealed though later ones are, also where the status still has them."""
-    findings, last = [], 0
+    """Entries that are sealed before ones that the status still has: the operator seals in order."""
+    findings, unsealed = [], 0
     for entry, piece in numbered:
-        if piece.sealed and entry.seq > 0:
-            if entry.seq > last + 1:
-                findings.append(Finding(last + 1, piece.where, Fault.MISSING, _missing(last + 1, entry.seq - 1)))
-            last = entry.seq
+        if not piece.sealed:
+            unsealed = unsealed or entry.seq
+        elif unsealed:
+            text = f"entry {entry.seq} is sealed, though entry {unsealed} is not"
+            findings.append(Finding(entry.seq, piece.where, Fault.MOVED, text))
     return findings
 
 

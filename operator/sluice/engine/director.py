@@ -40,6 +40,7 @@ from sluice.engine.legs import leg_of
 from sluice.engine.measure import FleetSubject, Measurer
 from sluice.engine.observe import Observer
 from sluice.engine.records import Records
+from sluice.engine.seal import Sealer
 from sluice.engine.sites import Sites, hub_of
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
@@ -88,6 +89,7 @@ class Director:
         self._measurer = measurer
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
+        self._sealer = Sealer(ports)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
         self._legs: dict[str, dict[str, _Read]] = {}
         self._owed: dict[str, tuple[tuple[str, FleetRunStatus], ...]] = {}
@@ -114,7 +116,8 @@ class Director:
             version = await self._writer.change_finalizer(rollout, observed, version, present=True)
         for name, status in plan.closed:
             await self._write_run(observed.ref.namespace, name, status)
-        changed = await self._writer.write_status(rollout, observed, plan.status, version)
+        kept = await self._sealer.seal(rollout, observed, plan.status)
+        changed = await self._writer.write_status(rollout, observed, kept, version)
         self._tell(rollout, observed, plan)
         self._direct(observed, plan.directives)
         self._owed[observed.ref.uid] = plan.run_statuses
@@ -129,6 +132,7 @@ class Director:
             raise failures[0]
         del self._owed[observed.ref.uid]
         if plan.finalizer is FinalizerChange.REMOVE:
+            await self._sealer.seal_all(rollout, observed, kept.audit)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
 

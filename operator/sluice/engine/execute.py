@@ -11,6 +11,7 @@ from sluice.decide.alarms import is_news
 from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
 from sluice.decide.switches import Reached
+from sluice.engine.seal import Sealer
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer, reason_of
@@ -33,6 +34,7 @@ class Executor:
     def __init__(self, ports: Ports, store: Store, board: SwitchBoard, persisted: Callable[[Observed], None]) -> None:
         self._ports = ports
         self._writer = Writer(ports, store)
+        self._sealer = Sealer(ports)
         self._board = board
         self._persisted = persisted
 
@@ -40,8 +42,9 @@ class Executor:
         """Do what the plan says.
 
         Kills first. Then what announces the rest: the RolloutRun (once the API server said that it would take what the
-        run is to make), the finalizer, the status. Then everything else at once, so that no record that can't be
-        written keeps a share from being taken away. What can't be made good again comes last, once all of that is done.
+        run is to make), the finalizer, the status (once what leaves it is sealed). Then everything else at once, so
+        that no record that can't be written keeps a share from being taken away. What can't be made good again comes
+        last, once all of that is done.
 
         Returns:
             Whether a status or a share was written, so that the Rollout is worth another look at once. Of all else the
@@ -56,7 +59,8 @@ class Executor:
         if isinstance(killing, NotLeader):
             raise killing
         version = await self._prepare(rollout, observed, plan)
-        changed = await self._writer.write_status(rollout, observed, plan.status, version)
+        status = await self._sealer.seal(rollout, observed, plan.status)
+        changed = await self._writer.write_status(rollout, observed, status, version)
         self._persisted(observed)
         self._tell(rollout, observed, plan)
         failure = await self._first_failure(self._rest(observed, plan))
@@ -64,6 +68,7 @@ class Executor:
         if failure is not None:
             raise failure
         if plan.finalizer is FinalizerChange.REMOVE:
+            await self._sealer.seal_all(rollout, observed, status.audit)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed or bool(plan.urgent or plan.shifts)
 

@@ -23,7 +23,7 @@ from sluice.decide.release import release
 from sluice.decide.revision import run_name
 from sluice.engine.store import Obj, Store
 from sluice.errors import Forbidden, NotFound, Permanent, Rejected
-from sluice.ports import AuditSink, Clock, Cluster, Guard, Lane, Notifier, TrafficRouter
+from sluice.ports import AuditArchive, AuditSink, Clock, Cluster, Guard, Lane, Notifier, TrafficRouter
 
 log = logging.getLogger(__name__)
 # No object has it: an apply that names it makes a new object, or is a Conflict where there is one by now.
@@ -42,6 +42,7 @@ class Ports:
     routers: Mapping[Kind, TrafficRouter]
     notifier: Notifier
     audit: AuditSink
+    archive: AuditArchive
     clock: Clock
     name: str = ""
 

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 
 from sluice.adapters.audit.log import LogAudit
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.kube.member import connect_member
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
@@ -55,6 +56,7 @@ class Fleet:
         metrics: MetricProvider,
         fence: Fence,
     ) -> None:
+        self._outlets = Outlets(SilentNotifier(), LogAudit(), SegmentArchive(cluster, settings.namespace))
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
@@ -135,7 +137,7 @@ class Fleet:
         return build_engine(
             cluster,
             metrics=AtAddress(self._metrics, prometheus) if prometheus else self._metrics,
-            outlets=Outlets(SilentNotifier(), LogAudit()),
+            outlets=self._outlets,
             fence=self._fence,
             clock=self._clock,
             branch=Branch(name, MIRRORED, precedence),

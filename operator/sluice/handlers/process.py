@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from sluice.adapters.audit.log import LogAudit
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
 from sluice.adapters.kube.credentials import Credentials, load_credentials
@@ -128,7 +129,7 @@ class OperatorProcess:
         self._engine: Engine = build_engine(
             self._cluster,
             metrics=self._provider,
-            outlets=Outlets(self._recorder, LogAudit(), self._meter),
+            outlets=Outlets(self._recorder, LogAudit(), SegmentArchive(self._cluster, settings.namespace), self._meter),
             fence=self._fence,
             clock=self._clock,
         )

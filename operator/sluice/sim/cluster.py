@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from sluice.api.names import FIELD_MANAGER, Kind
+from sluice.decide.metadata import labels_of
 from sluice.errors import Unavailable
 from sluice.ports import Clock, Guard, Lane, Leadership, Obj
 from sluice.sim.patches import clone
@@ -177,10 +178,13 @@ class FakeCluster:
         call = Call("get", kind, namespace, name, self.manager)
         return await self._do(call, lambda: self.store.get(kind, namespace, name))
 
-    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        """Read all."""
+    async def list(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
+        """Read all, or those that have these labels."""
+        asked = (labels or {}).items()
         call = Call("list", kind, namespace, "", self.manager)
-        return await self._do(call, lambda: list(self.store.all(kind, namespace)))
+        return await self._do(
+            call, lambda: [each for each in self.store.all(kind, namespace) if asked <= labels_of(each).items()]
+        )
 
     async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:
         """Create."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.silent import SilentNotifier
 from sluice.api.names import MEMBER_LABEL, ROLLOUT_LABEL, Kind, Slot
 from sluice.api.rollout import RolloutStatus
@@ -24,12 +25,11 @@ from sluice.sim.cluster import FakeCluster
 from sluice.sim.hub import Hub
 from sluice.sim.members import FakeMember, MemberConnection
 from sluice.sim.operator import FakeMastery
-from sluice.sim.stage import NAMESPACE
+from sluice.sim.stage import NAMESPACE, SYSTEM
 from sluice.sim.traffic import weights_of
 from sluice.sim.world import STABLE_VERSION, World
 from sluice.wiring import Branch, Outlets, build_engine
 
-SYSTEM = "sluice-system"
 PROBE_SECONDS = 5.0
 
 
@@ -53,18 +53,17 @@ class FleetWorld(World):
         self._apps: dict[str, Obj] = {}
         self._connections: list[MemberConnection] = []
         self._started = False
-        for name in ("kube-system", SYSTEM):
-            self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": name}})
+        self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": "kube-system"}})
         self.operator.on_sever.append(self._sever)
 
     # ------------------------------------------------------------------------------------------ the operator
 
     def _build(self, cluster: FakeCluster, mastery: FakeMastery) -> Hub:
-        fence = Fence(mastery)
+        fence, archive = Fence(mastery), SegmentArchive(cluster, SYSTEM)
         engine = build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(self.notifier, self.audit),
+            outlets=Outlets(self.notifier, self.audit, archive),
             fence=fence,
             clock=self.clock,
         )
@@ -73,7 +72,7 @@ class FleetWorld(World):
             store=engine.store,
             fence=fence,
             precedence=engine.precedence,
-            build_engine=lambda name, member, _: self._build_site(name, member, fence, engine.precedence),
+            build_engine=lambda name, member, _: self._build_site(name, member, fence, engine.precedence, archive),
             changed=lambda _, namespace, name: engine.look_at_fleets(namespace, name),
             silent=hub.wake,
         )
@@ -92,11 +91,13 @@ class FleetWorld(World):
         self.operator.on_sever.append(hub.sever)
         return hub
 
-    def _build_site(self, name: str, cluster: Cluster, fence: Fence, precedence: Precedence) -> Engine:
+    def _build_site(
+        self, name: str, cluster: Cluster, fence: Fence, precedence: Precedence, archive: SegmentArchive
+    ) -> Engine:
         return build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(SilentNotifier(), self.audit),
+            outlets=Outlets(SilentNotifier(), self.audit, archive),
             fence=fence,
             clock=self.clock,
             branch=Branch(name, MIRRORED, precedence),

@@ -21,7 +21,7 @@ from sluice.sim.store import Change, EventType
 
 # The engine's caches: what is read one by one, only written, or looked after apart is not in them.
 _ELSEWHERE = (
-    *(Kind.EVENT, Kind.LEASE, Kind.SECRET, Kind.MEMBER_CLUSTER),
+    *(Kind.EVENT, Kind.LEASE, Kind.SECRET, Kind.MEMBER_CLUSTER, Kind.AUDIT_SEGMENT),
     *(Kind.SERVICE_ACCOUNT, Kind.CLUSTER_ROLE, Kind.CLUSTER_ROLE_BINDING),
 )
 WATCHED = tuple(kind for kind in Kind if kind not in _ELSEWHERE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.api.action import RolloutActionStatus
 from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutStatus
@@ -27,6 +28,7 @@ from sluice.sim.traffic import Traffic, weights_of
 from sluice.wiring import Outlets, build_engine
 
 NAMESPACE = "shop"
+SYSTEM = "sluice-system"
 
 
 class Stage:
@@ -43,7 +45,7 @@ class Stage:
     def __init__(self, *, namespace: str = NAMESPACE, build: Build | None = None) -> None:
         self.namespace = namespace
         self.clock = VirtualClock()
-        self.cluster = FakeCluster(self.clock, namespaces=(namespace,))
+        self.cluster = FakeCluster(self.clock, namespaces=(namespace, SYSTEM))
         self.people = self.cluster.as_manager("kubectl")
         self.gateway = FakeGateway(self.cluster, self.clock)
         self.endpoints = FakeEndpoints(self.cluster)
@@ -64,7 +66,7 @@ class Stage:
         return build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(self.notifier, self.audit),
+            outlets=Outlets(self.notifier, self.audit, SegmentArchive(cluster, SYSTEM)),
             fence=Fence(mastery),
             clock=self.clock,
         )

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
+from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
@@ -41,6 +42,7 @@ SPECS: dict[str, type[Model]] = {
     "ClusterAnalysisTemplate": AnalysisTemplateSpec,
     "MemberCluster": MemberClusterSpec,
     "FleetRun": FleetRunSpec,
+    "AuditSegment": AuditSegmentSpec,
     "MemberRollout": RolloutSpec,
     "MemberRolloutRun": RolloutRunSpec,
 }

@@ -96,7 +96,7 @@ def test_the_operators_pods_are_restricted(installed: Cluster) -> None:
 def test_every_crd_and_policy_is_installed(installed: Cluster) -> None:
     """Kustomize finds every file: none is forgotten in a list of resources."""
     kinds = [body["kind"] for body in rendered(installed, BASE)]
-    assert kinds.count("CustomResourceDefinition") == 11
+    assert kinds.count("CustomResourceDefinition") == 12
     assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 6
     assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 3
 

@@ -68,6 +68,7 @@ NEVER = {
     "killswitches.sluice.dev": "create update patch delete release",
     "clusterkillswitches.sluice.dev": "patch delete release",
     "memberclusters.sluice.dev": "create update patch delete",
+    "auditsegments.sluice.dev": "get list create update patch delete",
     "leases.coordination.k8s.io": "get create patch",
     "customresourcedefinitions.apiextensions.k8s.io": "get patch",
     "validatingadmissionpolicies.admissionregistration.k8s.io": "patch delete",
@@ -104,6 +105,14 @@ def test_the_operator_has_its_lease_and_secrets_at_home_only(installed: Cluster)
         assert not may(installed, OPERATOR, verb, "secrets", namespace="shop")
     for verb in ("create", "patch", "delete"):
         assert not may(installed, OPERATOR, verb, "secrets", namespace=home)
+
+
+def test_the_operator_cannot_take_back_what_it_sealed(installed: Cluster) -> None:
+    """In its own namespace it creates AuditSegments and reads them by name; to change or delete one is an admin's."""
+    home, segments = "sluice-system", "auditsegments.sluice.dev"
+    assert [verb for verb in ("get", "create") if not may(installed, OPERATOR, verb, segments, namespace=home)] == []
+    for verb in ("update", "patch", "delete", "deletecollection"):
+        assert not may(installed, OPERATOR, verb, segments, namespace=home)
 
 
 def test_a_namespace_opts_in_to_its_secrets(installed: Cluster, namespace: str) -> None:

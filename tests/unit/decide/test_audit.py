@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.rollout import Audit
-from sluice.decide.audit import MAX_BYTES, MAX_ENTRIES, Telling, append, broken_at, entry_id, has
+from sluice.api.rollout import Audit, AuditEntry
+from sluice.decide.audit import (
+    HELD_BYTES,
+    HELD_ENTRIES,
+    MAX_BYTES,
+    MAX_ENTRIES,
+    SEALED_BYTES,
+    SEALED_ENTRIES,
+    Telling,
+    append,
+    broken_at,
+    entry_id,
+    has,
+    next_sealed,
+    overflows,
+    trimmed,
+)
 from unit.decide.observed import NOW
 
 
@@ -26,6 +42,11 @@ def telling(number: int, message: str = "green to 10%", **fields: Any) -> Tellin
         "message": message,
     }
     return Telling(**given | fields)
+
+
+def size(entries: Sequence[AuditEntry]) -> int:
+    """In bytes, as they stand in a status."""
+    return sum(len(json.dumps(entry.dump())) for entry in entries)
 
 
 def chain(count: int, message: str = "green to 10%") -> Audit:
@@ -70,14 +91,49 @@ def test_identities_tell_apart_what_differs() -> None:
 
 
 def test_the_tail_is_bounded_by_number_and_size() -> None:
-    """At most 32 entries and 16 KiB, the newest; numbers go on."""
+    """At most 64 entries and 32 KiB, the newest, whatever can't be sealed; numbers go on."""
     many = chain(100)
-    assert (len(many.entries), many.entries[0].seq, many.seq) == (MAX_ENTRIES, 69, 100)
+    assert (len(many.entries), many.entries[0].seq, many.seq) == (HELD_ENTRIES, 37, 100)
     large = chain(60, "\u20ac" * 10_000)
-    assert sum(len(json.dumps(entry.dump())) for entry in large.entries) <= MAX_BYTES
-    assert len(large.entries) < MAX_ENTRIES
+    assert size(large.entries) <= HELD_BYTES
+    assert len(large.entries) < HELD_ENTRIES
     assert broken_at(many) is None
     assert broken_at(large) is None
+
+
+def test_the_oldest_are_sealed_once_there_are_too_many() -> None:
+    """More than 32 entries, or 16 KiB: eight of them at a time, or 4 KiB, but at least one."""
+    assert not overflows(chain(MAX_ENTRIES))
+    assert overflows(chain(MAX_ENTRIES + 1))
+    assert [entry.seq for entry in next_sealed(chain(33), 33)] == list(range(1, SEALED_ENTRIES + 1))
+    large = chain(10, "\u20ac" * 512)
+    assert size(large.entries) > MAX_BYTES
+    assert overflows(large)
+    assert 0 < size(next_sealed(large, 10)) <= SEALED_BYTES
+    assert len(next_sealed(chain(1, "\u20ac" * 512), 1)) == 1
+
+
+def test_only_what_is_stored_is_sealed() -> None:
+    """What was only decided may be decided anew after a crash, and then be told at another time."""
+    assert [entry.seq for entry in next_sealed(chain(40), 3)] == [1, 2, 3]
+    assert next_sealed(chain(40), 0) == ()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 600))
+def test_the_same_entries_make_the_same_segment(first: int, second: int, length: int) -> None:
+    """However many came after them: who seals again after a crash meets an equal segment, or a shorter one."""
+    whole, longer = chain(min(first, second), "x" * length), chain(max(first, second), "x" * length)
+    one, other = next_sealed(whole, whole.seq), next_sealed(longer, longer.seq)
+    assert other[: len(one)] == one
+    assert one == other or len(one) == whole.seq
+
+
+def test_what_is_sealed_leaves() -> None:
+    """The rest is whole, and goes on from there."""
+    rest = trimmed(chain(40), 8)
+    assert ([entry.seq for entry in rest.entries], rest.seq) == (list(range(9, 41)), 40)
+    assert broken_at(rest) is None
+    assert append(rest, telling(99), NOW).seq == 41
 
 
 def test_fields_are_bounded() -> None:

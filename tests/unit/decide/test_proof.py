@@ -181,9 +181,9 @@ def renumber(entries: Entries, at: int, other: int, how: dict[str, Any]) -> set[
 
 
 def replay(entries: Entries, at: int, other: int, how: dict[str, Any]) -> set[int]:
-    """Put one in again somewhere; it is there twice, or what it was put before is out of its place."""
+    """Put one in again somewhere; it is there twice, or what is between it and its place is missing there."""
     entries.insert(other, entries[at])
-    return {at + 1, other + 1}
+    return set(range(min(at, other), max(at, other) + 2))
 
 
 def forge(entries: Entries, at: int, other: int, how: dict[str, Any]) -> set[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sluice.adapters.audit.log import LogAudit
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.api.names import OWNER_ANNOTATION, WEIGHTS_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.decide.model import Apply, Cause, FinalizerChange, Observed, Patch, Plan, Release, Removal, Shift
@@ -63,6 +64,7 @@ class Desk:
             routers=routers_over(self.store, self.cluster),
             notifier=FakeNotifier(self.clock),
             audit=LogAudit(),
+            archive=SegmentArchive(self.cluster, "sluice-system"),
             clock=self.clock,
         )
         self._executor = Executor(ports, self.store, SwitchBoard(self.store, self.clock.now), lambda _: None)

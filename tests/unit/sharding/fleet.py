@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.kube.register import Register
 from sluice.adapters.kube.shards import ShardKeeper
 from sluice.adapters.kube.terms import LeaseTimes
@@ -50,10 +51,11 @@ class Replica:
         )
         self.fence = Fence(self.keeper)
         self._fenced.leadership = self.fence
+        self.archive = SegmentArchive(self._fenced, HOME)
         self.engine = build_engine(
             self._fenced,
             metrics=world.metrics,
-            outlets=Outlets(FakeNotifier(world.clock), FakeAudit()),
+            outlets=Outlets(FakeNotifier(world.clock), FakeAudit(), self.archive),
             fence=self.fence,
             clock=world.clock,
         )
@@ -205,7 +207,6 @@ class Fleet(Crew):
 
     def __init__(self, *apps: str) -> None:
         super().__init__()
-        self.cluster.seed(Kind.NAMESPACE, {"metadata": {"name": HOME}})
         self.replicas, self.broken = {}, []
         self.writes: list[tuple[float, str, str]] = []
         self.apps = apps

@@ -16,9 +16,10 @@ from sluice.engine.members import Members
 from sluice.engine.site import MIRRORED, Headquarters
 from sluice.ports import Cluster, Leadership
 from sluice.sim.cluster import Call, FakeCluster
-from sluice.sim.fleet import SYSTEM, FleetWorld
+from sluice.sim.fleet import FleetWorld
 from sluice.sim.members import FakeMember, MemberConnection
 from sluice.sim.operator import FakeAudit
+from sluice.sim.stage import SYSTEM
 from sluice.wiring import Branch, Outlets, build_engine
 from unit.sharding.fleet import LATENCY_SECONDS, SLOWLY_SECONDS, Crew, Replica
 
@@ -85,7 +86,7 @@ class HubReplica(Replica):
         return build_engine(
             cluster,
             metrics=self._world.metrics,
-            outlets=Outlets(SilentNotifier(), FakeAudit()),
+            outlets=Outlets(SilentNotifier(), FakeAudit(), self.archive),
             fence=self.fence,
             clock=self._world.clock,
             branch=Branch(name, MIRRORED, self.engine.precedence),

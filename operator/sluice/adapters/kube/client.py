@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,9 +42,10 @@ class KubeCluster:
         what = f"get {describe(kind, namespace, name)}"
         return _decode(await self.transport.send(Request("GET", object_path(kind, namespace, name), what, str(kind))))
 
-    async def list(self, kind: Kind, namespace: str = "") -> Sequence[Obj]:
-        """Read all, in pages of 500."""
-        objects, _ = await fetch_list(self.transport, kind, namespace)
+    async def list(self, kind: Kind, namespace: str = "", *, labels: Mapping[str, str] | None = None) -> Sequence[Obj]:
+        """Read all, or those that have these labels, in pages of 500."""
+        asked = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else None
+        objects, _ = await fetch_list(self.transport, kind, namespace, asked)
         return objects
 
     async def create(self, kind: Kind, namespace: str, body: Obj) -> Obj:

@@ -50,6 +50,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(API_VERSION, "clusteranalysistemplates", namespaced=False),
     Kind.MEMBER_CLUSTER: Resource(API_VERSION, "memberclusters", namespaced=False),
     Kind.FLEET_RUN: Resource(API_VERSION, "fleetruns"),
+    Kind.AUDIT_SEGMENT: Resource(API_VERSION, "auditsegments"),
     Kind.MEMBER_ROLLOUT: Resource(API_VERSION, "memberrollouts"),
     Kind.MEMBER_ROLLOUT_RUN: Resource(API_VERSION, "memberrolloutruns"),
     Kind.CLUSTER_PROFILE: Resource(INVENTORY_API_VERSION, "clusterprofiles"),

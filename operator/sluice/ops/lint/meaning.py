@@ -23,7 +23,9 @@ from sluice.decide.promql import FLEET_PLACEHOLDERS, PLACEHOLDERS, arg_names
 from sluice.errors import InvalidSpec
 from sluice.ops.lint.finding import Level, Path, Problem, path_of
 
-_OPERATORS_OWN = frozenset({Kind.ROLLOUT_RUN, Kind.FLEET_RUN, Kind.MEMBER_ROLLOUT, Kind.MEMBER_ROLLOUT_RUN})
+_OPERATORS_OWN = frozenset(
+    {Kind.ROLLOUT_RUN, Kind.FLEET_RUN, Kind.AUDIT_SEGMENT, Kind.MEMBER_ROLLOUT, Kind.MEMBER_ROLLOUT_RUN}
+)
 _ANY_VALUE = "1"  # stands wherever an arg may stand
 
 

@@ -51,8 +51,10 @@ def test_every_keyword_of_the_crds_is_understood(definitions: dict[str, Any]) ->
     """One that is new in a CRD has to be new here too, for the API server goes by it."""
     every = [each for crd in definitions.values() for each in schemas(crds.schema_of(crd))]
     assert {keyword for each in every for keyword in each} <= KEYWORDS
-    # A string of another format is no string to a rule.
-    assert {each["format"] for each in every if "format" in each} <= {"int32", "int64"}
+    # A string of another format is no string to a rule. An AuditSegment has one rule, about the object before.
+    with_rules = [crd for kind, crd in definitions.items() if kind != "AuditSegment"]
+    formats = {each.get("format") for crd in with_rules for each in schemas(crds.schema_of(crd))}
+    assert formats <= {None, "int32", "int64"}
 
 
 def test_every_rule_of_the_crds_can_be_evaluated(definitions: dict[str, Any]) -> None:

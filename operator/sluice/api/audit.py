@@ -1,0 +1,39 @@
+"""AuditSegment: entries of a Rollout's audit chain that left its status."""
+
+from __future__ import annotations
+
+from sluice.api.common import Model
+from sluice.api.rollout import AuditEntry
+
+
+class AuditedRollout(Model):
+    """Whose entries they are. `cluster` is the member that the Rollout's part is in; absent for the hub."""
+
+    namespace: str
+    name: str
+    uid: str
+    cluster: str | None = None
+
+
+class AuditSegmentSpec(Model):
+    """Spec of an AuditSegment. Immutable (CEL).
+
+    `first` and `last` are the numbers of its first and last entry, `head` is the last one's hash.
+    """
+
+    rollout: AuditedRollout
+    first: int
+    last: int
+    head: str
+    entries: tuple[AuditEntry, ...]
+
+    @classmethod
+    def of(cls, rollout: AuditedRollout, entries: tuple[AuditEntry, ...]) -> AuditSegmentSpec:
+        """The segment of these entries, at least one."""
+        last = entries[-1]
+        return cls(rollout=rollout, first=entries[0].seq, last=last.seq, head=last.hash, entries=entries)
+
+    @property
+    def name(self) -> str:
+        """What the object is called: whoever else seals an entry of this Rollout and number meets this one."""
+        return f"{self.rollout.uid}-{self.first:010d}"

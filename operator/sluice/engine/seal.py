@@ -1,0 +1,92 @@
+"""Entries are sealed before they leave a status, so that no crash between two writes loses one."""
+
+from __future__ import annotations
+
+import logging
+
+from sluice.api.audit import AuditedRollout, AuditSegmentSpec
+from sluice.api.conditions import Reason
+from sluice.api.rollout import Audit, AuditEntry, RolloutStatus
+from sluice.decide.audit import HELD_ENTRIES, MAX_ENTRIES, next_sealed, overflows, trimmed
+from sluice.decide.model import Note
+from sluice.engine.store import Obj
+from sluice.engine.writes import About, Ports
+from sluice.errors import NotLeader, SluiceError
+
+log = logging.getLogger(__name__)
+
+
+class Sealer:
+    """Seals what a status has too much of.
+
+    Args:
+        ports: the world.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def seal(self, rollout: Obj, observed: About, planned: RolloutStatus) -> RolloutStatus:
+        """Seal what is beyond the bounds.
+
+        A failure keeps nothing from being done: the entries stay where they are, and are sealed by a later pass. People
+        are told when that begins, and again when there are so many that the oldest are about to be lost.
+
+        Returns:
+            The status to write, without what is sealed.
+
+        Raises:
+            NotLeader: this process may not write any more.
+        """
+        audit = planned.audit
+        while overflows(audit) and (part := next_sealed(audit, observed.status.audit.seq)):
+            try:
+                audit = trimmed(audit, await self._ports.archive.seal(self._segment(observed, part)))
+            except NotLeader:
+                raise
+            except SluiceError as error:
+                self._tell(rollout, observed, audit, error)
+                break
+        return planned if audit is planned.audit else planned.model_copy(update={"audit": audit})
+
+    async def seal_all(self, rollout: Obj, observed: About, stored: Audit) -> None:
+        """Seal all that is left of a Rollout that is about to go.
+
+        Its deletion does not wait for that where it fails: the entries are lost then, but for the log.
+
+        Args:
+            rollout: the object.
+            observed: whose entries they are.
+            stored: as its status has them.
+
+        Raises:
+            NotLeader: this process may not write any more.
+        """
+        audit = stored
+        try:
+            while part := next_sealed(audit, stored.seq):
+                audit = trimmed(audit, await self._ports.archive.seal(self._segment(observed, part)))
+        except NotLeader:
+            raise
+        except SluiceError as error:
+            message = f"entries {audit.entries[0].seq} to {stored.seq} of the audit go with the Rollout: {error}"
+            self._note(rollout, observed, message)
+
+    def _segment(self, observed: About, part: tuple[AuditEntry, ...]) -> AuditSegmentSpec:
+        ref = observed.ref
+        owner = AuditedRollout(namespace=ref.namespace, name=ref.name, uid=ref.uid, cluster=self._ports.name or None)
+        return AuditSegmentSpec.of(owner, part)
+
+    def _tell(self, rollout: Obj, observed: About, audit: Audit, error: SluiceError) -> None:
+        before, now = observed.status.audit.entries, audit.entries
+        lost = bool(before) and now[0].seq > before[0].seq
+        if lost:
+            message = f"audit entries {before[0].seq} to {now[0].seq - 1} are lost but for the log: {error}"
+        else:
+            message = f"the oldest audit entries can't be sealed, so {len(now)} wait in the status: {error}"
+        if lost or len(before) <= MAX_ENTRIES or len(now) >= HELD_ENTRIES:
+            self._note(rollout, observed, message)
+
+    def _note(self, rollout: Obj, observed: About, message: str) -> None:
+        log.warning("audit entries can't be sealed", extra={"rollout": str(observed.ref), "error": message})
+        self._ports.notifier.note(rollout, Note(True, Reason.AUDIT_NOT_SEALED, message))
