@@ -6,6 +6,11 @@ from sluice.api.common import Model
 from sluice.api.rollout import AuditEntry
 
 
+def segment_name(uid: str, first: int) -> str:
+    """The name of the segment that begins with this number; by it segments sort as their entries do."""
+    return f"{uid}-{first:010d}"
+
+
 class AuditedRollout(Model):
     """Whose entries they are. `cluster` is the member that the Rollout's part is in; absent for the hub."""
 
@@ -36,4 +41,4 @@ class AuditSegmentSpec(Model):
     @property
     def name(self) -> str:
         """What the object is called: whoever else seals an entry of this Rollout and number meets this one."""
-        return f"{self.rollout.uid}-{self.first:010d}"
+        return segment_name(self.rollout.uid, self.first)

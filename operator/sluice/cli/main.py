@@ -10,6 +10,7 @@ import click
 
 from sluice.cli import (
     abort,
+    audit,
     clusters,
     completion,
     demo,
@@ -65,7 +66,7 @@ def cli(context: click.Context) -> None:
 
 
 STEERING = (promote, pause, resume, abort, retry, undo, rollback, restart)
-for module in (get, status, wait, *STEERING, kill, release, clusters, lint, version, completion, demo, run):
+for module in (get, status, wait, *STEERING, kill, release, audit, clusters, lint, version, completion, demo, run):
     cli.add_command(module.command)
 
 

@@ -7,14 +7,16 @@ crash came between sealing and trimming), the segment is believed, and the tail 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
 
+from sluice.api.audit import segment_name
 from sluice.api.rollout import Audit, AuditEntry
 from sluice.decide.audit import chain_hash
+from sluice.decide.metadata import mapping
 
 STATUS = "status"
 
@@ -78,7 +80,7 @@ class Piece:
             value: with `entries`, `head`, and `last` (a segment) or `seq` (a status).
             sealed: as in `Piece`.
         """
-        given = value if isinstance(value, dict) else {}
+        given = mapping(value)
         entries, findings = list[AuditEntry](), list[Finding]()
         listed = given.get("entries")
         for index, each in enumerate(listed if isinstance(listed, list) else ()):
@@ -100,6 +102,23 @@ class Piece:
         )
 
     @classmethod
+    def of_segment(cls, obj: Any, uid: str) -> Piece:
+        """A segment, as its object tells it.
+
+        Args:
+            obj: an AuditSegment.
+            uid: of the Rollout whose chain is asked for.
+        """
+        given = mapping(obj)
+        name, spec = str(mapping(given.get("metadata")).get("name")), mapping(given.get("spec"))
+        piece = cls.read(name, spec, sealed=True)
+        first = piece.entries[0].seq if piece.entries else 0
+        if (mapping(spec.get("rollout")).get("uid"), spec.get("first"), name) == (uid, first, segment_name(uid, first)):
+            return piece
+        text = f"it is not the segment of this Rollout that begins with entry {first}, by its name or by what it says"
+        return replace(piece, findings=(*piece.findings, Finding(first, name, Fault.FOREIGN, text)))
+
+    @classmethod
     def of_status(cls, audit: Audit) -> Piece:
         """The tail."""
         return cls(STATUS, False, audit.entries, audit.seq, audit.head)
@@ -111,11 +130,13 @@ class Proof:
 
     Attributes:
         entries: each number once, ascending; a segment's where it is told twice.
+        places: of each of them: the segment's name, or `status`.
         anchored_to: up to this number all is there from the first entry on, unchanged and sealed; 0 for nothing.
         findings: by number; empty where all is well.
     """
 
     entries: tuple[AuditEntry, ...]
+    places: tuple[str, ...]
     anchored_to: int
     findings: tuple[Finding, ...]
 
@@ -150,7 +171,8 @@ def verify(pieces: Iterable[Piece]) -> Proof:
     findings += _links_of(numbered)
     findings += _ends_of(placed, numbered)
     found = tuple(sorted(set(findings), key=lambda finding: (finding.seq, finding.where, finding.fault)))
-    return Proof(tuple(entry for entry, _ in numbered), _anchor_of(numbered, found), found)
+    entries, places = tuple(entry for entry, _ in numbered), tuple(piece.where for _, piece in numbered)
+    return Proof(entries, places, _anchor_of(numbered, found), found)
 
 
 def _order_of(piece: Piece) -> list[Finding]:

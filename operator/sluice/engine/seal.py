@@ -27,7 +27,7 @@ class Sealer:
         self._ports = ports
 
     async def seal(self, rollout: Obj, observed: About, planned: RolloutStatus) -> RolloutStatus:
-        """Seal what is beyond the bounds.
+        """Seal what is beyond the bounds; nothing in a pass that tells nothing new.
 
         A failure keeps nothing from being done: the entries stay where they are, and are sealed by a later pass. People
         are told when that begins, and again when there are so many that the oldest are about to be lost.
@@ -39,6 +39,8 @@ class Sealer:
             NotLeader: this process may not write any more.
         """
         audit = planned.audit
+        if audit.seq == observed.status.audit.seq:
+            return planned
         while overflows(audit) and (part := next_sealed(audit, observed.status.audit.seq)):
             try:
                 audit = trimmed(audit, await self._ports.archive.seal(self._segment(observed, part)))

@@ -13,6 +13,7 @@ _PLURALS = {
     Kind.ROLLOUT: "rollouts",
     Kind.ROLLOUT_ACTION: "rolloutactions",
     Kind.FLEET_RUN: "fleetruns",
+    Kind.AUDIT_SEGMENT: "auditsegments",
     Kind.KILL_SWITCH: "killswitches",
     Kind.CLUSTER_KILL_SWITCH: "clusterkillswitches",
     Kind.MEMBER_CLUSTER: "memberclusters",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.api.audit import AuditedRollout, AuditSegmentSpec
 from sluice.api.rollout import Audit, AuditEntry
 from sluice.decide.audit import chain_hash
 from sluice.decide.proof import STATUS, Fault, Finding, Piece, verify
@@ -131,6 +132,16 @@ def test_ten_thousand_entries(size: int) -> None:
     assert verify(kept(entries, size)).whole
     entries[6_789] = entries[6_789].model_copy(update={"message": "it was never killed"})
     assert [finding.seq for finding in verify(kept(entries, size)).findings] == [6_790]
+
+
+def test_a_segment_that_is_not_what_it_is_called_is_found() -> None:
+    """Of another Rollout, under another number, or nothing at all."""
+    spec = AuditSegmentSpec.of(AuditedRollout(namespace="shop", name="checkout", uid="u"), tuple(history(8)))
+    whole = {"metadata": {"name": spec.name}, "spec": spec.dump()}
+    assert verify([Piece.of_segment(whole, "u")]).whole
+    other = {"metadata": {"name": "u-0000000009"}, "spec": spec.dump()}
+    for obj, uid in ((whole, "v"), (other, "u"), ({"metadata": {"name": "u"}}, "u"), ({"spec": 3}, "u"), (None, "u")):
+        assert Fault.FOREIGN in {finding.fault for finding in verify([Piece.of_segment(obj, uid)]).findings}
 
 
 # ---------------------------------------------------------------------------------------- tampering

@@ -11,8 +11,10 @@ from sluice.decide.audit import HELD_ENTRIES, MAX_ENTRIES, SEALED_ENTRIES
 from sluice.decide.proof import Piece, Proof, verify
 from sluice.errors import Forbidden, Unavailable
 from sluice.sim.cluster import Call
+from sluice.sim.fleet import FleetWorld
 from sluice.sim.stage import SYSTEM
 from unit.engine.scene import APP, OPEN, Scene, play, rest
+from unit.sequences.test_fleet_stories import outcome, told
 
 
 def segments(scene: Scene) -> list[AuditSegmentSpec]:
@@ -166,3 +168,24 @@ def test_a_rollout_goes_also_where_nothing_can_be_sealed() -> None:
         assert any("go with the Rollout" in note.message for _, _, note in scene.world.notifier.notes)
 
     play(story)
+
+
+def test_what_members_tell_is_sealed_in_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the member's name; the hub's own chain beside it; in the members there are no segments."""
+    monkeypatch.setattr("sluice.decide.audit.MAX_ENTRIES", 2)
+    monkeypatch.setattr("unit.sequences.test_fleet_stories.NAMES", ("m1",))  # the sim's clusters share their UIDs
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet("checkout", "1.5.0")
+        await world.until(lambda: outcome(world) != "")
+        await rest(60)
+
+    world = told(story, [{"name": "all", "count": 1}])
+    found = world.cluster.store.all(Kind.AUDIT_SEGMENT, SYSTEM)
+    specs = [AuditSegmentSpec.parse(each["spec"], "stored") for each in found]
+    assert {spec.rollout.cluster for spec in specs} == {None, "m1"}
+    for member in world.members.values():
+        assert list(member.cluster.store.all(Kind.AUDIT_SEGMENT)) == []
+    for owner in {spec.rollout.uid for spec in specs}:
+        own = [Piece.of_segment(each, owner) for each in found if each["spec"]["rollout"]["uid"] == owner]
+        assert verify(own).findings == ()

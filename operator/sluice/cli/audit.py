@@ -1,0 +1,125 @@
+"""`sluice audit`: what was done with a Rollout, and whether the record is whole."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sluice.cli.help import Command, Group
+from sluice.cli.options import cluster_options, format_option, object_name
+from sluice.cli.session import Access, Session, with_session
+
+if TYPE_CHECKING:
+    from sluice.ops.audit import Trail
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group("audit", cls=Group)
+def command() -> None:
+    """Read the audit of a Rollout, and check that nobody changed it.
+
+    The newest entries are in the Rollout's status, all before them in AuditSegments in the operator's namespace, which
+    outlive the Rollout. It takes the right to list auditsegments there.
+
+    Examples:
+      sluice audit log checkout -n shop
+      sluice audit verify checkout -n shop
+      sluice audit export checkout -n shop > checkout.jsonl
+    """
+
+
+def _of_rollout(command: F) -> F:
+    """Add the argument and the options that say whose audit, and pass them as `fetch`, which reads it."""
+
+    @click.argument("name", callback=object_name)
+    @click.option("--uid", metavar="UID", default="", help="Of a Rollout that is gone, or of its part in a member.")
+    @click.option(
+        "--operator-namespace",
+        metavar="NAME",
+        default="sluice-system",
+        show_default=True,
+        callback=object_name,
+        help="Where the operator keeps AuditSegments.",
+    )
+    @cluster_options
+    @functools.wraps(command)
+    def wrapped(*args: Any, name: str, uid: str, operator_namespace: str, access: Access, **others: Any) -> Any:
+        async def fetch(session: Session) -> Trail:
+            from sluice.api.names import Kind
+            from sluice.ops.audit import fetch_trail
+            from sluice.ops.outcome import Target
+
+            target = Target(Kind.ROLLOUT, session.namespace, name)
+            return await fetch_trail(session.cluster, target, operator_namespace, uid)
+
+        return command(*args, trail=with_session(access, fetch), **others)
+
+    return wrapped  # type: ignore[return-value]  # click reads the options off it, and passes what `command` takes
+
+
+@command.command("log", cls=Command)
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest so many.")
+@_of_rollout
+def log_command(trail: Trail, last: int | None) -> None:
+    """List what was done with a Rollout, oldest first.
+
+    A line for each entry: before an effect (Intended), and after it was seen (Observed); by whom and why; and whether
+    it is sealed. Where the record is not whole, stderr says so.
+
+    Examples:
+      sluice audit log checkout -n shop
+      sluice audit log checkout -n shop --last 20
+    """
+    from sluice.cli.trail import print_log, warn
+
+    print_log(trail, last)
+    warn(trail)
+
+
+@command.command("verify", cls=Command)
+@format_option("json", "yaml")
+@_of_rollout
+def verify_command(trail: Trail, output: str | None) -> None:
+    """Check that the audit of a Rollout is whole.
+
+    Entries that are missing, doubled, moved, changed or put in are told with their number and where they are. Anchored
+    is what is whole from the first entry on, and sealed: nobody can change it but who may delete AuditSegments. Nothing
+    is signed; the tail can be rewritten, all of it together, by who may write the Rollout's status.
+
+    Exit codes:
+      0  nothing is wrong
+      1  something is wrong, or it could not be read
+      3  there is no such Rollout, nor anything sealed of one
+
+    Examples:
+      sluice audit verify checkout -n shop
+      sluice audit verify checkout -n shop -o json
+    """
+    from sluice.cli.exits import FAILED
+    from sluice.cli.trail import print_proof
+
+    print_proof(trail, output)
+    if not trail.proof.whole:
+        raise click.exceptions.Exit(FAILED)
+
+
+@command.command("export", cls=Command)
+@_of_rollout
+def export_command(trail: Trail) -> None:
+    """Print the audit of a Rollout as JSON lines, oldest entry first.
+
+    Each line has the Rollout, the entry as it was written, hash included, and where it is: the AuditSegment's name, or
+    status. Where the record is not whole, stderr says so.
+
+    Examples:
+      sluice audit export checkout -n shop > checkout.jsonl
+      sluice audit export checkout -n shop --operator-namespace sluice-system
+    """
+    from sluice.cli.trail import print_lines, warn
+
+    print_lines(trail)
+    warn(trail)

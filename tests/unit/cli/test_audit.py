@@ -1,0 +1,155 @@
+"""`sluice audit`: the whole record, what is wrong with it and where, also after the Rollout is gone."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.api.audit import AuditedRollout, AuditSegmentSpec
+from sluice.api.names import ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
+from sluice.api.rollout import Audit
+from sluice.decide.audit import Telling, append, entry_id, trimmed
+from sluice.errors import Forbidden
+from sluice.sim.clock import START
+
+SYSTEM = "sluice-system"
+
+
+def chain(count: int) -> Audit:
+    """So many entries."""
+    audit = Audit()
+    for number in range(1, count + 1):
+        told = Telling(entry_id("u", number, "", "step"), "Intended", f"step-{number}", "rita", "Why", f"no. {number}")
+        audit = append(audit, told, START)
+    return audit
+
+
+def seal(shell: Any, audit: Audit, first: int, last: int, uid: str) -> None:
+    """Store a segment of some entries."""
+    owner = AuditedRollout(namespace="shop", name="checkout", uid=uid)
+    spec = AuditSegmentSpec.of(owner, audit.entries[first - 1 : last])
+    labels = {ROLLOUT_NAMESPACE_LABEL: "shop", ROLLOUT_LABEL: "checkout", ROLLOUT_UID_LABEL: uid}
+    shell.add(
+        Kind.AUDIT_SEGMENT,
+        {"metadata": {"name": spec.name, "namespace": SYSTEM, "labels": labels}, "spec": spec.dump()},
+    )
+
+
+@pytest.fixture
+def audited(shell: Any, rollout: Any) -> Any:
+    """Checkout with 20 entries, 16 of them sealed."""
+    shell.add(Kind.NAMESPACE, {"metadata": {"name": SYSTEM}})
+    body = rollout()
+    body["status"]["audit"] = trimmed(chain(20), 16).dump()
+    uid = shell.add(Kind.ROLLOUT, body)["metadata"]["uid"]
+    seal(shell, chain(20), 1, 8, uid)
+    seal(shell, chain(20), 9, 16, uid)
+    return shell
+
+
+def uid_of(shell: Any) -> str:
+    """Checkout's."""
+    found: str = shell.cluster.store.get(Kind.ROLLOUT, "shop", "checkout")["metadata"]["uid"]
+    return found
+
+
+def tamper(shell: Any, audit: Audit) -> None:
+    """Write another audit into checkout's status."""
+    body = {"status": {"audit": audit.dump()}}
+    shell.cluster.store.merge(Kind.ROLLOUT, "shop", "checkout", body, subresource="status", manager="mallory")
+
+
+def test_log_lists_what_was_sealed_too(audited: Any) -> None:
+    """Oldest first, with what is sealed marked; or the newest only."""
+    lines = audited("audit log checkout").stdout.splitlines()
+    assert lines[0].split() == ["SEQ", "AT", "STAGE", "ACTION", "ACTOR", "REASON", "SEALED", "MESSAGE"]
+    assert [line.split()[0] for line in lines[1:]] == [str(seq) for seq in range(1, 21)]
+    assert [line.split()[6] for line in lines[16:18]] == ["yes", "-"]
+    assert [line.split()[0] for line in audited("audit log checkout --last 2").stdout.splitlines()[1:]] == ["19", "20"]
+
+
+def test_verify_tells_how_far_it_is_sealed(audited: Any) -> None:
+    """Anchored, signed, and the tail that is neither."""
+    result = audited("audit verify checkout")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        0,
+        [
+            f"Rollout shop/checkout ({uid_of(audited)}): 20 entries",
+            "anchored to 16, in 2 segments",
+            "signed to 0: segments are not signed",
+            "unsigned tail 17 to 20, in the status",
+            "nothing is wrong",
+        ],
+    )
+    told = json.loads(audited("audit verify checkout -o json").stdout)
+    assert (told["anchoredTo"], told["signedTo"], told["last"], told["whole"]) == (16, 0, 20, True)
+
+
+def test_verify_locates_what_was_changed(audited: Any) -> None:
+    """Which entry, where, and what is wrong with it; exit code 1."""
+    tail = trimmed(chain(20), 16)
+    changed = tail.entries[1].model_copy(update={"actor": "nobody"})
+    tamper(audited, tail.model_copy(update={"entries": (tail.entries[0], changed, *tail.entries[2:])}))
+    result = audited("audit verify checkout")
+    assert result.exit_code == 1
+    assert "wrong at 18 in status: Changed: entry 18 does not continue entry 17" in result.stdout
+    assert "nothing is wrong" not in result.stdout
+    told = json.loads(audited("audit verify checkout -o json").stdout)
+    assert [(each["seq"], each["where"], each["fault"]) for each in told["findings"]] == [(18, "status", "Changed")]
+    for line in ("audit log checkout", "audit export checkout"):
+        reading = audited(line)
+        assert reading.exit_code == 0
+        assert reading.stderr == "the audit is not whole, 1 finding: sluice audit verify checkout -n shop\n"
+
+
+def test_verify_tells_of_a_segment_that_was_deleted(audited: Any) -> None:
+    """By the numbers that are missing."""
+    audited.cluster.store.delete(
+        Kind.AUDIT_SEGMENT, SYSTEM, f"{uid_of(audited)}-0000000001", uid=None, manager="mallory"
+    )
+    result = audited("audit verify checkout")
+    assert (result.exit_code, "entries 1 to 8 are missing" in result.stdout) == (1, True)
+    assert "anchored to 0, in 1 segment\n" in result.stdout
+
+
+def test_export_prints_what_was_written(audited: Any) -> None:
+    """A line of JSON for each entry, as it was hashed, and where it is."""
+    lines = [json.loads(line) for line in audited("audit export checkout").stdout.splitlines()]
+    assert [line["entry"] for line in lines] == [entry.dump() for entry in chain(20).entries]
+    assert {line["rollout"]["uid"] for line in lines} == {uid_of(audited)}
+    assert [line["place"] for line in lines[15:17]] == [f"{uid_of(audited)}-0000000009", "status"]
+
+
+def test_a_rollout_that_is_gone(audited: Any) -> None:
+    """Its segments are found by its name, or by its UID where there were several of that name."""
+    uid = uid_of(audited)
+    audited.cluster.store.delete(Kind.ROLLOUT, "shop", "checkout", uid=None, manager="alice")
+    result = audited("audit verify checkout")
+    assert (result.exit_code, "which is gone or elsewhere: 16 entries" in result.stdout) == (0, True)
+    assert "no tail in the status" in result.stdout
+    seal(audited, chain(3), 1, 3, "another")
+    several = audited("audit verify checkout")
+    assert (several.exit_code, "Say which, with --uid: " in several.stderr) == (1, True)
+    assert "another" in several.stderr
+    assert uid in several.stderr
+    assert "anchored to 3" in audited("audit verify checkout --uid another").stdout
+    assert audited("audit verify checkout --uid nobody").exit_code == 3
+
+
+def test_a_rollout_that_never_was(audited: Any) -> None:
+    """Not found, and where to look."""
+    result = audited("audit log payments")
+    assert (result.exit_code, "See what there is: sluice get rollouts -A" in result.stderr) == (3, True)
+
+
+def test_who_may_not_read_segments_is_told(audited: Any) -> None:
+    """Which right it takes, and where: no half of a record is taken for the whole."""
+
+    def refuse(call: Any) -> None:
+        if call.kind is Kind.AUDIT_SEGMENT:
+            raise Forbidden("auditsegments is forbidden")
+
+    audited.cluster.faults.append(refuse)
+    result = audited("audit verify checkout")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "It takes list on auditsegments.sluice.dev in namespace sluice-system" in result.stderr
