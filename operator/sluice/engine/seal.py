@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from sluice.api.audit import AuditedRollout, AuditSegmentSpec
@@ -11,9 +12,10 @@ from sluice.decide.audit import HELD_ENTRIES, MAX_ENTRIES, next_sealed, overflow
 from sluice.decide.model import Note
 from sluice.engine.store import Obj
 from sluice.engine.writes import About, Ports
-from sluice.errors import NotLeader, SluiceError
+from sluice.errors import NotLeader, SluiceError, Unavailable
 
 log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 2.0  # what a run aborts for is written after the status, and that after this
 
 
 class Sealer:
@@ -43,7 +45,7 @@ class Sealer:
             return planned
         while overflows(audit) and (part := next_sealed(audit, observed.status.audit.seq)):
             try:
-                audit = trimmed(audit, await self._ports.archive.seal(self._segment(observed, part)))
+                audit = trimmed(audit, await self._keep(observed, part))
             except NotLeader:
                 raise
             except SluiceError as error:
@@ -67,17 +69,22 @@ class Sealer:
         audit = stored
         try:
             while part := next_sealed(audit, stored.seq):
-                audit = trimmed(audit, await self._ports.archive.seal(self._segment(observed, part)))
+                audit = trimmed(audit, await self._keep(observed, part))
         except NotLeader:
             raise
         except SluiceError as error:
             message = f"entries {audit.entries[0].seq} to {stored.seq} of the audit go with the Rollout: {error}"
             self._note(rollout, observed, message)
 
-    def _segment(self, observed: About, part: tuple[AuditEntry, ...]) -> AuditSegmentSpec:
+    async def _keep(self, observed: About, part: tuple[AuditEntry, ...]) -> int:
+        """Seal a part. What was sent and not answered in time may be kept: the next try meets an equal segment."""
         ref = observed.ref
         owner = AuditedRollout(namespace=ref.namespace, name=ref.name, uid=ref.uid, cluster=self._ports.name or None)
-        return AuditSegmentSpec.of(owner, part)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._ports.archive.seal(AuditSegmentSpec.of(owner, part))
+        except TimeoutError:
+            raise Unavailable(f"no answer to a segment within {PATIENCE_SECONDS:g} s") from None
 
     def _tell(self, rollout: Obj, observed: About, audit: Audit, error: SluiceError) -> None:
         before, now = observed.status.audit.entries, audit.entries

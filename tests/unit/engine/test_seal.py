@@ -189,3 +189,17 @@ def test_what_members_tell_is_sealed_in_the_hub(monkeypatch: pytest.MonkeyPatch)
     for owner in {spec.rollout.uid for spec in specs}:
         own = [Piece.of_segment(each, owner) for each in found if each["spec"]["rollout"]["uid"] == owner]
         assert verify(own).findings == ()
+
+
+def test_an_archive_that_does_not_answer_holds_up_no_abort() -> None:
+    """What is to come back to stable comes back in seconds, whoever keeps the audit waiting."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN)
+        await make_entries(scene, MAX_ENTRIES)
+        scene.world.cluster.faults.append(lambda call: 3600.0 if call.kind is Kind.AUDIT_SEGMENT else None)
+        await scene.world.act(APP, "Abort")
+        await scene.world.until(lambda: scene.world.green_share(APP) == 0, timeout_seconds=10)
+        await scene.world.until_phase(APP, "Aborted", timeout_seconds=10)
+
+    play(story)
