@@ -50,6 +50,7 @@ def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
 @click.option(
     "--namespaces", metavar="LABELS", help="For a new switch, with --cluster: only namespaces with these labels."
 )
+@click.option("--members", metavar="LABELS", help="For a new switch: only in member clusters with these labels.")
 @click.option(
     "--effect",
     type=click.Choice(["divert", "hold"]),
@@ -93,7 +94,7 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
         raise click.UsageError("--direct diverts: a hold takes no traffic away, so that there is nothing to write.")
     if order["force"] and order["effect"] == "hold":
         raise click.UsageError("--force is for --effect divert: a hold moves nothing.")
-    scope = _scope(order["selector"], order["namespaces"])
+    scope = _scope(selector=order["selector"], namespace_selector=order["namespaces"], clusters=order["members"])
 
     async def work(session: Session) -> Outcome:
         from sluice.api.killswitch import Effect
@@ -149,13 +150,10 @@ async def _write_directly(session: Session, target: Target, engaged: Outcome) ->
     return Outcome(Ending.DONE, summary, target)
 
 
-def _scope(selector: str | None, namespaces: str | None) -> Scope | None:
-    if not selector and not namespaces:
+def _scope(**labels: str | None) -> Scope | None:
+    """The scope with these selectors; None where nothing is said."""
+    if not any(labels.values()):
         return None
-    from sluice.api.common import LabelSelector
     from sluice.api.killswitch import Scope
 
-    return Scope(
-        selector=parse_selector(selector) if selector else LabelSelector(),
-        namespace_selector=parse_selector(namespaces) if namespaces else LabelSelector(),
-    )
+    return Scope().model_copy(update={field: parse_selector(given) for field, given in labels.items() if given})

@@ -155,6 +155,13 @@ def test_kill_with_a_scope(shell: Any) -> None:
     }
 
 
+def test_kill_in_some_members(shell: Any) -> None:
+    """By the labels of MemberClusters; what is not said of a scope is not written."""
+    shell("kill eu --no-wait --reason 5xx --members region=eu")
+    spec = shell.cluster.store.get(Kind.KILL_SWITCH, "shop", "eu")["spec"]
+    assert spec["scope"] == {"clusters": {"matchLabels": {"region": "eu"}}}
+
+
 def test_kill_that_expires(shell: Any) -> None:
     """A hold for some hours."""
     shell("kill freeze --no-wait --reason maintenance --effect hold --expires 1h30m")
