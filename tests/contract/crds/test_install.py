@@ -98,7 +98,7 @@ def test_every_crd_and_policy_is_installed(installed: Cluster) -> None:
     kinds = [body["kind"] for body in rendered(installed, BASE)]
     assert kinds.count("CustomResourceDefinition") == 12
     assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 6
-    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 3
+    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 4
 
 
 def test_before_1_36_is_the_same_without_stamps_and_pins(installed: Cluster) -> None:
