@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pytest
+
 import testbed
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
@@ -21,6 +23,7 @@ from sluice.sim.cluster import FakeCluster
 from testbed import builder
 
 # Whom the policies of manifests/policies take for the operator: they may be in force on the hub, or not.
+BOTH = ("sim", pytest.param("apiserver", marks=pytest.mark.cluster))
 OPERATOR = "system:serviceaccount:sluice-system:sluice"
 IN_MEMBERS = "system:serviceaccount:sluice-system:sluice-member"  # as which it acts there
 PATIENT = Timeouts(connect=60.0, normal=60.0, kill=60.0, list_page=60.0)  # a busy machine is no outage
@@ -98,6 +101,17 @@ def _is_served(hub: testbed.Cluster, plural: str) -> bool:
         return False
     status, found = hub.request("GET", group)
     return status == 200 and plural in {resource["name"] for resource in found["resources"]}
+
+
+@asynccontextmanager
+async def world_over(request: pytest.FixtureRequest, hub: str) -> AsyncIterator[World]:
+    """The world that a fixture's parameter names, one of `BOTH`; the real one is on the fixture `hub`."""
+    if request.param == "sim":
+        async with sim_world() as made:
+            yield made
+    else:
+        async with apiserver_world(request.getfixturevalue(hub)) as made:
+            yield made
 
 
 @asynccontextmanager

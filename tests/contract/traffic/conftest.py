@@ -4,15 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contract.cluster.worlds import World, apiserver_world, sim_world
+from contract.cluster.worlds import BOTH, World, world_over
 
 
-@pytest.fixture(params=["sim", pytest.param("apiserver", marks=pytest.mark.cluster)])
+@pytest.fixture(params=BOTH)
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A cluster behind the port."""
-    if request.param == "sim":
-        async with sim_world() as made:
-            yield made
-    else:
-        async with apiserver_world(request.getfixturevalue("hub")) as made:
-            yield made
+    async with world_over(request, "hub") as made:
+        yield made
