@@ -26,7 +26,7 @@ from sluice.errors import NotFound, SluiceError
 from sluice.ports import Clock, Cluster, Guard, Lane, Obj, TrafficRouter
 from sluice.relay import Relay
 
-NEEDED = (
+_NEEDED = (
     Kind.ROLLOUT,
     Kind.ROLLOUT_RUN,
     Kind.SERVICE,
@@ -133,7 +133,7 @@ class _Hand:
 
     async def look(self, namespace: str) -> None:
         """List what decisions rest on, in a namespace or ("") in all."""
-        wanted = [(kind, namespace) for kind in NEEDED]
+        wanted = [(kind, namespace) for kind in _NEEDED]
         if not namespace:
             wanted.append((Kind.NAMESPACE, ""))  # whose labels a ClusterKillSwitch may ask for
         for kind, listed in await asyncio.gather(*(self._list(*each) for each in wanted)):
@@ -159,7 +159,7 @@ class _Hand:
         revision, stable = seen.status.revision, seen.status.stable
         if seen.services is None or revision is None or stable is None or revision.outcome is not None:
             return [Told(about, "has no run under way, and so no candidate")]
-        shifts = shifts_of(self._observer, rollout, self._view, now=self._now)
+        shifts = shifts_of(rollout, seen, self._view, now=self._now)
         moved = {shift.target.ref for shift in shifts}
         others = [_left(target, stable.slot.other) for target in seen.targets if target.ref not in moved]
         if not seen.targets:

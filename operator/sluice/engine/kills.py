@@ -22,7 +22,7 @@ from sluice.decide.sharding import ALL, Shards, shard_of
 from sluice.decide.switches import Reached
 from sluice.engine.execute import Executor, log_share
 from sluice.engine.fence import Fence
-from sluice.engine.observe import Observer
+from sluice.engine.observe import Moves, Observer
 from sluice.engine.precedence import Precedence
 from sluice.engine.store import Obj, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, parse_switch
@@ -126,7 +126,7 @@ class KillPath:
 
     def _shifts(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         try:
-            return shifts_of(self._observer, rollout, view, now=self._clock.now())
+            return shifts_of(rollout, self._observer.moves_of(rollout), view, now=self._clock.now())
         except Exception:
             # The edge: a defect that one Rollout brings out must not spare the candidates of all others.
             log.exception("a kill could not be decided; this is a defect of Sluice", extra={"rollout": key_of(rollout)})
@@ -151,11 +151,10 @@ class KillPath:
         return shift
 
 
-def shifts_of(observer: Observer, rollout: Obj, view: SwitchView, *, now: datetime) -> tuple[Shift, ...]:
-    """The writes by which a switch diverts a Rollout, by what the caches know of it; none where none is due."""
+def shifts_of(rollout: Obj, seen: Moves, view: SwitchView, *, now: datetime) -> tuple[Shift, ...]:
+    """The writes by which a switch diverts a Rollout, by what it was seen to move; none where none is due."""
     metadata = rollout["metadata"]
     ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-    seen = observer.moves_of(rollout)
     if seen.services is None:
         return ()
     return divert(ref, seen.status, seen.services, seen.targets, view, bears=seen.stable_bears, now=now)
