@@ -154,13 +154,15 @@ class Director:
         ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
         spec, problem, status = self._observer.parse(rollout)
         runs, unreadable = self._fleet_runs(ref)
+        labels = labels_of(rollout)
+        reached = Reached.of(ref, labels, status)
         return FleetObserved(
             ref=ref,
             generation=metadata.get("generation", 0),
             resource_version=metadata.get("resourceVersion", ""),
             deleting="deletionTimestamp" in metadata,
             has_finalizer=FINALIZER in metadata.get("finalizers", ()),
-            labels=labels_of(rollout),
+            labels=labels,
             requester=requester_of(rollout),
             hub=hub,
             given=mapping(rollout.get("spec")),
@@ -172,8 +174,8 @@ class Director:
             unreadable=unreadable,
             members=self._sites.views(),
             legs=self._read_legs(ref),
-            switches=self._board.covering(Reached.of(ref, labels_of(rollout), status)),
-            partial=self._board.partial(Reached.of(ref, labels_of(rollout), status)),
+            switches=self._board.covering(reached),
+            partial=self._board.partial(reached),
             actions=self._records.actions(ref),
             measurements=self._measurer.inbox.measurements(
                 ref.uid, status.fleet.run if status.fleet is not None else None

@@ -245,12 +245,14 @@ def _wait(course: Course, spec: FleetRunSpec, laggards: tuple[str, ...]) -> None
     course.hold(
         Reason.CLUSTER_LOST if away else Reason.WAITS_FOR_CLUSTERS, f"waits for {_these(course, away or laggards)}"
     )
-    astray = (name for name in laggards if name in away or not course.leg(name).runs(spec))
     # What a switch keeps from beginning is waited for until that is released.
-    held = course.observed.partial
-    _grow_impatient(
-        course, spec, tuple(name for name in astray if not (held and course.leg(name).covered and name not in away))
-    )
+    in_order = {name for name in laggards if course.leg(name).runs(spec) or _is_kept_back(course, name)}
+    _grow_impatient(course, spec, tuple(name for name in laggards if name in away or name not in in_order))
+
+
+def _is_kept_back(course: Course, name: str) -> bool:
+    """Whether a cluster says that a switch covers it, and there is one that covers some clusters."""
+    return bool(course.observed.partial) and course.leg(name).covered
 
 
 def _grow_impatient(course: Course, spec: FleetRunSpec, astray: tuple[str, ...]) -> None:
