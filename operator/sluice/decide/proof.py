@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluice.api.audit import segment_name
-from sluice.api.rollout import Audit, AuditEntry
+from sluice.api.rollout import AuditEntry
 from sluice.decide.audit import chain_hash
 from sluice.decide.metadata import mapping
 
@@ -117,11 +117,6 @@ class Piece:
             return piece
         text = f"it is not the segment of this Rollout that begins with entry {first}, by its name or by what it says"
         return replace(piece, findings=(*piece.findings, Finding(first, name, Fault.FOREIGN, text)))
-
-    @classmethod
-    def of_status(cls, audit: Audit) -> Piece:
-        """The tail."""
-        return cls(STATUS, False, audit.entries, audit.seq, audit.head)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.api.audit import AuditedRollout, AuditSegmentSpec
-from sluice.api.rollout import Audit, AuditEntry
+from sluice.api.rollout import AuditEntry
 from sluice.decide.audit import chain_hash
 from sluice.decide.proof import STATUS, Fault, Finding, Piece, verify
 from unit.decide.observed import NOW
@@ -31,6 +31,9 @@ def history(count: int, word: str = "green to 10%") -> Entries:
     return entries
 
 
+EMPTY = Piece(STATUS, False, (), 0, "")  # of a Rollout of which nothing was told
+
+
 def segment(entries: Sequence[AuditEntry], name: str = "") -> Piece:
     """A segment that holds these."""
     last = entries[-1]
@@ -40,7 +43,7 @@ def segment(entries: Sequence[AuditEntry], name: str = "") -> Piece:
 def tail(entries: Sequence[AuditEntry], end: AuditEntry | None = None) -> Piece:
     """The status' tail; it says that it ends with `end`."""
     end = end or entries[-1]
-    return Piece.of_status(Audit(seq=end.seq, head=end.hash, entries=tuple(entries)))
+    return Piece(STATUS, False, tuple(entries), end.seq, end.hash)
 
 
 def kept(entries: Entries, size: int = 8, left: int = 5) -> list[Piece]:
@@ -59,7 +62,7 @@ def test_a_whole_chain_is_whole() -> None:
     proof = verify(kept(history(100)))
     assert (proof.whole, proof.anchored_to, proof.last, len(proof.entries)) == (True, 88, 100, 100)
     assert verify([tail(history(3))]).whole
-    assert verify([Piece.of_status(Audit())]).whole
+    assert verify([EMPTY]).whole
     assert verify([]).anchored_to == 0
 
 
@@ -75,7 +78,7 @@ def test_a_chain_whose_rollout_is_gone_ends_with_its_segments() -> None:
     entries = history(16)
     pieces = [segment(entries[8:]), segment(entries[:8])]
     assert verify(pieces).anchored_to == 16
-    assert verify([*pieces, Piece.of_status(Audit(seq=16, head=entries[-1].hash))]).whole
+    assert verify([*pieces, tail((), entries[-1])]).whole
 
 
 def test_a_segment_that_is_gone_is_found() -> None:
@@ -105,7 +108,7 @@ def test_a_tail_that_was_cut_off_or_emptied_is_found() -> None:
     """At its end the head tells; an empty one says that it ends with an entry that is nowhere."""
     entries = history(12)
     assert found([segment(entries[:8]), tail(entries[8:10], entries[-1])]) == {(12, STATUS, Fault.ENDS_WRONG)}
-    emptied = Piece.of_status(Audit(seq=12, head=entries[-1].hash))
+    emptied = tail((), entries[-1])
     assert found([segment(entries[:8]), emptied]) == {(12, STATUS, Fault.ENDS_WRONG)}
 
 

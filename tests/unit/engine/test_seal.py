@@ -8,7 +8,7 @@ from sluice.api.audit import AuditSegmentSpec
 from sluice.api.names import Kind
 from sluice.api.rollout import AuditEntry
 from sluice.decide.audit import HELD_ENTRIES, MAX_ENTRIES, SEALED_ENTRIES
-from sluice.decide.proof import Piece, Proof, verify
+from sluice.decide.proof import STATUS, Piece, Proof, verify
 from sluice.errors import Forbidden, Unavailable
 from sluice.sim.cluster import Call
 from sluice.sim.fleet import FleetWorld
@@ -26,7 +26,8 @@ def segments(scene: Scene) -> list[AuditSegmentSpec]:
 def proof(scene: Scene) -> Proof:
     """Of all that is stored."""
     sealed = [Piece(spec.name, True, spec.entries, spec.last, spec.head) for spec in segments(scene)]
-    return verify([*sealed, Piece.of_status(scene.world.status(APP).audit)])
+    audit = scene.world.status(APP).audit
+    return verify([*sealed, Piece(STATUS, False, audit.entries, audit.seq, audit.head)])
 
 
 async def make_entries(scene: Scene, count: int) -> None:
