@@ -1,0 +1,180 @@
+"""Keeps the statuses of RolloutPolicies: what each says of itself, and whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sluice.api.common import ObjectRef
+from sluice.api.errorbudget import BudgetStatus
+from sluice.api.names import Kind
+from sluice.api.policy import RolloutPolicyStatus
+from sluice.api.rollout import Queued
+from sluice.decide.metadata import labels_of, mapping, sequence
+from sluice.decide.policing import Picture, police
+from sluice.decide.turns import Applicant
+from sluice.engine.budgets import BudgetMeter
+from sluice.engine.fence import WorkKey
+from sluice.engine.policyboard import Policy, PolicyBoard, began_of, is_held, is_under_way
+from sluice.engine.store import Obj, Store, key_of
+from sluice.engine.writes import Ports, merge_patch
+from sluice.errors import InvalidSpec, NotFound
+from sluice.ports import MetricProvider
+
+
+class PolicyKeeper:
+    """Gives turns: for each policy one process does, the one whose its shard is.
+
+    Args:
+        store: the caches.
+        board: the policies.
+        ports: the hub.
+        metrics: whom to ask about error budgets.
+        wake: has a policy looked at again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        board: PolicyBoard,
+        ports: Ports,
+        metrics: MetricProvider,
+        wake: Callable[[Kind, str, str], None],
+    ) -> None:
+        self._meter = BudgetMeter(metrics, ports.clock, wake)
+        self._store = store
+        self._board = board
+        self._ports = ports
+
+    def touched(self, kind: Kind, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:
+        """The policies, and the Rollouts that these hold, to look at since an object changed."""
+        if kind is Kind.ROLLOUT:
+            yield from self._concerned(before, after)
+        elif kind is Kind.ROLLOUT_POLICY:
+            if before is not None and after is None:
+                self._meter.forget(before["metadata"]["uid"])
+            yield from self._policed(before, after)
+        elif kind is Kind.NAMESPACE and labels_of(before or {}) != labels_of(after or {}):
+            yield from self._rehomed()
+
+    def _concerned(self, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:
+        """A Rollout changed: it may be another's turn now, or what another waited for."""
+        for policy in self._board.concerned(before, after):
+            yield Kind.ROLLOUT_POLICY, "", policy.name
+        for rollout in self._board.followers(before, after):
+            yield Kind.ROLLOUT, *key_of(rollout)
+
+    def _policed(self, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:
+        """A policy changed: all Rollouts where it says something else, else whose turn it is."""
+        if before is None or after is None or before.get("spec") != after.get("spec"):
+            for rollout in self._store.all(Kind.ROLLOUT):
+                yield Kind.ROLLOUT, *key_of(rollout)
+            return
+        if _state(before) != _state(after):
+            yield from self._held()
+        told = {str(turn) for turn in _turns(before)}
+        for turn in _turns(after):
+            if str(turn) not in told:
+                namespace, _, name = str(mapping(turn).get("rollout")).partition("/")
+                yield Kind.ROLLOUT, namespace, name
+
+    def _rehomed(self) -> Iterator[WorkKey]:
+        """Policies may cover others since a namespace changed, and others go first; it may make room elsewhere."""
+        for policy in self._store.all(Kind.ROLLOUT_POLICY):
+            yield Kind.ROLLOUT_POLICY, *key_of(policy)
+        if len(self._board):
+            yield from self._held()
+
+    def _held(self) -> Iterator[WorkKey]:
+        for rollout in filter(is_held, self._store.all(Kind.ROLLOUT)):
+            yield Kind.ROLLOUT, *key_of(rollout)
+
+    async def tend(self, name: str) -> datetime | None:
+        """Bring one policy's status up to date, if it is not.
+
+        Returns:
+            When to look again by the clock; None: when something changes.
+
+        Raises:
+            Conflict: somebody wrote it since it was read; look again.
+        """
+        stored, policy = self._store.get(Kind.ROLLOUT_POLICY, "", name), self._board.get(name)
+        if stored is None or policy is None:
+            return None
+        old = _status_of(stored)
+        budget, ask_at = self._look_at_budget(stored, policy, old)
+        new, look_at = police(
+            policy.spec,
+            policy.problem,
+            old,
+            replace(self._picture(policy), budget=budget),
+            generation=stored["metadata"].get("generation", 0),
+            now=self._ports.clock.now(),
+        )
+        look_at = min((at for at in (look_at, ask_at) if at is not None), default=None)
+        if new == old:
+            return look_at
+        # Turns must not be given twice: who writes has seen all that were given before.
+        body = {
+            "metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]},
+            "status": merge_patch(mapping(stored.get("status")), new.dump()),
+        }
+        try:
+            written = await self._ports.cluster.patch_merge(Kind.ROLLOUT_POLICY, "", name, body, subresource="status")
+        except NotFound:
+            return None
+        self._store.apply(Kind.ROLLOUT_POLICY, "MODIFIED", written)
+        return look_at
+
+    async def stop(self) -> None:
+        """Give up all questions."""
+        await self._meter.stop()
+
+    def _look_at_budget(
+        self, stored: Obj, policy: Policy, old: RolloutPolicyStatus
+    ) -> tuple[BudgetStatus | None, datetime | None]:
+        budget = policy.spec.error_budget if policy.spec is not None else None
+        if budget is None:
+            return None, None
+        fresh = old.observed_generation == stored["metadata"].get("generation", 0)
+        known = old.budget if fresh and old.budget is not None else BudgetStatus()
+        return self._meter.look(ObjectRef(namespace="", name=policy.name, uid=stored["metadata"]["uid"]), budget, known)
+
+    def _picture(self, policy: Policy) -> Picture:
+        began_at: datetime | None = None
+        rollouts, under_way, applicants = 0, dict[str, str](), dict[str, Applicant]()
+        for rollout in self._board.rollouts_of(policy):
+            rollouts += 1
+            began_at = max((at for at in (began_at, began_of(rollout)) if at is not None), default=None)
+            uid, name = str(rollout["metadata"]["uid"]), "/".join(key_of(rollout))
+            queued = _queued(rollout)
+            if is_under_way(rollout):
+                under_way[uid] = name
+            elif queued is not None:
+                applicants[uid] = Applicant(name, uid, queued.since, asks=queued.policy == policy.name)
+        return Picture(rollouts, under_way, applicants, began_at)
+
+
+def _state(policy: Obj) -> object:
+    return mapping(policy.get("status")).get("state")
+
+
+def _turns(policy: Obj) -> list[Any]:
+    return sequence(mapping(policy.get("status")).get("turns"))
+
+
+def _status_of(policy: Obj) -> RolloutPolicyStatus:
+    try:
+        return RolloutPolicyStatus.parse(policy.get("status") or {}, "status")
+    except InvalidSpec:
+        return RolloutPolicyStatus()
+
+
+def _queued(rollout: Obj) -> Queued | None:
+    given = mapping(rollout.get("status")).get("queued")
+    try:
+        return Queued.parse(given, "status.queued") if given else None
+    except InvalidSpec:
+        return None
