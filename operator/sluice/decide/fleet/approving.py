@@ -1,0 +1,66 @@
+"""Where people have to approve a run over a fleet: before a batch, and at a step of those that move. Pure."""
+
+from __future__ import annotations
+
+from sluice.api.approval import Approval
+from sluice.api.fleet import BatchStage, ClusterPhase
+from sluice.decide import approvals
+from sluice.decide.approvals import Petition
+from sluice.decide.consent import await_consent
+from sluice.decide.fleet.course import Course
+from sluice.decide.hold import Hold
+
+
+def in_the_way(course: Course) -> Hold | None:
+    """What is missing of the approval that the present stage, or step, asks for; None where nothing is."""
+    petition = _petition(course)
+    return approvals.ask(course, petition) if petition is not None else None
+
+
+def unapproved(course: Course) -> Hold | None:
+    """What is missing of the approval that RolloutPolicies want before the batch, or the run, begins."""
+    spec = course.run_spec
+    if spec is None or course.at.first:
+        return None
+
+    def petition(point: str, wanted: Approval) -> Petition:
+        command = f"sluice approve {course.observed.ref.name} -n {course.observed.ref.namespace}"
+        return Petition(point, wanted, spec.revision, spec.requester, command)
+
+    begins_run = all(phase is ClusterPhase.WAITING for phase in course.phases.values())
+    policies = course.observed.policies
+    return await_consent(course, policies, petition, begins_run=begins_run, batch=course.at.name)
+
+
+def is_missing(course: Course) -> bool:
+    """Whether it asks for approval that it has not got yet, by what was said up to now."""
+    petition = _petition(course)
+    return petition is not None and not approvals.is_granted(course, petition)
+
+
+def wanted(course: Course) -> Approval | None:
+    """What the present stage, or step, asks for."""
+    batch, at = course.batch, course.fleet.batch
+    if batch is None or at is None:
+        return None
+    if at.stage is BatchStage.APPROVING:
+        return batch.approval
+    present = 1 <= course.step <= len(course.steps)
+    return course.steps[course.step - 1].approval if present and at.stage is BatchStage.MOVING else None
+
+
+def _petition(course: Course) -> Petition | None:
+    spec, asked = course.run_spec, wanted(course)
+    if spec is None or asked is None:
+        return None
+    command = f"sluice approve {course.observed.ref.name} -n {course.observed.ref.namespace}"
+    return Petition(_point(course), asked, spec.revision, spec.requester, command)
+
+
+def _point(course: Course) -> str:
+    """The batch; or the step, of those clusters of it that move at the same time."""
+    point = f"batch/{course.at.name}"
+    if course.at.stage is BatchStage.APPROVING:
+        return point
+    later = f"/from-{course.at.first + 1}" if course.at.first else ""
+    return f"{point}/step-{course.step}{later}"
