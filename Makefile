@@ -39,7 +39,8 @@ $(STAMP): $(LOCK) pyproject.toml
 	@touch $@
 
 .PHONY: check lint format-check types imports crds member-crds-write api-docs-write cli-docs cli-docs-write reasons-docs reasons-docs-write
-check: lint format-check types imports crds cli-docs reasons-docs ## Lint, formatting, types, direction of imports, generated pages
+.PHONY: helm-chart helm-chart-write
+check: lint format-check types imports crds cli-docs reasons-docs helm-chart ## Lint, formatting, types, direction of imports, generated pages
 
 lint: $(STAMP) ## Ruff's rules
 	$(PY) -m ruff check $(CODE)
@@ -75,6 +76,12 @@ reasons-docs: $(STAMP) ## Is every condition, phase and reason explained in docs
 
 reasons-docs-write: $(STAMP) ## Write docs/reference/reasons.md
 	$(PY) tools/gen_reasons_docs.py
+
+helm-chart: $(STAMP) ## Has the Helm chart the CRDs, policies, roles and settings of today?
+	$(PY) tools/gen_helm_chart.py --check
+
+helm-chart-write: $(STAMP) ## Write these parts of helm/sluice
+	$(PY) tools/gen_helm_chart.py
 
 .PHONY: format
 format: $(STAMP) ## Format, and mend what ruff can mend safely

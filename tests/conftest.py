@@ -16,7 +16,7 @@ import pytest
 Target = Literal["none", "testbed", "kind"]
 
 TESTS = Path(__file__).parent
-TIMEOUT_SECONDS = {"unit": 20, "contract": 180, "e2e": 300, "chaos": 300}
+TIMEOUT_SECONDS = {"unit": 20, "contract": 180, "e2e": 420, "chaos": 420}
 PROPERTY_TIMEOUT_SECONDS = 240  # half a minute of work, on a machine that may be busy
 TIERS_ON_A_CLUSTER = {"e2e", "chaos"}
 

@@ -29,6 +29,12 @@ PROBERS = ("mallory",)  # users that `install` needs on the cluster
 def install(cluster: Access) -> None:
     """Apply manifests/base and wait until all of it is in force: CRDs served, policies active."""
     cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "base"))
+    wait_in_force(cluster)
+
+
+def wait_in_force(cluster: Access) -> None:
+    """Wait until all that was installed is in force: CRDs served, policies active."""
+    cluster.wait(lambda: cluster.request("GET", f"/api/v1/namespaces/{PROBES}")[0] == 404, 120, f"no {PROBES}")
     cluster.kubectl(
         "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=sluice", "--timeout=120s"
     )
@@ -64,6 +70,7 @@ class Operator:
         arguments: further ones of `sluice run`.
         name: tells several replicas apart.
         server: where it finds the API, where that is not the cluster's own address.
+        namespace: its own, with its ServiceAccount.
 
     Attributes:
         arguments: of the next start.
@@ -77,9 +84,11 @@ class Operator:
         name: str = "operator",
         *,
         server: str = "",
+        namespace: str = NAMESPACE,
     ) -> None:
         self.cluster = cluster
         self._server = server
+        self._namespace = namespace
         self.name = name
         self.arguments = [*(["--prometheus-url", prometheus_url] if prometheus_url else []), *arguments]
         self._starts = 0
@@ -89,13 +98,13 @@ class Operator:
         """Start it, and (ready) wait until it says so."""
         self._starts += 1
         kubeconfig = session().folder / f"{self.cluster.name}-{self.name}.kubeconfig"
-        token = self.cluster.token_for(NAMESPACE, "sluice", 6 * 3600)
+        token = self.cluster.token_for(self._namespace, "sluice", 6 * 3600)
         self.cluster.kubeconfig_for_token(token, kubeconfig, server=self._server)
         self._child = session().spawn(
             f"{self.cluster.name}-{self.name}-{self._starts}",
             [
                 *(sys.executable, "-m", "sluice", "run"),
-                *("--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--http-port", "0"),
+                *("--kubeconfig", kubeconfig, "--namespace", self._namespace, "--http-port", "0"),
                 *("--identity", f"{self.name}-{self._starts}"),
                 *self.arguments,
             ],

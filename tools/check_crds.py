@@ -31,6 +31,7 @@ from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
 from sluice.api.names import GROUP, VERSION, Kind
+from sluice.api.policy import RolloutPolicySpec, RolloutPolicyStatus
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import Duration, Share, StoredShare, Time
@@ -57,6 +58,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_KILL_SWITCH: Resource(KillSwitchSpec, KillSwitchStatus, namespaced=False),
     Kind.ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None),
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(AnalysisTemplateSpec, None, namespaced=False),
+    Kind.ROLLOUT_POLICY: Resource(RolloutPolicySpec, RolloutPolicyStatus, namespaced=False),
     Kind.MEMBER_CLUSTER: Resource(MemberClusterSpec, MemberClusterStatus, namespaced=False),
     Kind.FLEET_RUN: Resource(FleetRunSpec, FleetRunStatus),
     Kind.AUDIT_SEGMENT: Resource(AuditSegmentSpec, None),
@@ -127,6 +129,12 @@ def root_schema(crd: Schema) -> Schema:
     return schema
 
 
+def _plural(noun: str) -> str:
+    if noun.endswith("y"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+
+
 def _crd_problems(kind: str, resource: Resource, crd: Schema) -> Iterator[str]:
     spec, names = crd["spec"], crd["spec"]["names"]
     [version] = spec["versions"]
@@ -135,7 +143,7 @@ def _crd_problems(kind: str, resource: Resource, crd: Schema) -> Iterator[str]:
         "version": (version["name"], VERSION),
         "scope": (spec["scope"], "Namespaced" if resource.namespaced else "Cluster"),
         "name": (crd["metadata"]["name"], f"{names['plural']}.{GROUP}"),
-        "plural": (names["plural"], kind.lower() + ("es" if kind.endswith("Switch") else "s")),
+        "plural": (names["plural"], _plural(kind.lower())),
         "categories": (names.get("categories"), ["sluice"]),
         "status subresource": ("status" in version.get("subresources", {}), resource.status is not None),
     }

@@ -21,6 +21,7 @@ ORDER = (
     "killswitches",
     "clusterkillswitches",
     "rolloutactions",
+    "rolloutpolicies",
     "analysistemplates",
     "clusteranalysistemplates",
     "memberclusters",

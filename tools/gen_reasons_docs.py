@@ -84,6 +84,12 @@ CONDITIONS: Mapping[ConditionType, Told] = {
         "True: engaged, and every covered route reads back 0 and was accepted. False: armed, or not there yet.",
         "",
     ),
+    ConditionType.WATCHING: (
+        "Kill switch with `autoTrip`",
+        "True: each of its metrics gave a number when it was last asked. False: it is blind, or engaged. Unknown: it "
+        "has not measured yet, or there was too little traffic. Only numbers trip it.",
+        "False: see its reason; until it is mended, people watch.",
+    ),
     ConditionType.REACHABLE: (
         "Member cluster",
         "True: its API server answers, as Kubernetes does. False: it does not; `status.lastSeenAt` says when it last "
@@ -158,6 +164,7 @@ ACTION_PHASES: Mapping[ActionPhase, Told] = {
 }
 
 WELL, WAITING, ENDED, WRONG, PEOPLE = "Going well", "Waiting", "How a run ended", "Wrong", "Answers to people"
+SWITCHES = "Of kill switches that trip by themselves"
 MEMBERS = "Of member clusters"
 FLEETS = "Over fleets"
 METRICS = "Metrics: these hold a run, or end it"
@@ -179,9 +186,27 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
         Reason.PAUSE_STEP: ("A timed pause; only time that measurements cover counts.", "Wait, or `sluice promote`."),
         Reason.WATCHING: ("Blue-green has switched and looks on before it is complete.", "Wait, or `sluice promote`."),
         Reason.AWAITS_PROMOTION: ("A pause without an end.", "`sluice promote` or `sluice abort`"),
+        Reason.WAITS_FOR_APPROVAL: (
+            "People of a group have to approve; the message says how many, who did, and until when that counts.",
+            "`sluice approve`, by somebody else than who asked for the run; or `sluice reject`.",
+        ),
+        Reason.APPROVAL_EXPIRED: (
+            "Somebody's approval expired before enough people had approved.",
+            "Approve again, or lengthen `approval.expires`.",
+        ),
         Reason.ANALYSING: ("A step's analysis is not done.", "Wait."),
         Reason.PAUSED_BY_SPEC: ("`spec.paused` is true.", "Set it to false."),
         Reason.PAUSED_BY_ACTION: ("Somebody paused the run; the message says who.", "`sluice resume`"),
+        Reason.HELD_BY_POLICY: (
+            "A RolloutPolicy does not let exposure grow, or the run begin: no window is open, others have to be stable "
+            "first, or it is not its turn yet. The message names the policy and, where that is known, the time.",
+            "Wait, or ask who keeps the policy: `kubectl get rolloutpolicies`. To go back is never held.",
+        ),
+        Reason.HELD_BY_ACTION: (
+            "Somebody on call holds the run; the message says who, why and until when.",
+            "`sluice resume`, or wait; `sluice extend` makes it longer.",
+        ),
+        Reason.HOLD_ENDED: ("A hold for a time is over: the run goes on.", ""),
         Reason.HELD_BY_SWITCH: ("An engaged kill switch covers the Rollout.", "`sluice release` the switch it names."),
         Reason.WAITS_FOR_ENDPOINTS: (
             "The candidate's Service has no ready endpoint. Counts against `progressDeadline`.",
@@ -263,6 +288,10 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
             "Mend it and release a new version, or `sluice retry`. See [When pods do not come](../runbooks/pods.md).",
         ),
         Reason.ABORTED_BY_ACTION: ("A person aborted it; the message says who and why.", "`sluice retry`"),
+        Reason.REJECTED_BY_ACTION: (
+            "A person who may approve rejected it; the message says who and why.",
+            "`sluice retry`, once that is settled.",
+        ),
         Reason.UNDONE_BY_ACTION: (
             "What the spec asks for was undone by a person; an older revision serves.",
             "Release a new version; or `sluice retry` the one that was undone.",
@@ -411,6 +440,31 @@ REASONS: Mapping[str, Mapping[Reason, Told]] = {
         Reason.CLUSTER_UNKNOWN: (
             "A batch names a cluster that the fleet does not have; no run begins.",
             "Register it, or correct the name or `spec.fleet.selector`.",
+        ),
+    },
+    SWITCHES: {
+        Reason.TRIPPED: (
+            "A metric of the switch's `autoTrip` failed more often in a row than `failureLimit` tolerates, and the "
+            "operator engaged the switch; `status.trippedBy` and `spec.reason` say by how much.",
+            "When the cause is mended: `sluice release`. It measures anew then.",
+        ),
+        Reason.DRILLED: (
+            "A drill of a kill switch has the candidate's traffic, or gave it back; on a switch: how its drill ended.",
+            "Nothing: the switch releases itself. `status.lastDrill` has the times; of one that did not pass, why.",
+        ),
+        Reason.LATCHED: (
+            "The switch is engaged, so nothing is measured; it stays so until a person releases it.",
+            "`sluice release`, when the cause is mended.",
+        ),
+        Reason.BUDGET_UNKNOWN: (
+            "Nobody knows what is left of the switch's error budget, or how fast it is used up: a range gave no "
+            "number, or has too few events. It trips nothing.",
+            "Run the message's query by hand; where no event is good, it needs `or vector(0)`.",
+        ),
+        Reason.BUDGET_EXHAUSTED: (
+            "The error budget was used up before the switch was armed, or released. It does not trip for that, but it "
+            "does when the budget burns too fast, or is used up again after some was left.",
+            "",
         ),
     },
     MEMBERS: {

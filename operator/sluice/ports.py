@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.api.rollout import AuditEntry
+from sluice.api.rollout import Audit
 from sluice.api.workload import SlotServices
+from sluice.decide.exported import Event
 from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
 from sluice.decide.rights import Right
 
@@ -161,10 +162,39 @@ class Notifier(Protocol):
 
 
 class AuditSink(Protocol):
-    """Where audit entries go beside the status. Never raises."""
+    """Where audit entries go beside the status. Never raises, and never waits."""
 
-    def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
-        """Send one entry."""
+    def follow(self, rollout: ObjectRef, cluster: str, audit: Audit, since: int) -> None:
+        """Take what a pass has written, also where that is nothing new.
+
+        Args:
+            rollout: whose it is.
+            cluster: the member that its part is in; "" is the hub.
+            audit: as the status has it now.
+            since: the number of the last entry that was there before the pass.
+        """
+        ...
+
+
+class AuditReceiver(Protocol):
+    """Who keeps audit entries outside of the cluster."""
+
+    @property
+    def at_once(self) -> int:
+        """How many events it takes at once; at least one."""
+        ...
+
+    async def send(self, events: Sequence[Event]) -> None:
+        """Hand over events. They are kept when this returns; sent again, some may be there twice, with the same `id`.
+
+        Raises:
+            Unavailable: it can't take them now. Some may be kept.
+            Rejected: it will not take them, whenever they are sent. Some may be kept.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is open."""
         ...
 
 
@@ -181,6 +211,18 @@ class AuditArchive(Protocol):
         Raises:
             Conflict: something else is kept under its name.
             Forbidden, NotFound, Rejected: it can't be kept; not before somebody mends that.
+        """
+        ...
+
+    async def ending_before(self, uid: str, seq: int) -> AuditSegmentSpec | None:
+        """The segment that ends with the entry before this one; None where there is none that can be read.
+
+        Args:
+            uid: of the Rollout.
+            seq: the entry's number.
+
+        Raises:
+            Forbidden: this process may not read segments.
         """
         ...
 

@@ -43,6 +43,10 @@ class Settings:
         access_providers: those whose addresses a token may be taken to, the preferred first.
         profile_grace_seconds: for how long a MemberCluster stays when its ClusterProfile is gone.
         heal_seconds: between the LISTs that heal what a lost watch missed.
+        audit_to: who keeps the audit outside: `stdout`, `file:PATH` or a URL; None for nobody beside the log.
+        audit_events: how events are put into HTTP requests; see `adapters.audit.cloudevents.MODES`.
+        audit_token_file: path of a bearer token for that URL.
+        audit_resend_hours: how old an entry may be that is sent anew after a start.
     """
 
     kubeconfig: str | None = None
@@ -61,3 +65,7 @@ class Settings:
     access_providers: tuple[str, ...] = ()
     profile_grace_seconds: float = 300.0
     heal_seconds: float = 600.0
+    audit_to: str | None = None
+    audit_events: str = "structured"
+    audit_token_file: str | None = None
+    audit_resend_hours: int = 24

@@ -66,7 +66,7 @@ class PrometheusMeter:
         )
         self._kills = Histogram(
             "sluice_kill_seconds",
-            "From the event of an engaged Divert to the answer of its last weight write.",
+            "From the event of an engaged Divert or Rollback to the answer of its last weight write.",
             buckets=_BUCKETS,
             registry=self.registry,
         )
@@ -75,7 +75,22 @@ class PrometheusMeter:
         self.backlog = Gauge("sluice_queue_depth", "Objects that wait for a pass.", registry=self.registry)
         self.rollouts = Gauge("sluice_rollouts", "Rollouts by phase.", ["phase"], registry=self.registry)
         self.switches = Gauge("sluice_kill_switches", "Kill switches by state.", ["state"], registry=self.registry)
+        self.sights = Gauge(
+            "sluice_kill_switch_watches",
+            "Kill switches that trip by themselves, by how well they see.",
+            ["sight"],
+            registry=self.registry,
+        )
         self.members = Gauge("sluice_member_clusters", "Member clusters by state.", ["state"], registry=self.registry)
+
+        self.waiting = Gauge("sluice_audit_waiting", "Audit events that nobody took yet.", registry=self.registry)
+        self._events = Counter(
+            "sluice_audit_events_total", "Audit events by what became of them.", ["outcome"], registry=self.registry
+        )
+
+    def count_events(self, outcome: str, number: int) -> None:
+        """Audit events were sent or dropped, or a request failed."""
+        self._events.labels(outcome).inc(number)
 
     def observe_pass(self, kind: str, seconds: float) -> None:
         """One pass took so long."""

@@ -6,9 +6,13 @@ the command line never pay for kopf.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from sluice.adapters.audit.cloudevents import HttpReceiver
+from sluice.adapters.audit.lines import FileReceiver, StdoutReceiver
 from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
 from sluice.api.names import Kind
@@ -18,7 +22,9 @@ from sluice.engine.precedence import Precedence
 from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
-from sluice.ports import AuditArchive, AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
+from sluice.errors import InvalidSpec
+from sluice.ports import AuditArchive, AuditReceiver, AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
+from sluice.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +90,26 @@ def routers_over(store: Store, cluster: Cluster) -> Mapping[Kind, TrafficRouter]
     """The router of each kind of target."""
     routes = RouteRouter(store, cluster)
     return {Kind.HTTP_ROUTE: routes, Kind.GRPC_ROUTE: routes, Kind.SERVICE: SelectorRouter(store, cluster)}
+
+
+def receiver_of(settings: Settings) -> AuditReceiver | None:
+    """Who keeps the audit outside of the cluster; None where nobody does.
+
+    Raises:
+        InvalidSpec: the setting means nothing.
+        Unavailable: the file can't be written.
+    """
+    where, token = settings.audit_to, settings.audit_token_file
+    if token and not (where or "").startswith("http"):
+        raise InvalidSpec("InvalidAddress", "--audit-token-file is for --audit-to=URL: leave it out, or name a URL")
+    if not where:
+        return None
+    if where == "stdout":
+        return StdoutReceiver(sys.stdout)
+    if where.startswith("file:"):
+        file = FileReceiver(Path(where.removeprefix("file:")))
+        file.check()
+        return file
+    if where.startswith(("http://", "https://")):
+        return HttpReceiver(where, settings.audit_events, Path(token) if token else None)
+    raise InvalidSpec("InvalidAddress", f"--audit-to={where} is none of stdout, file:PATH, http://... and https://...")

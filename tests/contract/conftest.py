@@ -15,6 +15,7 @@ CRDS = ROOT / "crds"
 
 # Users without rights; a test binds what it needs, in a namespace of its own. (frank gets rights everywhere.)
 USERS: dict[str, list[str]] = {name: [] for name in ("alice", "bob", "carol", "dave", "erin", "frank", "mallory")}
+USERS |= {name: ["release-managers"] for name in ("grace", "heidi")}
 USERS[OPERATOR] = USERS[IN_MEMBERS] = ["system:masters"]
 
 
@@ -23,7 +24,7 @@ def hub(target: str) -> Iterator[Cluster]:
     """A control plane without anything of Sluice's. Tests keep to namespaces of their own."""
     if target != "testbed":
         pytest.skip("needs the testbed: run `make contract`")
-    cluster = Cluster.start("hub", users=USERS)
+    cluster = Cluster.start("hub", users=USERS, audit=MANIFESTS / "apiserver" / "audit-policy.yaml")
     yield cluster
     cluster.stop()
 

@@ -38,6 +38,12 @@ def action(verb: str, target: str = "checkout", **spec: object) -> dict[str, Any
     }
 
 
+def _is_annotated(cluster: Access, where: str, body: object, annotation: str) -> bool:
+    """Whether the API server puts an annotation on what is created."""
+    answer = cluster.client.checked("POST", f"{where}?dryRun=All", body)
+    return annotation in answer["metadata"].get("annotations", {})
+
+
 def wait_for_policies(cluster: Access) -> None:
     """Ask, with dry runs, for what each policy stamps or refuses, until it does.
 
@@ -91,6 +97,13 @@ subjects: [{{kind: User, name: mallory}}]
             cluster.client.checked("POST", f"{path}/killswitches", {**engaged, "metadata": {"name": "engaged"}})
         return refused("DELETE", "killswitches/engaged", None, "is engaged")
 
+    def forges_no_trip() -> bool:
+        released()
+        forged = {"status": {"trippedBy": {"metric": "m", "at": "2026-01-01T00:00:00Z"}}}
+        where, merge = f"{path}/killswitches/engaged/status?dryRun=All", "application/merge-patch+json"
+        status, answer = cluster.request("PATCH", where, forged, merge)
+        return status >= 400 and "status.trippedBy" in answer["message"]
+
     def refused(method: str, where: str, body: object, sentence: str, token: str | None = None) -> bool:
         status, answer = cluster.request(method, f"{path}/{where}?dryRun=All", body, token=token)
         return status >= 400 and sentence in answer["message"]
@@ -112,11 +125,17 @@ subjects: [{{kind: User, name: mallory}}]
     probes = {
         "engagedBy": lambda: stamps("killswitches", engaged, "engagedBy"),
         "actor": lambda: stamps("rolloutactions", action("Pause"), "actor"),
+        "actorGroups": lambda: stamps("rolloutactions", action("Approve", revision=1, point="step-1"), "actorGroups"),
+        "requester": lambda: _is_annotated(cluster, f"{path}/rollouts", rollout("r"), "sluice.dev/requester"),
         "pins": pinned,
         "release": released,
         "verbs": lambda: refused("POST", "rolloutactions", action("Pause"), "may not pause", mallory),
         "borrowed rights": lambda: refused("POST", "rollouts", rollout("r"), "may not move", mallory),
         "borrowed secrets": lambda: refused("POST", "analysistemplates", template, "may not use a secretRef", mallory),
+        "borrowed secrets of switches": lambda: refused(
+            "POST", "killswitches", switch("s", autoTrip=template["spec"]), "may not use a secretRef", mallory
+        ),
+        "tripped by": forges_no_trip,
         "borrowed clusters": borrows_no_cluster,
     }
     for what, probe in probes.items():

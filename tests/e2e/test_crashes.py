@@ -17,7 +17,7 @@ from e2e.outages import outage
 from e2e.recorder import Recorder
 from e2e.support.app import App
 from e2e.support.manifests import background, canary, error_rate, gate, pause, weight
-from e2e.support.waiting import PLENTY_SECONDS, until
+from e2e.support.waiting import until
 from e2e.support.world import World
 from installation import Operator, share_all
 
@@ -26,8 +26,8 @@ LEASE_SECONDS = 3
 KILLS = 10
 MOST_LIFE_SECONDS = 0.8  # of an operator that works, before it is killed
 OUTAGE_SECONDS = 5.0
-LONG_LEASE_SECONDS = 2 * int(PLENTY_SECONDS)
-MASTER_SECONDS = LONG_LEASE_SECONDS + PLENTY_SECONDS  # also where the one before was killed, and let go of nothing
+LONG_LEASE_SECONDS = 120
+MASTER_SECONDS = LONG_LEASE_SECONDS + 60.0  # also where the one before was killed, and let go of nothing
 AMPLE_SECONDS = 20  # for a pause in which the test has something to do, on a busy machine
 
 

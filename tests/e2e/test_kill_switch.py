@@ -193,6 +193,33 @@ def test_another_label_frees_nobody(make_app: MakeApp) -> None:
         app.only("v2")
 
 
+def test_deleting_and_applying_anew_frees_nobody(make_app: MakeApp) -> None:
+    """Git takes a covered Rollout away and brings it back with other labels, and its switch: it starts held.
+
+    Nobody is dropped meanwhile. The switch, applied as it stands in Git, stays engaged; released, the run begins.
+    """
+    strategy = canary(weight(20), pause("1s"))
+    app = make_app().deploy().labelled(tier="edge").manage(strategy)
+    scope = {"effect": "Hold", "scope": {"selector": {"matchLabels": {"tier": "edge"}}}}
+    app.apply("KillSwitch", "stop", scope)
+    with app.steady():
+        engage(app, "5xx at the edge")
+        app.wait_condition("Killed", "True", "HeldBySwitch")
+        for _ in range(2):
+            app.kubectl("delete", "rollout", app.name)
+            app.labelled(tier="core").apply_rollout(strategy, active="green", version="v2")
+            app.apply("KillSwitch", "stop", scope)
+            told = app.wait_message("waits")
+            assert f"KillSwitch {app.namespace}/stop is engaged (Hold) by admin: 5xx at the edge" in told
+            assert [each["switch"] for each in app.status["coveredBy"]] == [f"KillSwitch {app.namespace}/stop"]
+            assert list(switch(app)["deleted"]) == [f"{app.namespace}/{app.name}"]
+        app.only("v1")
+        release(app, "mended")
+        app.wait_phase("Healthy")
+        until(lambda: not switch(app).get("deleted"), "the switch to forget it")
+        app.only("v2")
+
+
 def test_a_hold_lets_go_when_it_expires(world: World, make_app: MakeApp) -> None:
     """It says until when it holds, and then lets go by itself and says so."""
     strategy = canary(weight(20), pause("1s"), weight(60), pause("1s"))
@@ -204,7 +231,7 @@ def test_a_hold_lets_go_when_it_expires(world: World, make_app: MakeApp) -> None
         done = world.sluice(*hold)
         assert done.code == 0, done
         app.wait_condition("Paused", "True", "HeldBySwitch")
-        assert "at the latest" in app.status["message"]
+        app.wait_message("at the latest")
         assert app.share() == 0.2
         app.lets_go()
         until(lambda: switch(app, "freeze")["state"] == "Expired", "the switch to be Expired")

@@ -17,7 +17,7 @@ from testbed.playground import Playground, serve
 
 _EPILOG = """\
 examples (from the top of the checkout, with PYTHONPATH=tests):
-  python -m testbed build                          build what is missing; about ten minutes the first time
+  python -m testbed build                          build what is missing; about twelve minutes the first time
   python -m testbed run -- pytest tests/e2e        run tests in a network namespace of their own
   python -m testbed demo                           see a canary, an abort and a kill switch
   python -m testbed up                             leave a cluster with traffic running, and say how to use it

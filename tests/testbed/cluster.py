@@ -89,7 +89,7 @@ class Cluster(Access):
         audit_log: one JSON object per finished request and per opened watch, without bodies; None if not asked for.
     """
 
-    def __init__(self, name: str, users: Mapping[str, Sequence[str]], audit: bool = False) -> None:
+    def __init__(self, name: str, users: Mapping[str, Sequence[str]], audit: bool | Path = False) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
             raise TestbedError(f"{name!r} cannot name a cluster: use small letters, digits and `-`, as in `member-1`.")
         self.index = next(_index)
@@ -101,6 +101,7 @@ class Cluster(Access):
             Place(name, folder, binary("kubectl")), f"https://127.0.0.1:{self.port}", folder / "ca.crt", ADMIN_TOKEN
         )
         self.audit_log = self.folder / "audit.log" if audit else None
+        self._audit = audit
         self._apiserver: Child | None = None
         self._controllers: Child | None = None
         (folder / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n{token_rows(users)}")
@@ -112,7 +113,7 @@ class Cluster(Access):
         controllers: bool | str = True,
         users: Mapping[str, Sequence[str]] | None = None,
         *,
-        audit: bool = False,
+        audit: bool | Path = False,
     ) -> Cluster:
         """Start a cluster and wait until it serves.
 
@@ -121,7 +122,7 @@ class Cluster(Access):
             controllers: whether a controller manager runs, or which controllers it runs, with commas between them; a
                 member that only keeps objects needs none, one that hands out token Secrets ``serviceaccount-token``.
             users: user name to groups; each gets the token ``<name>-token`` (see :meth:`user_token`).
-            audit: whether the API server keeps :attr:`audit_log`.
+            audit: whether the API server keeps :attr:`audit_log`; by a policy of one's own, or of every request.
 
         Raises:
             TestbedError: a binary is not built, or a process ended; the message carries its log.
@@ -168,7 +169,7 @@ class Cluster(Access):
         ]
         if self.audit_log is not None:
             policy = folder / "audit-policy.json"
-            policy.write_text(json.dumps(_AUDIT_POLICY))
+            policy.write_text(self._audit.read_text() if isinstance(self._audit, Path) else json.dumps(_AUDIT_POLICY))
             arguments += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         self._apiserver = session().spawn(f"{self.name}-kube-apiserver", arguments)
         wait_for(self._serves, _START_SECONDS, f"the API server of cluster {self.name} (log: {self._apiserver.log})")

@@ -149,7 +149,10 @@ DATA_PLANE = (
     ),
 )
 
-PARTS = (*CONTROL_PLANE, *DATA_PLANE)
+# What people install with, beside kubectl.
+TOOLS = (Part("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}),)
+
+PARTS = (*CONTROL_PLANE, *DATA_PLANE, *TOOLS)
 GO_WHEEL = Part("go")
 
 

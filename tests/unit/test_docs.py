@@ -15,7 +15,7 @@ from sluice.cli.main import cli
 from sluice.telemetry import PrometheusMeter
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "helm").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CALL = re.compile(r"(?:^|`|then |or, |\$ )(?:kubectl )?sluice ([a-z]+)([^`\n#]*)", re.MULTILINE)

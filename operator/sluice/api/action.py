@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from sluice.api.common import Model
-from sluice.api.units import Time
+from sluice.api.units import Duration, Time
 
 
 class Verb(StrEnum):
@@ -20,12 +20,17 @@ class Verb(StrEnum):
     UNDO = "Undo"
     RESTART = "Restart"
     ROLLBACK = "Rollback"
+    APPROVE = "Approve"
+    REJECT = "Reject"
+    HOLD = "Hold"
+    EXTEND = "Extend"
 
 
 class RolloutActionSpec(Model):
-    """Spec; immutable. What lets more through (Promote, PromoteFully, Retry, Undo), and Rollback, need `revision`.
+    """Spec; immutable. What lets more through (Promote to Undo of these, and Approve), and Rollback, need `revision`.
 
-    `clusters` and `batch` are Rollback's, and one of them at most is set; neither: the whole fleet.
+    `clusters` and `batch` are Rollback's, and one of them at most is set; neither: the whole fleet. `point` is
+    Approve's, and `duration` that of Hold and Extend. `actor_groups` are those of the actor, with Approve.
     """
 
     rollout: str
@@ -33,8 +38,11 @@ class RolloutActionSpec(Model):
     revision: int | None = None
     clusters: tuple[str, ...] | None = None
     batch: str | None = None
+    point: str | None = None
+    duration: Duration | None = None
     reason: str = ""
-    actor: str = ""  # stamped by the API server
+    actor: str = ""  # stamped by the API server, as the next
+    actor_groups: tuple[str, ...] = ()
 
 
 class ActionPhase(StrEnum):

@@ -25,7 +25,8 @@ class ConditionType(StrEnum):
     ANALYSIS_PASSED = "AnalysisPassed"
     TRAFFIC_CONFIRMED = "TrafficConfirmed"
     KILLED = "Killed"
-    EFFECTIVE = "Effective"  # kill switches
+    EFFECTIVE = "Effective"  # kill switches, as the next
+    WATCHING = "Watching"
     REACHABLE = "Reachable"  # member clusters, as the next
     AUTHORIZED = "Authorized"
 
@@ -49,11 +50,16 @@ class Reason(StrEnum):
     # waiting
     PAUSE_STEP = "PauseStep"
     AWAITS_PROMOTION = "AwaitsPromotion"
+    WAITS_FOR_APPROVAL = "WaitsForApproval"
+    APPROVAL_EXPIRED = "ApprovalExpired"
     WATCHING = "Watching"
     ANALYSING = "Analysing"
     PAUSED_BY_SPEC = "PausedBySpec"
     PAUSED_BY_ACTION = "PausedByAction"
+    HELD_BY_ACTION = "HeldByAction"
+    HOLD_ENDED = "HoldEnded"
     HELD_BY_SWITCH = "HeldBySwitch"
+    HELD_BY_POLICY = "HeldByPolicy"
     WAITS_FOR_ENDPOINTS = "WaitsForEndpoints"
     WAITS_FOR_BASELINE = "WaitsForBaseline"
     NOT_CONFIRMED = "NotConfirmed"
@@ -90,6 +96,7 @@ class Reason(StrEnum):
     CONTAINER_FAILS = "ContainerFails"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     ABORTED_BY_ACTION = "AbortedByAction"
+    REJECTED_BY_ACTION = "RejectedByAction"
     UNDONE_BY_ACTION = "UndoneByAction"
     ROLLED_BACK = "RolledBack"
     KILLED_BY_SWITCH = "KilledBySwitch"
@@ -115,6 +122,12 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden"
     WRITE_REFUSED = "WriteRefused"
     AUDIT_NOT_SEALED = "AuditNotSealed"
+    # kill switches that trip by themselves
+    TRIPPED = "Tripped"
+    DRILLED = "Drilled"
+    LATCHED = "Latched"
+    BUDGET_UNKNOWN = "BudgetUnknown"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
     # member clusters
     MEMBER_READY = "MemberReady"
     ANSWERS = "Answers"

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from sluice.api.analysis import Analysis, ResolvedMetric
+from sluice.api.approval import Approval
 from sluice.api.common import LabelSelector, Model
 from sluice.api.outcome import Outcome
 from sluice.api.strategy import Pause, Step
@@ -28,7 +29,8 @@ class FleetBatch(Model):
     A cluster belongs to the first batch that takes it. `size` and `max_concurrency` are a count, or a share such as
     "10%" that never comes to nothing: of what earlier batches left, or of the batch. A share of `max_failures` is
     rounded down, and may. With `size_by` Weight, `size` counts what the clusters stand for. `steps` replace the
-    canary's. `pause` comes before the batch, `soak` after it. `analysis` is of its clusters as a whole, by the hub.
+    canary's. `pause`, and then `approval`, come before the batch, `soak` after it. `analysis` is of its clusters as a
+    whole, by the hub.
     """
 
     name: str
@@ -39,6 +41,7 @@ class FleetBatch(Model):
     max_concurrency: int | str | None = None
     steps: tuple[Step, ...] = ()
     pause: Pause | None = None
+    approval: Approval | None = None
     soak: Duration | None = None
     analysis: Analysis | None = None
     max_failures: int | str | None = None
@@ -103,6 +106,7 @@ class RunBatch(Model):
     max_concurrency: int
     max_failures: int
     pause: Pause | None = None
+    approval: Approval | None = None
     soak: Duration = timedelta(0)
 
 
@@ -198,6 +202,7 @@ class FleetRevision(Model):
     hash: str
     version: str | None = None
     started_at: Time | None = None
+    since: Time | None = None  # of what is stable: since when
     outcome: Outcome | None = None  # of the run; None while it is under way
     reason: str = ""
     message: str = ""
@@ -217,6 +222,7 @@ class BatchStage(StrEnum):
     """How far a batch is."""
 
     PAUSED = "Paused"  # the pause before it
+    APPROVING = "Approving"  # people have to approve it
     MOVING = "Moving"
     SOAKING = "Soaking"
     CLOSING = "Closing"  # its clusters let go of the revision before
@@ -224,6 +230,8 @@ class BatchStage(StrEnum):
 
 class BatchStatus(Model):
     """The batch that a run is in. `counted_seconds` is what counted of its pause or soak, up to `counted_until`.
+
+    `extended_seconds` is by how much a person lengthened that.
 
     `step_done_at`: since when all that move now have done the present step; kept where the hub measures.
     """
@@ -237,6 +245,7 @@ class BatchStatus(Model):
     started_at: Time  # the stage
     counted_seconds: float = 0.0
     counted_until: Time | None = None
+    extended_seconds: float = 0.0
     step_done_at: Time | None = None
 
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from sluice.api.autotrip import AutoTrip, TrippedBy, Watch
 from sluice.api.common import LabelSelector, Model
 from sluice.api.conditions import Condition
+from sluice.api.drill import LastDrill
 from sluice.api.units import Duration, Time
 
 
 class Effect(StrEnum):
-    """What an engaged switch does to the candidate. The strictest of overlapping ones counts: Hold < Divert."""
+    """What an engaged switch does. The strictest of overlapping ones counts: Hold < Divert < Rollback."""
 
     HOLD = "Hold"
     DIVERT = "Divert"
+    ROLLBACK = "Rollback"
 
     @property
     def strictness(self) -> int:
         """Greater is stricter."""
-        return (Effect.HOLD, Effect.DIVERT).index(self)
+        return (Effect.HOLD, Effect.DIVERT, Effect.ROLLBACK).index(self)
+
+    @property
+    def diverts(self) -> bool:
+        """Whether it takes the candidate's traffic away."""
+        return self is not Effect.HOLD
 
 
 class Scope(Model):
@@ -44,23 +52,11 @@ class KillSwitchSpec(Model):
     release_reason: str = ""
     scope: Scope = Scope()
     effect: Effect = Effect.DIVERT
-    force: bool = False  # of a Divert: also where stable cannot take the traffic
+    force: bool = False  # of what diverts: also where stable cannot take the traffic
     forced_by: str = ""  # stamped by the API server
     expires: Duration | None = None  # of a Hold: how long it holds
-
-
-class Coverage(Model):
-    """A switch that covers a Rollout, as that keeps it in its status: it goes on covering it, however it is relabelled.
-
-    `scope` is a digest of the switch's scope: who may change that while it is engaged lets go what it no longer covers.
-    """
-
-    switch: str  # kind and name
-    uid: str
-    scope: str
-    effect: str = ""
-    engaged_by: str = ""
-    reason: str = ""
+    auto_trip: AutoTrip | None = None  # what has it engage itself
+    drill: bool = False  # the engagement is a drill, and ends by itself
 
 
 class SwitchState(StrEnum):
@@ -81,7 +77,7 @@ class Affected(Model):
 
 
 class Diverted(Model):
-    """How far a Divert is: routes at 0 and confirmed, and those that are not yet.
+    """How far a Divert or Rollback is: routes at 0 and confirmed, and those that are not yet.
 
     `unconfirmed` names the members in which it is not, as many as there is room for.
     """
@@ -91,14 +87,26 @@ class Diverted(Model):
     unconfirmed: tuple[str, ...] = ()
 
 
+# Rollouts that a status has room for, see `deleted`.
+MOST_DELETED = 256
+
+
 class KillSwitchStatus(Model):
-    """Status of both kinds."""
+    """Status of both kinds.
+
+    `deleted`: Rollouts that it covered when they were deleted, `<namespace>/<name>`, each with a digest of the scope by
+    which it did. Who is created by that name is covered from the start.
+    """
 
     observed_generation: int = 0
     state: SwitchState = SwitchState.ARMED
     message: str = ""
     affected: Affected = Affected()
     diverted: Diverted = Diverted()
+    deleted: dict[str, str] = {}
     engaged_at: Time | None = None
     effective_at: Time | None = None
+    last_drill: LastDrill | None = None  # under way, or the last one
+    watch: Watch | None = None  # while it is armed and has something to measure
+    tripped_by: TrippedBy | None = None  # what had it engage itself, until it is released
     conditions: tuple[Condition, ...] = ()

@@ -16,6 +16,12 @@ INVENTORY_API_VERSION = "multicluster.x-k8s.io/v1alpha1"
 FINALIZER = f"{GROUP}/return-to-stable"
 FIELD_MANAGER = "sluice"
 
+# On a Rollout, stamped by the API server: who last changed what a run executes, and who asked for that. The two differ
+# where an account that may `vouch` (such as a GitOps tool's) says whose change it applies.
+CHANGED_BY_ANNOTATION = f"{GROUP}/changed-by"
+REQUESTER_ANNOTATION = f"{GROUP}/requester"
+REQUESTED_BY_ANNOTATION = f"{GROUP}/requested-by"
+
 # On a route or Service that a Rollout moves. The owner is `<namespace>/<rollout name>/<rollout uid>`.
 OWNER_ANNOTATION = f"{GROUP}/rollout"
 # Why the last weight was written, as compact JSON (`decide.model.Cause`): so a restart can tell a kill from drift.
@@ -71,6 +77,7 @@ class Kind(StrEnum):
     CLUSTER_KILL_SWITCH = "ClusterKillSwitch"
     ANALYSIS_TEMPLATE = "AnalysisTemplate"
     CLUSTER_ANALYSIS_TEMPLATE = "ClusterAnalysisTemplate"
+    ROLLOUT_POLICY = "RolloutPolicy"
     MEMBER_CLUSTER = "MemberCluster"
     FLEET_RUN = "FleetRun"
     AUDIT_SEGMENT = "AuditSegment"

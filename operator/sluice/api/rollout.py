@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
 from sluice.api.analysis import BackgroundAnalysis
+from sluice.api.approval import ApprovalTally
 from sluice.api.common import Model
 from sluice.api.conditions import Condition
+from sluice.api.coverage import Coverage
 from sluice.api.fleet import Fleet, FleetStatus, Pace
-from sluice.api.killswitch import Coverage
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
 from sluice.api.strategy import Strategy
@@ -97,6 +98,7 @@ class StableRevision(Model):
     version: str | None = None
     number: int = 0  # of the run that made it stable; 0 where it was adopted
     served_at: Time | None = None  # when it was first seen ready, where Sluice runs it and no run brought it in
+    since: Time | None = None  # since when it is stable, as far as Sluice saw it
 
 
 class Revision(Model):
@@ -107,25 +109,31 @@ class Revision(Model):
     slot: Slot
     version: str | None = None
     fleet_run: int | None = None  # the FleetRun that it was part of
+    switch: str = ""  # the kill switch that returns to it, as causes name it; "" where none does
     started_at: Time
     outcome: Outcome | None = None  # None while the run is under way
     reason: str = ""  # why it ended; a Reason
     message: str = ""
+
+    def made_stable(self, at: datetime) -> StableRevision:
+        """The same once its run is complete."""
+        return StableRevision(slot=self.slot, hash=self.hash, version=self.version, number=self.number, since=at)
 
 
 class StepStatus(Model):
     """Where the run is.
 
     `counted_seconds` is the part of a pause or watch that counted so far, up to `counted_until`;
-    time that no measurement covers does not count.
+    time that no measurement covers does not count. `extended_seconds` is by how much a person lengthened it.
     """
 
     index: int  # from 1
     of: int
-    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale"]
+    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale", "approval"]
     started_at: Time
     counted_seconds: float = 0.0
     counted_until: Time | None = None
+    extended_seconds: float = 0.0
     done: bool = False  # and waits for the hub's word to go on
 
 
@@ -142,6 +150,22 @@ class PausedBy(Model):
     actor: str
     reason: str = ""
     at: Time
+
+
+class HeldBy(Model):
+    """A person's Hold; without `until` it is for somebody to end."""
+
+    actor: str
+    reason: str = ""
+    at: Time
+    until: Time | None = None
+
+
+class Queued(Model):
+    """A run that waits for its turn by a RolloutPolicy. `since` is the same for all policies that it has to ask."""
+
+    policy: str
+    since: Time
 
 
 class Drift(Model):
@@ -274,7 +298,11 @@ class RolloutStatus(Model):
     confirmation: Confirmation | None = None
     waiting: Waiting | None = None
     paused_by: PausedBy | None = None
+    queued: Queued | None = None
+    held_by: HeldBy | None = None
+    approvals: tuple[ApprovalTally, ...] = ()  # what is asked for where the run waits
     covered_by: tuple[Coverage, ...] = ()  # engaged switches, strictest first
+    drilled: str | None = None  # the engagement of a kill switch that drills: it has the candidate's traffic
     drift: Drift | None = None
     repairs: dict[str, Drift] = {}  # objects written within the last minutes, by name and what they shall say
     baselines: dict[str, float] = {}  # by metric name

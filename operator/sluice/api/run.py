@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sluice.api.analysis import Baseline, ResolvedMetric
+from sluice.api.approval import Approval
 from sluice.api.common import Model
 from sluice.api.fleet import Pace
 from sluice.api.names import Slot
@@ -18,14 +19,16 @@ from sluice.api.workload import CanarySize, SlotServices
 class RunStep(Model):
     """One step of the one mechanism that canary and blue-green compile to.
 
-    `share` with setWeight; `duration` with watch and timed pauses; `metrics` with analysis; `size` with setCanaryScale.
+    `share` with setWeight; `duration` with watch and timed pauses; `metrics` with analysis; `size` with setCanaryScale;
+    `approval` with approval.
     """
 
-    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale"]
+    kind: Literal["setWeight", "pause", "analysis", "watch", "setCanaryScale", "approval"]
     share: StoredShare | None = None
     duration: Duration | None = None
     metrics: tuple[ResolvedMetric, ...] = ()
     size: CanarySize | None = None
+    approval: Approval | None = None
 
 
 class RunAnalysis(Model):
@@ -61,8 +64,15 @@ class RolloutRunSpec(Model):
     dynamic_stable: bool = False
     progress_deadline: Duration = timedelta(minutes=10)
     on_deadline: Literal["Abort", "Hold"] = "Abort"
-    cause: Literal["SpecChanged", "Retry", "Undo", "Rollback"] = "SpecChanged"
+    cause: Literal["SpecChanged", "Retry", "Undo", "Rollback", "KillSwitch"] = "SpecChanged"
+    switch: str = ""  # which, of cause KillSwitch, as causes name it
+    reason: str = ""  # why, of cause KillSwitch
     requester: str = ""
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it goes back to what served before, for which nobody should have to wait."""
+        return self.cause in {"Undo", "Rollback", "KillSwitch"}
 
     def begun(self, pace: Pace | None, at: datetime) -> Revision:
         """The revision that it is about, as a Rollout's status tells of it from now on."""
@@ -72,6 +82,7 @@ class RolloutRunSpec(Model):
             slot=self.to_slot,
             version=self.version,
             fleet_run=pace.run if pace is not None else None,
+            switch=self.switch,
             started_at=at,
         )
 

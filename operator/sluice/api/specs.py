@@ -10,6 +10,7 @@ from sluice.api.fleet import FleetRunSpec
 from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.member import MemberClusterSpec
 from sluice.api.names import Kind
+from sluice.api.policy import RolloutPolicySpec
 from sluice.api.rollout import RolloutSpec
 from sluice.api.run import RolloutRunSpec
 
@@ -21,6 +22,7 @@ SPEC_MODELS: dict[Kind, type[Model]] = {
     Kind.CLUSTER_KILL_SWITCH: KillSwitchSpec,
     Kind.ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: AnalysisTemplateSpec,
+    Kind.ROLLOUT_POLICY: RolloutPolicySpec,
     Kind.MEMBER_CLUSTER: MemberClusterSpec,
     Kind.FLEET_RUN: FleetRunSpec,
     Kind.AUDIT_SEGMENT: AuditSegmentSpec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.analysis import Analysis
+from sluice.api.approval import Approval
 from sluice.api.common import Model
 from sluice.api.units import Duration, Share
 from sluice.api.workload import CanarySize
@@ -21,6 +22,7 @@ class Step(Model):
     pause: Pause | None = None
     analysis: Analysis | None = None
     set_canary_scale: CanarySize | None = None
+    approval: Approval | None = None
 
 
 class Canary(Model):

@@ -37,6 +37,13 @@ def rollout_verb(command: F) -> F:
     return command
 
 
+def why(reason: str) -> str:
+    """The reason, of a verb that needs one."""
+    if not reason.strip():
+        raise click.UsageError("say why, for the audit trail: --reason TEXT.")
+    return reason
+
+
 def tell(name: str, access: Access, output: str | None, verb: Callable[[Cluster, Target], Awaitable[Outcome]]) -> None:
     """Do a verb to a Rollout and print its answer."""
 

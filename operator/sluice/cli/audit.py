@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sluice.cli import refusals
 from sluice.cli.help import Command, Group
 from sluice.cli.options import cluster_options, format_option, object_name
 from sluice.cli.session import Access, Session, with_session
@@ -20,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group("audit", cls=Group)
 def command() -> None:
-    """Read the audit of a Rollout, and check that nobody changed it.
+    """Read the audit of a Rollout, check that nobody changed it, and tell what was refused.
 
     The newest entries are in the Rollout's status, all before them in AuditSegments in the operator's namespace, which
     outlive the Rollout. It takes the right to list auditsegments there.
@@ -29,7 +32,34 @@ def command() -> None:
       sluice audit log checkout -n shop
       sluice audit verify checkout -n shop
       sluice audit export checkout -n shop > checkout.jsonl
+      sluice audit refusals /var/log/kubernetes/audit.log
     """
+
+
+command.add_command(refusals.command)
+
+
+@dataclass(frozen=True, slots=True)
+class AsItWas:
+    """A file as it was when the command began: what is added while the cluster is read is not looked at."""
+
+    path: Path
+    size: int
+
+    def lines(self) -> Iterator[str]:
+        """Its lines, in UTF-8."""
+        try:
+            with self.path.open("rb") as file:
+                while self.size > file.tell() and (line := file.readline()):
+                    yield line.decode(errors="replace")
+        except OSError as error:
+            raise click.BadParameter(f"{self.path} can't be read: {error.strerror}", param_hint="--copy") from error
+
+
+def _as_it_is(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> AsItWas | None:
+    if path is None:
+        return None
+    return AsItWas(path, path.stat().st_size if path.exists() else 0)
 
 
 def _of_rollout(command: F) -> F:
@@ -82,13 +112,21 @@ def log_command(trail: Trail, last: int | None) -> None:
 
 @command.command("verify", cls=Command)
 @format_option("json", "yaml")
+@click.option(
+    "--copy",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_as_it_is,
+    help="JSON lines that were kept outside of the cluster, to be compared: events, or an earlier export.",
+)
 @_of_rollout
-def verify_command(trail: Trail, output: str | None) -> None:
+def verify_command(trail: Trail, output: str | None, copy: AsItWas | None) -> None:
     """Check that the audit of a Rollout is whole.
 
     Entries that are missing, doubled, moved, changed or put in are told with their number and where they are. Anchored
     is what is whole from the first entry on, and sealed: nobody can change it but who may delete AuditSegments. Nothing
-    is signed; the tail can be rewritten, all of it together, by who may write the Rollout's status.
+    is signed; the tail can be rewritten, all of it together, by who may write the Rollout's status. With a copy from
+    outside of the cluster that is found, too: what the copy has must be what the cluster has.
 
     Exit codes:
       0  nothing is wrong
@@ -98,12 +136,15 @@ def verify_command(trail: Trail, output: str | None) -> None:
     Examples:
       sluice audit verify checkout -n shop
       sluice audit verify checkout -n shop -o json
+      sluice audit verify checkout -n shop --copy audit.jsonl
     """
     from sluice.cli.exits import FAILED
-    from sluice.cli.trail import print_proof
+    from sluice.cli.trail import compared_with, print_proof
 
-    print_proof(trail, output)
-    if not trail.proof.whole:
+    compared = compared_with(trail, copy.lines()) if copy is not None else None
+    proof = compared.proof if compared is not None else trail.proof
+    print_proof(replace(trail, proof=proof), output, compared)
+    if not proof.whole:
         raise click.exceptions.Exit(FAILED)
 
 

@@ -53,8 +53,9 @@ def switch_target(name: str, namespace: str, *, cluster: bool) -> Target:
 @click.option("--members", metavar="LABELS", help="For a new switch: only in member clusters with these labels.")
 @click.option(
     "--effect",
-    type=click.Choice(["divert", "hold"]),
-    help="divert returns all traffic to stable; hold freezes. By default the switch's own, divert for a new one.",
+    type=click.Choice(["divert", "hold", "rollback"]),
+    help="divert returns all traffic to stable; hold freezes; rollback is divert, then the candidates' pods go, and "
+    "COMPLETED revisions return to the ones before. By default the switch's own, divert for a new one.",
 )
 @click.option(
     "--force/--no-force",
@@ -75,13 +76,14 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
       sluice kill payments -n shop -l app=payments --reason "double charges"
       sluice kill freeze -n shop --effect hold --expires 8h --reason "database maintenance"
       sluice kill --cluster --reason "bad base image"
+      sluice kill payments -n shop -l app=payments --effect rollback --reason "2.4.1 writes bad ledgers"
       sluice kill -n shop --direct --reason "5xx, and the operator is down"
       sluice kill -n shop --force --reason "leaks cards: better no answer than this one"
 
     With --direct the switch is engaged as ever, and then each route and Service that it covers is written from here:
     the candidate's weight to 0, and sluice.dev/hold with your name and the reason, which keeps it there. The operator
-    obeys both when it is back. To go on, release the switch and take the annotation off. It takes the rights of the
-    ClusterRole sluice-breakglass.
+    obeys both when it is back, and then does what else a rollback asks for. To go on, release the switch and take the
+    annotation off. It takes the rights of the ClusterRole sluice-breakglass.
 
     The same by kubectl:
       kubectl patch killswitch stop -n shop --type merge -p '{"spec":{"engaged":true,"reason":"5xx"}}'
@@ -89,11 +91,18 @@ def command(name: str, access: Access, output: str | None, *, cluster: bool, **o
     if order["namespaces"] and not cluster:
         raise click.UsageError("--namespaces is for --cluster: a KillSwitch covers its own namespace only.")
     if order["expires"] is not None and order["effect"] != "hold":
-        raise click.UsageError("--expires is for --effect hold: what a divert took away comes back by no clock.")
+        raise click.UsageError(
+            "--expires is for --effect hold: what a divert or rollback took away comes back by no clock."
+        )
+    if order["members"] and order["effect"] == "rollback":
+        raise click.UsageError(
+            "--effect rollback acts in all clusters of a fleet: with --members divert, and take back what completed "
+            "there by `sluice rollback --cluster`."
+        )
     if order["direct"] and order["effect"] == "hold":
         raise click.UsageError("--direct diverts: a hold takes no traffic away, so that there is nothing to write.")
     if order["force"] and order["effect"] == "hold":
-        raise click.UsageError("--force is for --effect divert: a hold moves nothing.")
+        raise click.UsageError("--force is for --effect divert or rollback: a hold moves nothing.")
     scope = _scope(selector=order["selector"], namespace_selector=order["namespaces"], clusters=order["members"])
 
     async def work(session: Session) -> Outcome:

@@ -169,6 +169,9 @@ def _switches(rows: Sequence[SwitchRow], *, wide: bool) -> str:
         ]
         for row in rows
     ]
+    if any(row.watch for row in rows):
+        columns[3:3] = [Column("WATCHES", by_meaning)]
+        cells = [[*line[:3], row.watch, *line[3:]] for line, row in zip(cells, rows, strict=True)]
     if wide:
         columns += [Column("AGE"), Column("MESSAGE")]
         cells = [[*line, row.age, row.message] for line, row in zip(cells, rows, strict=True)]

@@ -10,15 +10,20 @@ import click
 
 from sluice.cli import (
     abort,
+    approve,
     audit,
     clusters,
     completion,
     demo,
+    drill,
+    extend,
     get,
+    hold,
     kill,
     lint,
     pause,
     promote,
+    reject,
     release,
     restart,
     resume,
@@ -65,8 +70,23 @@ def cli(context: click.Context) -> None:
         context.color = False
 
 
-STEERING = (promote, pause, resume, abort, retry, undo, rollback, restart)
-for module in (get, status, wait, *STEERING, kill, release, audit, clusters, lint, version, completion, demo, run):
+STEERING = (promote, approve, reject, pause, hold, extend, resume, abort, retry, undo, rollback, restart)
+for module in (
+    get,
+    status,
+    wait,
+    *STEERING,
+    kill,
+    release,
+    drill,
+    audit,
+    clusters,
+    lint,
+    version,
+    completion,
+    demo,
+    run,
+):
     cli.add_command(module.command)
 
 

@@ -197,6 +197,7 @@ def lay_out(detail: RolloutDetail, *, wide: bool, program: str) -> str:
         _head(detail),
         *fleet_page.lay_out(detail, program),
         _slots(detail, wide=wide),
+        _approvals(detail),
         _metrics(detail, wide=wide),
         _switches(detail),
     ]
@@ -244,6 +245,11 @@ def _slot(slot: SlotLine, *, pods: bool, wide: bool) -> list[str]:
     if wide:
         cells += [slot.hash, *([slot.restarted, slot.repairs] if pods else [])]
     return cells
+
+
+def _approvals(detail: RolloutDetail) -> str:
+    columns = [Column(title) for title in ("APPROVAL", "GROUP", "APPROVED", "BY")]
+    return _section(columns, [[one.point, one.group, one.count, one.approved] for one in detail.approvals])
 
 
 def _metrics(detail: RolloutDetail, *, wide: bool) -> str:

@@ -100,6 +100,29 @@ def _own_name() -> str:
     show_default=True,
     help="For how long a MemberCluster stays when its ClusterProfile is gone: an inventory may be written anew.",
 )
+@click.option(
+    "--audit-to",
+    metavar="WHERE",
+    help="Who else keeps the audit: stdout, file:PATH, or the URL of a receiver of CloudEvents; by default nobody.",
+)
+@click.option(
+    "--audit-events",
+    type=click.Choice(["binary", "structured", "batched"]),
+    default="structured",
+    show_default=True,
+    help="How CloudEvents are put into HTTP requests.",
+)
+@click.option(
+    "--audit-token-file", metavar="PATH", help="Holds a bearer token for that URL; it is read for each request."
+)
+@click.option(
+    "--audit-resend-hours",
+    metavar="HOURS",
+    type=click.IntRange(0, 720),
+    default=24,
+    show_default=True,
+    help="How old entries may be that are sent anew after a start, for nobody knows what was taken.",
+)
 def command(**options: Any) -> None:
     """Run the operator.
 

@@ -36,8 +36,8 @@ _MEANINGS = {
         ),
         "waiting",
     ),
-    **dict.fromkeys(("Aborted", "Degraded", "Failed", "Failing", "Error", "Left"), "bad"),
-    **dict.fromkeys(("Killed", "Engaged"), "stopped"),
+    **dict.fromkeys(("Aborted", "Degraded", "Failed", "Failing", "Error", "Left", "blind"), "bad"),
+    **dict.fromkeys(("Killed", "Engaged", "tripped"), "stopped"),
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import click
 
 from sluice.api.units import format_time
 from sluice.cli.output import emit, plain
 from sluice.cli.table import Column, render
+from sluice.decide.copies import Compared, Copy, compare
 from sluice.decide.proof import STATUS
 from sluice.decide.texts import count_of
 from sluice.ops.audit import Trail
@@ -42,13 +44,20 @@ def print_lines(trail: Trail) -> None:
         click.echo(json.dumps(line, separators=(",", ":")))
 
 
-def print_proof(trail: Trail, output: str | None) -> None:
-    """How far the audit is sealed, and what is wrong with it."""
+def compared_with(trail: Trail, lines: Iterable[str]) -> Compared:
+    """The audit, compared with the lines of a copy."""
+    return compare(trail.proof, Copy.read(lines, trail.rollout.uid))
+
+
+def print_proof(trail: Trail, output: str | None, compared: Compared | None = None) -> None:
+    """How far the audit is sealed, how much of it is in a copy, and what is wrong with it."""
     proof = trail.proof
     if output:
         findings = [plain(finding) | {"fault": finding.fault.value} for finding in proof.findings]
         told = {"rollout": trail.rollout.dump(), "there": trail.there, "segments": trail.segments}
         told |= {"entries": len(proof.entries), "last": proof.last, "anchoredTo": proof.anchored_to, "signedTo": 0}
+        if compared is not None:
+            told |= {"copied": compared.copied, "copiedTo": compared.copied_to, "unreadable": compared.unreadable}
         emit({**told, "whole": proof.whole, "findings": findings}, output)
         return
     many = "1 entry" if len(proof.entries) == 1 else f"{len(proof.entries)} entries"
@@ -58,6 +67,10 @@ def print_proof(trail: Trail, output: str | None) -> None:
     click.echo("signed to 0: segments are not signed")
     tail = [entry.seq for entry, place in zip(proof.entries, proof.places, strict=True) if place == STATUS]
     click.echo(f"unsigned tail {tail[0]} to {tail[-1]}, in the status" if tail else "no tail in the status")
+    if compared is not None:
+        unreadable = f", {count_of(compared.unreadable, 'line')} unreadable" if compared.unreadable else ""
+        same = f"{compared.copied} of {len(proof.entries)} are the same in the copy"
+        click.echo(f"copied to {compared.copied_to}: {same}{unreadable}")
     for finding in proof.findings:
         click.echo(clean(f"wrong at {finding.seq} in {finding.where}: {finding.fault}: {finding.message}"))
     if proof.whole:

@@ -9,8 +9,10 @@ from sluice.api.conditions import Reason
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, StableRevision
+from sluice.decide import policies
 from sluice.decide.draft import MAX_REJECTED, Draft
 from sluice.decide.model import RunView
+from sluice.decide.policies import Asked
 from sluice.decide.rendering import revision_in
 from sluice.decide.revision import Desired, desired_of, serving_slot
 from sluice.decide.upkeep import is_taken
@@ -32,8 +34,7 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
     if draft.workload is not None and any(is_taken(draft, slot) for slot in Slot):
         return False  # what is somebody else's is no version of this Rollout
     if draft.workload is not None and not draft.observed.runs and not any(map(draft.deployment, Slot)):
-        _begin(draft, desired)
-        return True
+        return _begin(draft, desired)
     newest = draft.observed.runs[-1] if draft.observed.runs else None
     unfinished = newest if newest is not None and newest.status.outcome is None else None
     running = _running(draft)
@@ -45,7 +46,8 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
             problem.problem if problem else "no route could be read",
         )
         return False
-    draft.update(stable=_stable(draft, slot, desired), rejected=_rejected(draft.observed.runs))
+    stable = _stable(draft, slot, desired).model_copy(update={"since": draft.now})
+    draft.update(stable=stable, rejected=_rejected(draft.observed.runs))
     message = "its Rollout, or the Rollout's status, was gone; traffic returned to stable"
     for run in draft.observed.runs:
         if run.status.outcome is None:
@@ -55,13 +57,23 @@ def adopt(draft: Draft, spec: RolloutSpec) -> bool:
     return True
 
 
-def _begin(draft: Draft, desired: Desired) -> None:
-    """A first version goes straight in: into the slot that the routes give more to already, if they name the slots."""
+def _begin(draft: Draft, desired: Desired) -> bool:
+    """A first version goes straight in: into the slot that the routes give more to already, if they name the slots.
+
+    Returns:
+        Whether it does; a RolloutPolicy that has a run wait has a first version wait, too.
+    """
+    held = policies.hold_beginning(draft.observed.policies, Asked(desired.hash, desired.version), draft.now)
+    if held is not None:
+        what = desired.version or desired.hash
+        draft.hold(held.reason, f"first version {what} waits: {held.message}", until=held.until)
+        return False
     slot = serving_slot(draft.observed.targets, None, even=Slot.BLUE) or Slot.BLUE
     draft.update(stable=StableRevision(slot=slot, hash=desired.hash, version=desired.version))
     message = f"first version {desired.version or desired.hash} goes straight into {slot}"
     draft.note(Reason.ADOPTED, message)
     draft.record("Observed", "adopt", Reason.ADOPTED, message)
+    return True
 
 
 def _running(draft: Draft) -> Slot | None:

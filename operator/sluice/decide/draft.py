@@ -43,6 +43,7 @@ from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip, newest
 
 SYSTEM = "sluice"
 MAX_REJECTED = 10
+_OF_A_RUN = ("step", "waiting", "next_transition_at", "paused_by", "held_by", "drilled", "drift", "sized_for")
 
 
 @dataclass(slots=True)
@@ -138,7 +139,7 @@ class Draft:
     @property
     def intended(self) -> BasisPoints:
         """The share that the slot which is not stable shall have."""
-        return (self.status.weight or NONE) if self.under_way else NONE
+        return (self.status.weight or NONE) if self.under_way and self.status.drilled is None else NONE
 
     @property
     def main_hold(self) -> Hold | None:
@@ -277,6 +278,7 @@ class Draft:
             ),
             waiting=None,
             next_transition_at=None,
+            approvals=(),
         )
         if step.kind == "setWeight":
             self.update(weight=step.share or NONE, confirmation=None, drift=None)
@@ -327,20 +329,12 @@ class Draft:
             revision=revision.model_copy(
                 update={"outcome": outcome, "reason": reason, "message": clip(message, MESSAGE_BYTES)}
             ),
-            stable=StableRevision(
-                slot=revision.slot, hash=revision.hash, version=revision.version, number=revision.number
-            )
-            if completed
-            else stable,
+            stable=revision.made_stable(self.now) if completed else stable,
             weight=FULL if completed else NONE,
             confirmation=self.status.confirmation if completed else None,
-            step=None,
-            waiting=None,
-            next_transition_at=None,
-            paused_by=None,
-            drift=None,
-            sized_for=None,
             history=history,
+            approvals=(),
+            **dict.fromkeys(_OF_A_RUN),
         )
         self.holds.clear()
         self.note(reason, message, warning=outcome in {Outcome.ABORTED, Outcome.KILLED})
@@ -372,6 +366,8 @@ class Draft:
             baselines={},
             metrics=(),
             paused_by=None,
+            held_by=None,
+            approvals=(),
             sized_for=None,
         )
         self.accept(spec.hash)

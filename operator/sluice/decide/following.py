@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
-from sluice.api.rollout import RolloutSpec
+from sluice.api.rollout import Queued, RolloutSpec
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE
-from sluice.decide import gates
+from sluice.decide import gates, policies
 from sluice.decide.draft import Draft
 from sluice.decide.model import RunView
+from sluice.decide.policies import Asked
 from sluice.decide.revision import Desired, new_run, return_run, run_name
 from sluice.decide.slots import trial_of
 from sluice.decide.texts import count_of
+
+REFUSED_ASKS_AGAIN_AFTER = timedelta(seconds=30)
 
 
 def follow(draft: Draft, spec: RolloutSpec) -> None:
@@ -52,6 +58,8 @@ def _keep_or_leave(draft: Draft, desired: Desired) -> None:
             draft.end_run(Outcome.SUPERSEDED, Reason.SUPERSEDED, message)
         return
     rejected = desired.hash in draft.status.rejected
+    if revision.switch:
+        return  # what is asked for begins once the switch let go
     if rejected and draft.run_spec is not None and draft.run_spec.cause == "Undo":
         return  # what the spec asks for is what is being undone
     if desired.slot is draft.stable.slot:
@@ -72,8 +80,12 @@ def _never_up(draft: Draft) -> bool:
 
 def _settle(draft: Draft, desired: Desired) -> None:
     """The slot that is asked for serves. A changed version in it is taken note of; it needs no run."""
-    if (draft.stable.hash, draft.stable.version) != (desired.hash, desired.version):
-        draft.update(stable=draft.stable.model_copy(update={"hash": desired.hash, "version": desired.version}))
+    if (draft.stable.hash, draft.stable.version) == (desired.hash, desired.version):
+        return
+    changes: dict[str, Any] = {"hash": desired.hash, "version": desired.version}
+    if draft.stable.hash != desired.hash:
+        changes["since"] = draft.now
+    draft.update(stable=draft.stable.model_copy(update=changes))
 
 
 def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
@@ -99,7 +111,9 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         draft.stall(draft.observed.templates.problem_reason, draft.observed.templates.problem)
         return
     run = _run_to(draft, spec, desired)
-    begun = _begun(draft, run)
+    if not run.goes_back and _waits_by_policy(draft, desired):
+        return
+    begun = begun_before(draft, run)
     run = begun.spec if begun else run
     try_out(draft, run)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=begun is not None)
@@ -109,6 +123,28 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         f"in {count_of(len(run.steps), 'step')}",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
+
+
+def _waits_by_policy(draft: Draft, desired: Desired) -> bool:
+    """Whether a RolloutPolicy keeps the run from beginning; what it waits for then is said."""
+    observed, what = draft.observed, desired.version or desired.hash
+    hold = policies.hold_beginning(observed.policies, Asked(desired.hash, desired.version), draft.now)
+    if hold is None:
+        asking = policies.await_turn(observed.policies, _place_in_line(draft), draft.now)
+        if asking is None:
+            return False
+        hold, queued = asking
+        draft.update(queued=queued)
+    draft.hold(hold.reason, f"revision {what} waits: {hold.message}", until=hold.until)
+    return True
+
+
+def _place_in_line(draft: Draft) -> Queued | None:
+    """Since when it waits for its turn. What was refused has had it: it asks again after a while, behind the others."""
+    queued = draft.observed.status.queued
+    if draft.observed.write_problem is None or queued is None or queued.since > draft.now:
+        return queued
+    return queued.model_copy(update={"since": draft.now + REFUSED_ASKS_AGAIN_AFTER})
 
 
 def _run_to(draft: Draft, spec: RolloutSpec, desired: Desired) -> RolloutRunSpec:
@@ -134,7 +170,7 @@ def try_out(draft: Draft, run: RolloutRunSpec) -> None:
         draft.trial = trial_of(draft, draft.workload, run)
 
 
-def _begun(draft: Draft, run: RolloutRunSpec) -> RunView | None:
+def begun_before(draft: Draft, run: RolloutRunSpec) -> RunView | None:
     """A RolloutRun created just before a crash, which no status speaks of yet: one that was made for the same cause."""
     last = draft.observed.runs[-1] if draft.observed.runs else None
     if (

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sluice.api.approval import Approval
 from sluice.api.conditions import Reason
 from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.units import NONE, format_share
-from sluice.decide import analysis, coverage
+from sluice.decide import analysis, coverage, oncall, policies
 from sluice.decide.analysis import Outcome
+from sluice.decide.approvals import Petition
+from sluice.decide.consent import await_consent
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.faults import cause_of
@@ -21,14 +24,14 @@ from sluice.decide.rendering import revision_in
 from sluice.decide.slots import exposure, vacant
 from sluice.decide.switches import held_by
 from sluice.decide.texts import REASON_BYTES, clip
-from sluice.decide.traffic import drained_at, needed_pods, ready_pods
+from sluice.decide.traffic import drained_at, needed_pods, ready_pods, stopped_by
 
 Gate = Callable[[Draft], Hold | None]
 
 
 def held_by_switch(draft: Draft) -> Hold | None:
     """An engaged kill switch covers the Rollout, with whatever effect."""
-    return held_by(draft.observed.switches)
+    return held_by(stopped_by(draft))
 
 
 def spec_unreadable(draft: Draft) -> Hold | None:
@@ -59,6 +62,34 @@ def paused_by_person(draft: Draft) -> Hold | None:
         return None
     why = f": {paused.reason}" if paused.reason else ""
     return Hold(Reason.PAUSED_BY_ACTION, f"paused by {paused.actor}{why}; goes on with: {draft.command('resume')}")
+
+
+def held_by_policy(draft: Draft) -> Hold | None:
+    """A RolloutPolicy lets exposure not grow now; it has no say in a run that goes back to what served before."""
+    spec = draft.run_spec
+    if spec is not None and spec.goes_back:
+        return None
+    return policies.hold_growth(draft.observed.policies, draft.now)
+
+
+def unapproved(draft: Draft) -> Hold | None:
+    """A RolloutPolicy wants people to agree before anything of the run is exposed, and they did not yet.
+
+    A share that somebody else gave the candidate is no word of theirs.
+    """
+    spec = draft.run_spec
+    if spec is None or spec.goes_back or draft.intended > NONE:
+        return None
+
+    def petition(point: str, wanted: Approval) -> Petition:
+        return Petition(point, wanted, spec.revision, spec.requester, draft.command("approve"))
+
+    return await_consent(draft, draft.observed.policies, petition, begins_run=True)
+
+
+def held_by_person(draft: Draft) -> Hold | None:
+    """Somebody on call holds it by a RolloutAction."""
+    return oncall.in_the_way(draft.status.held_by, draft.command("resume"))
 
 
 def target_unfit(draft: Draft) -> Hold | None:
@@ -180,9 +211,19 @@ def beyond_pace(draft: Draft, index: int) -> Hold | None:
     return Hold(Reason.WAITS_FOR_FLEET, "waits for the hub: the clusters of its batch go step by step together")
 
 
-FREEZING: Sequence[Gate] = (held_by_switch, held_by_hand, spec_unreadable, run_unseen, paused_by_spec, paused_by_person)
+FREEZING: Sequence[Gate] = (
+    held_by_switch,
+    held_by_hand,
+    spec_unreadable,
+    run_unseen,
+    paused_by_spec,
+    paused_by_person,
+    held_by_person,
+)
 GROWTH: Sequence[Gate] = (
     *FREEZING,
+    held_by_policy,
+    unapproved,
     target_unfit,
     exposed_outside_weight,
     analysis_in_the_way,

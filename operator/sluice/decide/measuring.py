@@ -25,9 +25,9 @@ _NO_BASELINES: Mapping[str, float] = MappingProxyType({})
 
 
 def absorb(draft: Draft) -> None:
-    """Take new measurements and baselines into the status."""
+    """Take new measurements and baselines into the status; none from a drill, in which the candidate has no traffic."""
     spec = draft.run_spec
-    if spec is None:
+    if spec is None or draft.status.drilled is not None:
         return
     wanted = {metric.name for metric in relative_metrics(spec)}
     answers = {
@@ -95,7 +95,7 @@ def judge(draft: Draft) -> None:
 def measure(draft: Draft) -> None:
     """Ask what is due, and wake when the next is."""
     spec = draft.run_spec
-    if spec is None:
+    if spec is None or draft.status.drilled is not None:
         return
     if draft.status.step is None:
         _ask_baselines(draft, spec)

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sluice.api.names import FIELD_MANAGER, OWNER_ANNOTATION
+from sluice.api.names import FIELD_MANAGER, OWNER_ANNOTATION, REQUESTER_ANNOTATION
 from sluice.api.units import JSON, parse_time
 
 _EPOCH = "1970-01-01T00:00:00Z"
 _OWNER_CHARACTERS = 600
 _MANAGER_CHARACTERS = 128
+_REQUESTER_CHARACTERS = 512
+_NOBODY_KNOWN = "unattributed"
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -69,19 +71,34 @@ def writer_of(obj: JSON) -> str:
     return max(writes)[2][:_MANAGER_CHARACTERS] if writes else ""
 
 
-def requester_of(*objs: JSON | None) -> str:
-    """Who last wrote what is asked for, as far as the API server tells: the field manager, which anyone can choose.
+def requester_of(rollout: JSON, source: JSON | None = None) -> str:
+    """Who asked for what a Rollout asks for, as far as the API server tells.
+
+    That is who it stamped. Where it stamped nobody, and where the pod template is another object's, which it stamps on
+    nobody's behalf, it is unattributed, with the field manager of the newest write, which anyone can choose.
 
     Args:
-        objs: the Rollout, and the Deployment that it takes its pod template from, if any; of writes in the same second,
-            those of the last count.
+        rollout: the Rollout.
+        source: the Deployment that it takes its pod template from, if any; of writes in the same second, its count.
     """
+    stamped = annotation_of(rollout, REQUESTER_ANNOTATION) if source is None else ""
+    if stamped:
+        return stamped[:_REQUESTER_CHARACTERS]
     newest: Mapping[str, Any] = {}
-    for entry in (entry for obj in objs for entry in _spec_writes(obj)):
+    for entry in (entry for obj in (rollout, source) for entry in _spec_writes(obj)):
         ours = entry.get("manager") == FIELD_MANAGER
         if not ours and not entry.get("subresource") and str(entry.get("time", "")) >= str(newest.get("time", "")):
             newest = entry
-    return f"unattributed (field manager {newest['manager']})"[:253] if newest.get("manager") else "unattributed"
+    return f"{_NOBODY_KNOWN} (field manager {newest['manager']})"[:253] if newest.get("manager") else _NOBODY_KNOWN
+
+
+def known_requester(requester: str) -> str:
+    """Who asked for a run, where that is known; else "".
+
+    >>> known_requester("alice"), known_requester("unattributed (field manager helm)")
+    ('alice', '')
+    """
+    return "" if requester == _NOBODY_KNOWN or requester.startswith(f"{_NOBODY_KNOWN} (") else requester
 
 
 def _spec_writes(obj: JSON | None) -> Iterator[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import BasisPoints
 from sluice.api.workload import SlotServices
 from sluice.decide.pods import AskedTemplate, BudgetView, DeploymentView, ServiceView
+from sluice.decide.policyview import PolicyView
 from sluice.decide.promql import FleetValues
 
 # --------------------------------------------------------------------------------------------- observed
@@ -80,6 +81,7 @@ class TargetView:
     problem: str = ""
     owner: str = ""  # value of the owner annotation, "<namespace>/<name>/<uid>"
     cause: Cause | None = None
+    written: BasisPoints | None = None  # green's share as that owner wrote it last; None where the target tells none
     writer: str = ""  # field manager of the newest write to the spec, for messages
     all_or_nothing: bool = False  # a selector switch
     dark: bool = False  # a rule whose weights are all 0 answers 500 to everybody; its share reads as half
@@ -101,6 +103,10 @@ class TargetView:
         """Whether every rule gives the slot exactly this share."""
         green = share if slot is Slot.GREEN else 10_000 - share
         return bool(self.shares) and not self.dark and all(value == green for value in self.shares)
+
+    def written_at(self, slot: Slot, share: BasisPoints) -> bool:
+        """Whether its owner wrote just this share last, whatever it has by now."""
+        return self.written == (share if slot is Slot.GREEN else 10_000 - share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,8 @@ class SwitchView:
     actor: str
     scope: str = ""  # a digest of its scope
     expires_at: datetime | None = None
+    deleted: frozenset[str] = frozenset()  # Rollouts that it covered with this scope when they were deleted
+    drill: bool = False  # it diverts for a moment, and ends nothing
     forced_by: str = ""  # who would have it divert also where stable cannot take the traffic; "" where nobody does
 
     def __str__(self) -> str:
@@ -251,6 +259,8 @@ class Observed:
     source_selected_by: tuple[str, ...] = ()  # Services whose selectors match its pods
     budgets: tuple[BudgetView, ...] = ()
     dropped: tuple[Marked, ...] = ()
+    policies: tuple[PolicyView, ...] = ()  # covering, by name
+    led: bool = False  # a hub leads: it is a part of one over a fleet
     rival: str = ""  # "<namespace>/<name>" of the older Rollout that has one of the targets
     write_problem: tuple[str, str] | None = None  # Reason and message of a write that the API server refused for good
 
@@ -379,4 +389,4 @@ class Plan:
     wake_at: datetime | None = None
 
 
-GROWING_VERBS = frozenset({Verb.PROMOTE, Verb.PROMOTE_FULLY, Verb.RETRY, Verb.UNDO, Verb.ROLLBACK})
+GROWING_VERBS = frozenset({Verb.PROMOTE, Verb.PROMOTE_FULLY, Verb.RETRY, Verb.UNDO, Verb.ROLLBACK, Verb.APPROVE})

@@ -15,24 +15,23 @@ from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import PausedBy, StepStatus
 from sluice.api.run import RolloutRunSpec
-from sluice.api.units import FULL, NONE
-from sluice.decide import analysis, audit, gates
+from sluice.api.units import FULL, format_duration
+from sluice.decide import analysis, approvals, audit, gates, oncall, policies
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.following import try_out
 from sluice.decide.hold import Hold
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
+from sluice.decide.policies import Asked
 from sluice.decide.progress import go_on, scope_of
-from sluice.decide.revision import Desired, new_run, return_run, run_name
+from sluice.decide.refusal import Refused as _Refused
+from sluice.decide.revision import new_run, return_run, run_name
 from sluice.decide.slots import restart
 from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.undoing import CannotReturn, fit_to_return, served_before
 
 MAX_AGE = timedelta(minutes=10)
 UNATTRIBUTED = "unattributed"
-
-
-class _Refused(Exception):
-    """Why an action is rejected."""
 
 
 class _NotYet(Exception):
@@ -129,6 +128,7 @@ def _promote(draft: Draft, _: ActionView) -> str:
     set_aside = _set_aside(draft, spec, step)
     if set_aside:
         return set_aside
+    _needs_no_approval(draft, spec, step.index, step.index)
     left = f"left step {step.index} ({step.kind})"
     before = len(draft.holds)
     if not go_on(draft, spec):
@@ -136,6 +136,15 @@ def _promote(draft: Draft, _: ActionView) -> str:
         _await_pods(draft, hold)
         raise _Refused(f"{hold.message}; nothing was skipped")
     return left
+
+
+def _needs_no_approval(draft: Draft, spec: RolloutRunSpec, first: int, last: int) -> None:
+    """No promotion goes past a step that other people have to approve."""
+    for index in range(first, last + 1):
+        wanted = spec.steps[index - 1].approval
+        if wanted is not None:
+            asked = f"step {index} waits for {approvals.describe(wanted)}, which no promotion replaces"
+            raise _Refused(f"{asked}; nothing was skipped: {draft.command('approve')}")
 
 
 def _await_pods(draft: Draft, hold: Hold) -> None:
@@ -178,6 +187,7 @@ def _promote_fully(draft: Draft, _: ActionView) -> str:
     last = max(index for index, each in enumerate(spec.steps, 1) if each.kind == "setWeight" and each.share == FULL)
     if step.index >= last:
         raise _Refused(f"step {step.index} of {len(spec.steps)} already gives it everything; see: sluice promote")
+    _needs_no_approval(draft, spec, step.index, last)
     draft.enter(last)
     return f"went straight to step {last} of {len(spec.steps)}"
 
@@ -192,12 +202,59 @@ def _pause(draft: Draft, action: ActionView) -> str:
 
 def _resume(draft: Draft, _: ActionView) -> str:
     name, namespace = draft.observed.ref.name, draft.observed.ref.namespace
-    if draft.status.paused_by is None:
+    if draft.status.paused_by is None and draft.status.held_by is None:
         if draft.observed.spec is not None and draft.observed.spec.paused:
             raise _Refused("it is paused by spec.paused: set that to false")
         raise _Refused(f"nobody paused it; to leave a pause step: sluice promote {name} -n {namespace}")
-    draft.update(paused_by=None)
+    draft.update(paused_by=None, held_by=None)
     return "resumed"
+
+
+def _hold(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "hold")
+    needs_reason(action)
+    return oncall.hold(draft, action, _actor(action))
+
+
+def _extend(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "extend")
+    needs_reason(action)
+    by, step, at = action.spec.duration, draft.step, draft.status.step
+    if by is None:
+        raise _Refused("Extend needs spec.duration: by how much the wait is to be longer")
+    if draft.status.held_by is not None:
+        return oncall.extend_hold(draft, by)
+    if step is None or at is None or step.duration is None or step.kind not in {"pause", "watch"}:
+        raise _Refused(
+            f"no wait for a time runs now, so there is none to lengthen; to hold it: {draft.command('hold')}"
+        )
+    draft.update(step=oncall.extended(at, by))
+    return f"step {at.index} ({step.kind}) lasts {format_duration(by)} longer"
+
+
+def _approve(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "approve")
+    if draft.run_spec is None:
+        raise _Refused(f"RolloutRun {draft.observed.ref.namespace}/{draft.status.run} is not there")
+    return approvals.approve(draft, action, requester=draft.run_spec.requester)
+
+
+def _reject(draft: Draft, action: ActionView) -> str:
+    _needs_run(draft, "reject")
+    needs_reason(action)
+    message = f"rejected by {_actor(action)}: {action.spec.reason}"
+    draft.end_run(Outcome.ABORTED, Reason.REJECTED_BY_ACTION, message, actor=_actor(action))
+    return f"rejected; traffic returns to {draft.stable.slot}"
+
+
+def needs_reason(action: ActionView) -> None:
+    """Others are to learn why.
+
+    Raises:
+        Refused: it says none.
+    """
+    if not action.spec.reason.strip():
+        raise _Refused(f"{action.spec.action} needs spec.reason: why")
 
 
 def _abort(draft: Draft, action: ActionView) -> str:
@@ -223,6 +280,12 @@ def _retry(draft: Draft, _: ActionView) -> str:
         raise _Refused(f"{frozen.message}; then ask again")
     if draft.observed.templates.problem:
         raise _Refused(draft.observed.templates.problem)
+    held = policies.hold_beginning(draft.observed.policies, Asked(again.hash, again.version), draft.now)
+    if held is not None:
+        raise _Refused(f"{held.message}; then ask again")
+    if policies.await_turn(draft.observed.policies, draft.observed.status.queued, draft.now) is not None:
+        draft.accept(again.hash)  # from here on it is as if the spec had just begun to ask for it
+        return "it is tried again as soon as it is its turn"
     run = new_run(draft.observed, spec, draft.stable, again, draft.observed.templates, retry=True)
     try_out(draft, run)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
@@ -235,47 +298,18 @@ def _undo(draft: Draft, action: ActionView) -> str:
     spec, stable = draft.observed.spec, draft.stable
     if spec is None:
         raise _Refused(draft.observed.spec_problem)
-    before = _completed_run(draft)
-    _slot_untouched(draft, before)
-    hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
-    if hold is not None:
-        raise _Refused(f"{hold.message}; then ask again")
-    view = draft.observed.slots[before.from_slot]
-    if view.ready_endpoints == NONE and draft.workload is None:
-        raise _Refused(f"{draft.service(before.from_slot)}, which served before, has no ready endpoint")
-    back = Desired(before.from_slot, before.stable_version, before.stable_hash)
-    run = return_run(draft.observed, spec, stable, back, cause="Undo")
-    if draft.workload is not None and run.template is None:
-        raise _Refused(f"the pod template of {before.stable_version or before.stable_hash} is not known any more")
+    try:
+        back = served_before(draft)
+        hold = gates.first((*gates.FREEZING, gates.target_unfit), draft)
+        if hold is not None:
+            raise _Refused(f"{hold.message}; then ask again")
+        run = return_run(draft.observed, spec, stable, back, cause="Undo")
+        fit_to_return(draft, run)
+    except CannotReturn as why:
+        raise _Refused(str(why)) from None
     draft.reject(stable.hash)
     draft.start_run(run, run_name(draft.observed.ref.name, run.revision), exists=False)
-    return f"returns to {before.from_slot} ({before.stable_version or before.stable_hash})"
-
-
-def _completed_run(draft: Draft) -> RolloutRunSpec:
-    """The run that made the stable revision stable."""
-    number = draft.stable.number
-    if not number:
-        raise _Refused("there is no completed run to undo")
-    for run in draft.observed.runs:
-        if run.spec.revision == number and run.spec.to_slot is draft.stable.slot:
-            return run.spec
-    name = run_name(draft.observed.ref.name, number)
-    raise _Refused(f"RolloutRun {draft.observed.ref.namespace}/{name} is gone, so what served before is not known")
-
-
-def _slot_untouched(draft: Draft, before: RolloutRunSpec) -> None:
-    """A later run, however it ended, put another version where the old one was; Sluice's own pods it can put back."""
-    if draft.workload is not None:
-        return
-    for run in reversed(draft.observed.runs):
-        later = run.spec.revision > before.revision and run.spec.to_slot is before.from_slot
-        if later and run.spec.hash != before.stable_hash:
-            version = run.spec.version or run.spec.hash
-            raise _Refused(
-                f"revision {run.spec.revision} ({version}) took the place of what served before in {before.from_slot}; "
-                f"put {before.stable_version or before.stable_hash} there and ask for it by spec.workload"
-            )
+    return f"returns to {back.slot} ({back.version or back.hash})"
 
 
 def _restart(draft: Draft, _: ActionView) -> str:
@@ -305,4 +339,8 @@ _VERBS: dict[Verb, Callable[[Draft, ActionView], str]] = {
     Verb.UNDO: _undo,
     Verb.RESTART: _restart,
     Verb.ROLLBACK: _rollback,
+    Verb.APPROVE: _approve,
+    Verb.REJECT: _reject,
+    Verb.HOLD: _hold,
+    Verb.EXTEND: _extend,
 }

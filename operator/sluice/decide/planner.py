@@ -14,7 +14,7 @@ from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutStatus, Waiting
 from sluice.api.units import FULL, NONE
-from sluice.decide import following, measuring, people, progress, records
+from sluice.decide import drills, following, measuring, oncall, people, progress, records, rollback
 from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
@@ -29,8 +29,8 @@ from sluice.decide.roles import dress
 from sluice.decide.slots import tend
 from sluice.decide.source import retire
 from sluice.decide.steering import confirm, steer
-from sluice.decide.switches import diverting, kept, run_id
-from sluice.decide.traffic import stable_takes
+from sluice.decide.switches import diverting, kept, rolling_back, run_id, title_of
+from sluice.decide.traffic import stable_takes, stopped_by
 
 RUN_LOST_AFTER = timedelta(seconds=10)
 
@@ -46,7 +46,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         The next status and the effects, in the order in which they are to be carried out.
     """
     draft = Draft(observed=observed, now=now, status=_sound(observed))
-    draft.update(covered_by=kept(observed.switches))
+    draft.update(covered_by=kept(observed.switches), queued=None)  # who waits for a turn asks in every pass
     if observed.deleting:
         let_go(draft)
         people.refuse_all(draft)
@@ -69,8 +69,19 @@ def _sound(observed: Observed) -> RolloutStatus:
     status = observed.status
     if status.stable is None:
         # What it still says of a run counts for nothing without the revision that the run began from.
-        gone = ("revision", "run", "step", "weight", "confirmation", "waiting", "paused_by", "drift")
-        return status.model_copy(update=dict.fromkeys(gone))
+        gone = (
+            "revision",
+            "run",
+            "step",
+            "weight",
+            "confirmation",
+            "waiting",
+            "paused_by",
+            "held_by",
+            "drilled",
+            "drift",
+        )
+        return status.model_copy(update={**dict.fromkeys(gone), "approvals": ()})
     if status.revision is not None and status.run is None:
         return status.model_copy(update={"run": run_name(observed.ref.name, status.revision.number)})
     return status
@@ -87,13 +98,16 @@ def _go(draft: Draft) -> None:
     spec = draft.observed.spec
     keep_pace(draft)
     _obey_switches(draft)
+    drills.rehearse(draft)
     _notice_loss(draft)
     measuring.absorb(draft)
     _leave_the_dead(draft)
     _obey_glass(draft)
+    oncall.let_go(draft)
     people.obey(draft)
     measuring.judge(draft)
     if spec is not None:
+        rollback.roll_back(draft, spec)
         following.follow(draft, spec)
     _show_preview(draft)
     confirm(draft)
@@ -123,11 +137,12 @@ def _tell_refusal(draft: Draft) -> None:
 
 def _obey_switches(draft: Draft) -> None:
     """A Divert ends the run of an exposed candidate, also one that was released before this pass saw it."""
-    if not draft.under_way or not draft.exposed:
+    if not draft.under_way or not (draft.exposed or draft.status.drilled):
         return
-    switch = diverting(draft.observed.switches)
+    switch = diverting(stopped_by(draft))
     if switch is not None:
         message = f"killed by {switch}, engaged by {switch.actor}: {why_diverted(switch, stable_takes(draft))}"
+        message += _removed(draft)
         draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
         return
     run = run_id(draft.observed.ref.uid, draft.number)
@@ -135,16 +150,22 @@ def _obey_switches(draft: Draft) -> None:
         (
             target.cause
             for target in draft.observed.targets
-            if target.cause and target.cause.switch and target.cause.run == run
+            if target.cause and target.cause.switch and (target.cause.run, target.cause.action) == (run, "divert")
         ),
         None,
     )
     if stamp is not None:
-        kind, namespace, name, *_ = [*stamp.switch.split("/"), "", "", ""]
-        message = (
-            f"killed by {kind} {namespace + '/' if namespace else ''}{name}, engaged by {stamp.actor}: {stamp.reason}"
-        )
+        message = f"killed by {title_of(stamp.switch)}, engaged by {stamp.actor}: {stamp.reason}"
         draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=stamp.actor)
+
+
+def _removed(draft: Draft) -> str:
+    """What a Rollback switch does further about the candidate, for the end of a message."""
+    if rolling_back(draft.observed.switches) is None:
+        return ""
+    if draft.workload is None:
+        return f"; the pods of {draft.service(draft.candidate)} are not Sluice's to remove"
+    return f"; the pods of {draft.workload_of(draft.candidate)} go once they are drained"
 
 
 def _obey_glass(draft: Draft) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluice.api.analysis import ResolvedMetric
+from sluice.api.approval import Approval
 from sluice.api.conditions import ConditionType, Reason, condition_of
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Confirmation, StepStatus, Waiting
 from sluice.api.run import RolloutRunSpec, RunStep
 from sluice.api.units import NONE, format_duration, format_share
-from sluice.decide import analysis, coverage, faults, gates
+from sluice.decide import analysis, approvals, coverage, faults, gates, oncall
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
@@ -26,6 +27,7 @@ FROZEN = frozenset(
         Reason.RUN_LOST,
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
+        Reason.HELD_BY_ACTION,
         Reason.HELD_BY_HAND,
     }
 )
@@ -127,6 +129,8 @@ def describe(step: RunStep) -> str:
             return f"{step.kind} for {format_duration(step.duration or timedelta(0))}"
         case "setCanaryScale":
             return "set the candidate's size"
+        case "approval" if step.approval is not None:
+            return approvals.describe(step.approval)
     return "analysis of " + ", ".join(metric.name for metric in step.metrics)
 
 
@@ -158,6 +162,10 @@ def _done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> 
             return _size_done(draft)
         case "analysis":
             return _analysis_done(draft, step, at)
+        case "approval" if step.approval is not None and draft.pace is None:
+            return _approved(draft, spec, step.approval, at)
+        case "approval":
+            return True  # the hub asks the people
         case "pause" if step.duration is None and draft.pace is not None:
             return True  # the hub waits for the person
         case "pause" if step.duration is None:
@@ -196,9 +204,17 @@ def _analysis_done(draft: Draft, step: RunStep, at: StepStatus) -> bool:
     return False
 
 
+def _approved(draft: Draft, spec: RolloutRunSpec, wanted: Approval, at: StepStatus) -> bool:
+    petition = approvals.Petition(f"step-{at.index}", wanted, spec.revision, spec.requester, draft.command("approve"))
+    missing = approvals.ask(draft, petition)
+    if missing is not None:
+        draft.wait_for(missing)
+    return missing is None
+
+
 def _time_done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus) -> bool:
     """Count the part of the wait that measurements cover; done when that is long enough."""
-    wanted = (step.duration or timedelta(0)).total_seconds()
+    wanted = (step.duration or timedelta(0)).total_seconds() + at.extended_seconds
     counted = _count(draft, spec, at)
     draft.update(step=counted)
     left = wanted - counted.counted_seconds
@@ -206,7 +222,7 @@ def _time_done(draft: Draft, spec: RolloutRunSpec, step: RunStep, at: StepStatus
         return True
     reason = Reason.WATCHING if step.kind == "watch" else Reason.PAUSE_STEP
     until = (counted.counted_until or draft.now) + timedelta(seconds=left)
-    draft.hold(reason, describe(step), until=until)
+    draft.hold(reason, describe(step) + oncall.told_longer(at.extended_seconds), until=until)
     draft.update(next_transition_at=None if gates.analysis_bad(draft) else until)
     return False
 

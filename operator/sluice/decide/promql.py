@@ -32,8 +32,12 @@ PLACEHOLDERS = (
 # Where the hub measures clusters as a whole: no slot, Service or cluster is the one that is meant.
 FLEET_PLACEHOLDERS = ("rollout", "namespace", "version", "batch", "clusters", "clusterCount", "interval")
 
+# Where a kill switch measures what it covers as a whole.
+SWITCH_PLACEHOLDERS = ("namespace", "interval")
+
 # The others may hold a `-`, which PromQL takes for a minus.
-_UNQUOTED = frozenset({"slot", "stableSlot", "interval", "clusterCount"})
+_UNQUOTED = frozenset({"slot", "stableSlot", "interval", "window", "clusterCount"})
+_WINDOW = "window"
 _CLUSTER = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # what the API server takes for a MemberCluster's name
 _ARG = "args."
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}\s]*)\s*\}\}")
@@ -138,6 +142,32 @@ class FleetValues:
         }[name]
 
 
+@dataclass(frozen=True, slots=True)
+class SwitchValues:
+    """Of what a kill switch covers."""
+
+    namespace: str  # "" for a ClusterKillSwitch, which has none
+    interval: timedelta
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """As in `Values`."""
+        return switch_placeholders(self.namespace)
+
+    def of(self, name: str) -> str:
+        """The value of one of them."""
+        return {"namespace": self.namespace, "interval": format_duration(self.interval)}[name]
+
+
+def switch_placeholders(namespace: str) -> tuple[str, ...]:
+    """What a switch's queries may have: one of no namespace cannot name it.
+
+    >>> switch_placeholders("")
+    ('interval',)
+    """
+    return SWITCH_PLACEHOLDERS if namespace else SWITCH_PLACEHOLDERS[1:]
+
+
 def alternatives(clusters: tuple[str, ...]) -> str:
     """A regular expression that matches the names of these clusters, as a whole, and no others.
 
@@ -197,6 +227,30 @@ def fill(query: str, values: Values) -> str:
         return value if hole.place is _Place.CODE else escape(value)
 
     return _replaced(query, rendered, "query")
+
+
+def fill_window(query: str, window: timedelta, where: str, known: tuple[str, ...]) -> str:
+    """Fill in `{{window}}`, and check every other placeholder.
+
+    >>> fill_window('increase(good{namespace="{{namespace}}"}[{{window}}])', timedelta(hours=6), "m", ("namespace",))
+    'increase(good{namespace="{{namespace}}"}[6h])'
+
+    Raises:
+        InvalidSpec: an unknown placeholder, or none for the window: then every range would be asked the same.
+    """
+    filled = list[str]()
+
+    def rendered(hole: _Hole) -> str:
+        _check(hole, {}, where, (*known, _WINDOW))
+        if hole.name != _WINDOW:
+            return "{{" + hole.name + "}}"
+        filled.append(hole.name)
+        return format_duration(window)
+
+    text = _replaced(query, rendered, where)
+    if not filled:
+        raise _invalid(f"{where}: it has no {{{{window}}}}: write it as the range, as in [{{{{window}}}}]")
+    return text
 
 
 def arg_names(query: str, where: str) -> frozenset[str]:

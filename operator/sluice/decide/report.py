@@ -27,6 +27,7 @@ from sluice.decide.gates import broken_glass
 from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
+from sluice.decide.rollback import returned_from
 from sluice.decide.switches import engagement
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
 from sluice.decide.traffic import forcing
@@ -36,12 +37,15 @@ _FALSE: Status = "False"
 PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
+        Reason.HELD_BY_POLICY,
         Reason.INVALID_SPEC,
         Reason.RUN_LOST,
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
+        Reason.HELD_BY_ACTION,
         Reason.HELD_BY_HAND,
         Reason.AWAITS_PROMOTION,
+        Reason.WAITS_FOR_APPROVAL,
         Reason.ANALYSIS_HOLDS,
     }
 )
@@ -130,6 +134,9 @@ def _rejected(draft: Draft) -> _Ending | None:
     kept = [run.status for run in draft.observed.runs if run.spec.hash == desired.hash]
     newest_first: tuple[HistoryEntry | RolloutRunStatus, ...] = (*reversed(ended), *reversed(kept))
     last = newest_first[0] if newest_first else None
+    left = returned_from(draft, desired.hash)
+    if left:
+        return _Ending(Outcome.KILLED, Reason.KILLED_BY_SWITCH, left)
     if last is None or last.outcome not in {Outcome.ABORTED, Outcome.KILLED}:
         return _Ending(Outcome.ABORTED, Reason.UNDONE_BY_ACTION, "what the spec asks for was undone")
     return _Ending(last.outcome, last.reason, last.message)
@@ -150,6 +157,8 @@ def _pausing(draft: Draft) -> Hold | None:
 
 
 def _phase(draft: Draft) -> Phase:
+    if draft.status.stable is None and draft.stalled is None and _pausing(draft):
+        return Phase.PAUSED
     if draft.status.stable is None or not (_serves(draft) or _comes_up(draft)):
         return Phase.DEGRADED
     if not _serves(draft) and not draft.under_way:

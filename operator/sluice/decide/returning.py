@@ -21,6 +21,8 @@ from sluice.decide.sizing import bearable
 from sluice.decide.switches import owner_id, run_id
 from sluice.decide.texts import REASON_BYTES, clip
 
+DRILL = "drill"
+
 
 def stable_bears(workload: Workload | None, run: RolloutRunSpec | None, *, stable: int, candidate: int) -> BasisPoints:
     """The share that stable can take now: all, or a part where a run with `dynamicStable` has made it small.
@@ -102,7 +104,7 @@ def divert(
         return ()
     cause = Cause(
         run=run_id(ref.uid, status.revision.number),
-        action="divert",
+        action=DRILL if switch.drill else "divert",
         switch=switch.id,
         reason=why_diverted(switch, bears),
         actor=switch.actor,

@@ -167,7 +167,7 @@ def return_run(
     stable: StableRevision,
     back_to: Desired,
     *,
-    cause: Literal["Undo", "Rollback"],
+    cause: Literal["Undo", "Rollback", "KillSwitch"],
 ) -> RolloutRunSpec:
     """The run that swings back to a revision which already served: one step, no analysis."""
     steps = (RunStep(kind="setWeight", share=FULL),)

@@ -18,10 +18,11 @@ from sluice.api.workload import Workload
 from sluice.decide import rendering
 from sluice.decide.budgets import Budgets
 from sluice.decide.draft import Draft
-from sluice.decide.model import Apply
+from sluice.decide.model import Apply, SwitchView
 from sluice.decide.pods import DeploymentView
 from sluice.decide.rendering import Content
 from sluice.decide.revision import template_of
+from sluice.decide.switches import engagement, rolling_back
 from sluice.decide.traffic import drained_at, may_serve, stable_pods, wanted_pods
 from sluice.decide.upkeep import LOOK_AGAIN, is_taken, keep, place, upkeep_deployment, upkeep_service
 
@@ -32,7 +33,7 @@ def tend(draft: Draft) -> None:
     if workload is None:
         return
     if draft.unserved and draft.stable_answers:
-        draft.update(stable=draft.stable.model_copy(update={"served_at": draft.now}))
+        draft.update(stable=draft.stable.model_copy(update={"served_at": draft.now, "since": draft.now}))
     budgets = Budgets(draft.observed.budgets)
     for slot in Slot:
         if is_taken(draft, slot):
@@ -142,6 +143,8 @@ def vacant(draft: Draft, workload: Workload, slot: Slot) -> bool:
 def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: DeploymentView | None) -> int:
     """The old slot stays up for `scaleDownDelay`; what a kill switch stopped stays, so that people can look into it."""
     current, revision = entry.replicas, draft.status.revision
+    if not current and view is not None and not view.pods:
+        draft.record_seen("remove", Reason.CONFIRMED, f"revision {entry.hash} has no pods")
     there = view.replicas if view is not None else 0
     if entry.idle_since is None:
         return max(current, there)  # meant to go, but requests came back before it was written
@@ -149,11 +152,22 @@ def _idle_pods(draft: Draft, workload: Workload, entry: SlotStatus, view: Deploy
         return there  # meant to have none, but somebody started some, and led requests there
     if draft.under_way:
         return current
-    if revision is not None and revision.outcome is Outcome.KILLED and revision.hash == entry.hash:
+    failed = revision is not None and revision.outcome is not Outcome.COMPLETED and revision.hash == entry.hash
+    switch = rolling_back(draft.observed.switches) if failed else None
+    if switch is None and failed and revision is not None and revision.outcome is Outcome.KILLED:
         return current
-    due = entry.idle_since + workload.scale_down_delay
+    due = entry.idle_since + (workload.scale_down_delay if switch is None else workload.drain)
     draft.wake(due)
+    if switch is not None and current and draft.now >= due:
+        _tell_removal(draft, switch, entry)
     return 0 if draft.now >= due else current
+
+
+def _tell_removal(draft: Draft, switch: SwitchView, entry: SlotStatus) -> None:
+    """That a candidate's pods go; once for each run."""
+    message = f"the pods of revision {draft.number}, {entry.hash}, go, drained: {engagement(switch)}"
+    draft.record("Intended", "remove", Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
+    draft.note(Reason.KILLED_BY_SWITCH, message, warning=True)
 
 
 def _spare(draft: Draft, slot: Slot, view: DeploymentView, replicas: int, budgets: Budgets) -> int:

@@ -3,7 +3,7 @@
 Shares are always read back, never believed: whatever differs is written, be it a step just begun, a return to stable,
 or a foreign write. What grows the candidate's share passes every gate; what takes from it only needs a stable slot
 that answers. Foreign writes are put back with growing patience, so that two writers never fight in a tight loop: a
-status with `drift` says that what is off now had once been read back as intended.
+status with `drift` says that what is off now had once been read back, or written, as intended.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from sluice.decide.draft import Draft
 from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, SwitchView, TargetView
 from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, is_due, patience
-from sluice.decide.returning import shares_back, why_diverted
-from sluice.decide.switches import diverting
-from sluice.decide.traffic import forcing, stable_takes
+from sluice.decide.returning import DRILL, shares_back, why_diverted
+from sluice.decide.switches import diverting, drilling
+from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.traffic import forcing, stable_takes, stopped_by
 
 KILL_PATIENCE = timedelta(seconds=1)  # the most while a kill switch diverts: nobody else's write may undo that for long
 REPAIR = "repair"
@@ -64,7 +65,7 @@ def steer(draft: Draft) -> None:
     draft.shifts += shifts
     if drifted:
         _count_repair(draft, shifts[0].target)
-    else:
+    elif draft.status.drilled is None:
         draft.record("Intended", _action(draft), Reason.WEIGHT_CHANGED, f"{slot} to {format_share(share)}")
 
 
@@ -74,13 +75,14 @@ def _grows(target: TargetView, slot: Slot, share: BasisPoints) -> bool:
 
 
 def _action(draft: Draft) -> str:
+    """How the audit calls the move; what a run takes back before its first step is not yet its own return."""
     step = draft.status.step
-    return f"step-{step.index}" if draft.under_way and step else "return"
+    return f"step-{step.index if step else 0}" if draft.under_way else "return"
 
 
 def _shift(draft: Draft, target: TargetView, services: SlotServices, share: BasisPoints, *, grows: bool) -> Shift:
     cause = draft.cause(_action(draft))
-    switch = diverting(draft.observed.switches)
+    switch = diverting(stopped_by(draft))
     if switch is not None and not grows:
         cause = replace(
             cause,
@@ -89,6 +91,14 @@ def _shift(draft: Draft, target: TargetView, services: SlotServices, share: Basi
             reason=why_diverted(switch, stable_takes(draft)),
             actor=switch.actor,
         )
+    run = draft.run_spec
+    rehearsed = drilling(stopped_by(draft))
+    if switch is None and rehearsed is not None and not grows:
+        cause = replace(
+            cause, action=DRILL, switch=rehearsed.id, reason=clip(rehearsed.reason, REASON_BYTES), actor=rehearsed.actor
+        )
+    if grows and run is not None and run.switch:
+        cause = replace(cause, switch=run.switch, reason=run.reason, actor=run.requester)
     return Shift(
         target=target, services=services, slot=draft.candidate, share=share, grows=grows, cause=cause, owner=draft.owner
     )
@@ -162,13 +172,20 @@ def _tell_force(draft: Draft, switch: SwitchView, bears: BasisPoints) -> None:
 
 
 def _notice_drift(draft: Draft) -> None:
-    """What was read back as intended is so no longer: nothing is claimed of it until it is put back."""
-    if draft.status.confirmation is None:
-        return
+    """What was read back or written as intended is so no longer: nothing is claimed of it until it is put back."""
     drift = draft.status.drift
+    if draft.status.confirmation is None and (drift is not None or not _overwritten(draft)):
+        return
     if drift is None or is_calm(drift.last_at, draft.now):
         drift = Drift(count=0, last_at=draft.now)
     draft.update(confirmation=None, drift=drift)
+
+
+def _overwritten(draft: Draft) -> bool:
+    """Whether somebody else was quicker to write than Sluice to read back what it had written."""
+    slot, share = draft.candidate, draft.intended
+    ours = [target for target in draft.observed.targets if target.shares and target.owner == draft.owner]
+    return any(target.written_at(slot, share) and not target.at(slot, share) for target in ours)
 
 
 def _may_repair(draft: Draft, target: TargetView) -> bool:
@@ -185,7 +202,7 @@ def _may_repair(draft: Draft, target: TargetView) -> bool:
     waits = patience(drift.count)
     if target.share(draft.candidate) > draft.intended:  # patience is exposure then
         waits = min(waits, MOST_SERVING)
-    if diverting(draft.observed.switches):
+    if diverting(stopped_by(draft)):
         waits = min(waits, KILL_PATIENCE)
     return is_due(draft, drift.last_at, waits)
 
@@ -225,7 +242,10 @@ def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: Bas
     draft.update(confirmation=level)
     if accepted:
         message, drift = f"{slot} at {format_share(share)}: {level}", draft.status.drift
-        draft.record_seen(_action(draft), Reason.CONFIRMED, message)
+        if draft.status.drilled is not None:
+            draft.record_seen(DRILL, Reason.CONFIRMED, message, cause=draft.status.drilled)
+        else:
+            draft.record_seen(_action(draft), Reason.CONFIRMED, message)
         forced = forcing(draft)
         if forced is not None:
             draft.record_seen(FORCE, Reason.CONFIRMED, message, cause=forced.id)

@@ -37,6 +37,8 @@ def _canary(canary: Canary, metrics: Iterator[tuple[ResolvedMetric, ...]]) -> tu
             steps.append(RunStep(kind="analysis", metrics=next(metrics)))
         elif step.set_canary_scale is not None:
             steps.append(RunStep(kind="setCanaryScale", size=step.set_canary_scale))
+        elif step.approval is not None:
+            steps.append(RunStep(kind="approval", approval=step.approval))
     shares = [step.share for step in steps if step.kind == "setWeight"]
     if not shares or shares[-1] != FULL:
         steps.append(RunStep(kind="setWeight", share=FULL))

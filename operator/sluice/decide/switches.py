@@ -11,9 +11,10 @@ from datetime import datetime
 
 from sluice.api.common import LabelSelector, ObjectRef
 from sluice.api.conditions import Reason
-from sluice.api.killswitch import Coverage, Effect, KillSwitchSpec, Scope, SwitchState
+from sluice.api.coverage import Coverage
+from sluice.api.killswitch import Effect, KillSwitchSpec, Scope, SwitchState
 from sluice.api.names import ACTION_LABEL, PLATFORM_LABEL, Kind
-from sluice.api.rollout import RolloutStatus
+from sluice.api.rollout import Revision, RolloutStatus
 from sluice.api.units import JSON, format_time, parse_time
 from sluice.decide.hold import Hold
 from sluice.decide.metadata import labels_of, mapping, metadata_of, sequence
@@ -35,23 +36,26 @@ class Reached:
         namespace: in which it is.
         labels: its own.
         grips: of the switches that covered it when it was last looked at.
+        name: its own.
     """
 
     namespace: str
     labels: dict[str, str]
     grips: Collection[Grip] = ()
+    name: str = ""
 
     @classmethod
     def read(cls, rollout: JSON) -> Reached:
         """From the object as it is stored, whatever it holds."""
         kept = map(mapping, sequence(mapping(rollout.get("status")).get("coveredBy"))[:MOST_KEPT])
         grips = [(str(each.get("uid")), str(each.get("scope"))) for each in kept]
-        return cls(metadata_of(rollout).get("namespace", ""), labels_of(rollout), grips)
+        metadata = metadata_of(rollout)
+        return cls(metadata.get("namespace", ""), labels_of(rollout), grips, metadata.get("name", ""))
 
     @classmethod
     def of(cls, ref: ObjectRef, labels: dict[str, str], status: RolloutStatus) -> Reached:
         """From what a pass observed."""
-        return cls(ref.namespace, labels, [(each.uid, each.scope) for each in status.covered_by])
+        return cls(ref.namespace, labels, [(each.uid, each.scope) for each in status.covered_by], ref.name)
 
 
 def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
@@ -63,6 +67,8 @@ def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
     metadata = metadata_of(switch)
     namespace, name = metadata.get("namespace", ""), metadata.get("name", "")
     spec = KillSwitchSpec.parse(switch.get("spec") or {}, f"{kind} {namespace}/{name}: spec")
+    scope = scope_digest(spec.scope)
+    deleted = mapping(mapping(switch.get("status")).get("deleted"))
     view = SwitchView(
         kind=kind,
         namespace=namespace,
@@ -72,9 +78,11 @@ def read_switch(kind: Kind, switch: JSON) -> tuple[KillSwitchSpec, SwitchView]:
         effect=spec.effect,
         reason=spec.reason,
         actor=spec.engaged_by or "unattributed",
-        scope=scope_digest(spec.scope),
+        scope=scope,
+        deleted=frozenset(str(place) for place, by in deleted.items() if by == scope),
         expires_at=_expiry(spec, switch),
         forced_by=(spec.forced_by or "unattributed") if spec.force else "",
+        drill=spec.drill,
     )
     return spec, view
 
@@ -108,7 +116,7 @@ def _expiry(spec: KillSwitchSpec, switch: JSON) -> datetime | None:
 
 def engagement(switch: SwitchView) -> str:
     """Which switch is engaged, by whom and why."""
-    return f"{switch} is engaged ({switch.effect}) by {switch.actor}: {switch.reason}"
+    return f"{switch} is engaged ({'drill' if switch.drill else switch.effect}) by {switch.actor}: {switch.reason}"
 
 
 def held_by(switches: Sequence[SwitchView]) -> Hold | None:
@@ -142,7 +150,7 @@ def covers(
     """Whether a switch covers a Rollout, engaged or not.
 
     It does where it matches now. And it does where it has matched since it was engaged, with the scope that it has:
-    nobody gets free by another label.
+    nobody gets free by another label, nor by being deleted and created anew.
 
     Args:
         view: the switch. A KillSwitch reaches its own namespace only, a ClusterKillSwitch those it selects.
@@ -158,6 +166,8 @@ def covers(
     scope, is_wide = spec.scope, view.kind is not Kind.KILL_SWITCH
     if is_partial(spec) and (cluster_labels is None or not scope.clusters.matches(cluster_labels)):
         return False
+    if f"{rollout.namespace}/{rollout.name}" in view.deleted:
+        return True
     if is_wide and namespace_labels is not None and not scope.namespace_selector.matches(namespace_labels):
         return False
     return (
@@ -196,11 +206,12 @@ def kept(switches: Iterable[SwitchView]) -> tuple[Coverage, ...]:
 
 
 def strictest_first(switches: Iterable[SwitchView]) -> tuple[SwitchView, ...]:
-    """Order by effect, forced ones first, then by name, so that the same set always reads the same."""
+    """Order by effect, forced ones first, then by name, so that the same set always reads the same. Drills are last."""
     return tuple(
         sorted(
             switches,
             key=lambda switch: (
+                switch.drill,
                 -switch.effect.strictness,
                 not switch.forced_by,
                 switch.kind,
@@ -212,13 +223,55 @@ def strictest_first(switches: Iterable[SwitchView]) -> tuple[SwitchView, ...]:
 
 
 def diverting(switches: Iterable[SwitchView]) -> SwitchView | None:
-    """The switch that diverts, if one does."""
-    return next((switch for switch in switches if switch.effect is Effect.DIVERT), None)
+    """The switch that diverts for good, if one does: first one with force, and else the strictest."""
+    return min(
+        (switch for switch in switches if switch.effect.diverts and not switch.drill),
+        key=lambda each: not each.forced_by,
+        default=None,
+    )
+
+
+def drilling(switches: Iterable[SwitchView]) -> SwitchView | None:
+    """The switch that drills, if one does."""
+    return next((switch for switch in switches if switch.drill), None)
+
+
+def rolling_back(switches: Sequence[SwitchView]) -> SwitchView | None:
+    """The switch that rolls back, if the strictest does."""
+    return switches[0] if switches and switches[0].effect is Effect.ROLLBACK else None
+
+
+def stopping(switches: Sequence[SwitchView], revision: Revision | None, *, led: bool) -> Sequence[SwitchView]:
+    """Those of the switches that stop what is under way: none, where that leads back and the strictest rolls back.
+
+    Args:
+        switches: engaged and covering, strictest first.
+        revision: of the current or last run. A switch's own leads back; and that of a part in no run of its fleet.
+        led: whether it is of a part.
+    """
+    back = revision is not None and (bool(revision.switch) or (led and revision.fleet_run is None))
+    under_way = revision is not None and revision.outcome is None
+    return () if back and under_way and rolling_back(switches) is not None else switches
+
+
+def title_of(switch: str) -> str:
+    """The switch that a cause names, for people.
+
+    >>> title_of("KillSwitch/shop/stop/uid-1/3"), title_of("ClusterKillSwitch//stop/uid-2/1")
+    ('KillSwitch shop/stop', 'ClusterKillSwitch stop')
+    """
+    kind, namespace, name, *_ = [*switch.split("/"), "", "", ""]
+    return f"{kind} {namespace + '/' if namespace else ''}{name}"
 
 
 def run_id(rollout_uid: str, revision: int) -> str:
     """How causes name a run."""
     return f"{rollout_uid}/{revision}"
+
+
+def place_of(ref: ObjectRef) -> str:
+    """How a switch's status names a Rollout that was deleted."""
+    return f"{ref.namespace}/{ref.name}"
 
 
 def owner_id(ref: ObjectRef) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def count_of(number: int, noun: str) -> str:
     ('1 route', '0 routes')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def tell_time(at: datetime) -> str:
+    """A moment, as people read it.
+
+    >>> tell_time(datetime(2026, 11, 30, 18, tzinfo=UTC)), tell_time(datetime(2026, 11, 30, 18, 0, 7, tzinfo=UTC))
+    ('2026-11-30 18:00 UTC', '2026-11-30 18:00:07 UTC')
+    """
+    return f"{at.astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if at.second else '%Y-%m-%d %H:%M'}} UTC"
 
 
 def some(things: Sequence[T], most: int = 3, *, told: Callable[[T], str] = str, between: str = ", ") -> str:

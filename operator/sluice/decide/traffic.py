@@ -5,6 +5,7 @@ What cannot be read counts as traffic: nothing is ever taken away on a guess (I2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sluice.api.names import Slot
@@ -18,7 +19,7 @@ from sluice.decide.model import SwitchView
 from sluice.decide.rendering import revision_in
 from sluice.decide.returning import stable_bears
 from sluice.decide.sizing import candidate_pods, pods_for
-from sluice.decide.switches import diverting
+from sluice.decide.switches import diverting, stopping
 
 
 def may_serve(draft: Draft, slot: Slot) -> bool:
@@ -97,12 +98,17 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
     return min(deployment.available, view.ready_endpoints)
 
 
+def stopped_by(draft: Draft) -> Sequence[SwitchView]:
+    """The switches that stop what is under way, strictest first; all that cover it, where nothing is."""
+    return stopping(draft.observed.switches, draft.status.revision, led=draft.observed.led)
+
+
 def forcing(draft: Draft) -> SwitchView | None:
     """The switch that returns the traffic to stable even where that cannot take it; None where none does.
 
     What a run completed is no candidate's any more, and no switch's.
     """
-    switch, revision = diverting(draft.observed.switches), draft.status.revision
+    switch, revision = diverting(stopped_by(draft)), draft.status.revision
     if switch is None or not switch.forced_by or revision is None:
         return None
     return switch if revision.outcome is not None and revision.outcome is not Outcome.COMPLETED else None

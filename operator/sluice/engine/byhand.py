@@ -34,6 +34,7 @@ _NEEDED = (
     Kind.HTTP_ROUTE,
     Kind.GRPC_ROUTE,
 )
+_LATER = "; what its last run completed is returned from by the operator, when it is back"
 _AT_A_TIME = 16
 _OVER_A_FLEET = (
     "is over a fleet: its traffic is in its members, and nothing was written there. In each member, by kubectl: see "
@@ -83,7 +84,7 @@ async def divert_by_hand(
         yield Told(about, "is not engaged any more: somebody released it just now", failed=True)
         return
     spec, view = parsed
-    if view.effect is not Effect.DIVERT:
+    if not view.effect.diverts:
         yield Told(about, "holds, which takes no traffic away; and where no operator runs, nothing grows")
         return
     hand = _Hand(cluster, clock, spec, view, build)
@@ -158,7 +159,8 @@ class _Hand:
         seen = self._observer.moves_of(rollout)
         revision, stable = seen.status.revision, seen.status.stable
         if seen.services is None or revision is None or stable is None or revision.outcome is not None:
-            return [Told(about, "has no run under way, and so no candidate")]
+            later = _LATER if self._view.effect is Effect.ROLLBACK else ""
+            return [Told(about, f"has no run under way, and so no candidate{later}")]
         shifts = shifts_of(rollout, seen, self._view, now=self._now)
         moved = {shift.target.ref for shift in shifts}
         others = [_left(target, stable.slot.other) for target in seen.targets if target.ref not in moved]

@@ -35,10 +35,12 @@ from sluice.decide.model import FinalizerChange
 from sluice.decide.revision import run_name
 from sluice.decide.switches import Reached, owner_id
 from sluice.engine.courier import Order
+from sluice.engine.deletions import Deletions
 from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
 from sluice.engine.measure import FleetSubject, Measurer
 from sluice.engine.observe import Observer
+from sluice.engine.policyboard import is_under_way
 from sluice.engine.records import Records
 from sluice.engine.seal import Sealer
 from sluice.engine.sites import Sites, hub_of
@@ -90,6 +92,7 @@ class Director:
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
         self._sealer = Sealer(ports)
+        self._deletions = Deletions(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
         self._legs: dict[str, dict[str, _Read]] = {}
         self._owed: dict[str, tuple[tuple[str, FleetRunStatus], ...]] = {}
@@ -132,6 +135,7 @@ class Director:
             raise failures[0]
         del self._owed[observed.ref.uid]
         if plan.finalizer is FinalizerChange.REMOVE:
+            await self._deletions.note(observed.ref, (*observed.switches, *observed.partial))
             await self._sealer.seal_all(rollout, observed, kept.audit)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed, plan.wake_at
@@ -175,6 +179,7 @@ class Director:
             members=self._sites.views(),
             legs=self._read_legs(ref),
             switches=self._board.covering(reached),
+            policies=self._observer.policies.covering(ref, labels, begins=not is_under_way(rollout)),
             partial=self._board.partial(reached),
             actions=self._records.actions(ref),
             measurements=self._measurer.inbox.measurements(
@@ -295,9 +300,8 @@ class Director:
     def _tell(self, rollout: Obj, observed: FleetObserved, plan: FleetPlan) -> None:
         for note in plan.notes:
             self._ports.notifier.note(rollout, note)
-        for entry in plan.status.audit.entries:
-            if entry.seq > observed.status.audit.seq:
-                self._ports.audit.record(observed.ref, entry)
+        audit = self._ports.audit
+        audit.follow(observed.ref, self._ports.name, plan.status.audit, observed.status.audit.seq)
 
 
 def _always() -> bool:

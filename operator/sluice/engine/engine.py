@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sluice.api.common import ObjectRef
@@ -24,6 +25,7 @@ from sluice.engine.index import Index, is_fleet
 from sluice.engine.kills import KillPath
 from sluice.engine.measure import Inbox, Measurer, SlotSubject
 from sluice.engine.observe import Moves, Observer
+from sluice.engine.policies import PolicyKeeper
 from sluice.engine.precedence import Precedence
 from sluice.engine.queue import LONGEST_RETRY_SECONDS, WorkQueue
 from sluice.engine.sites import Sites
@@ -31,6 +33,7 @@ from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS, SwitchBoard, expires
 from sluice.engine.switches import SwitchReporter
 from sluice.engine.telemetry import Telemetry
+from sluice.engine.tripping import Tripwires
 from sluice.engine.writes import Ports, reason_of
 from sluice.errors import Conflict, NotLeader, Permanent, SluiceError, Unavailable
 from sluice.ports import MetricProvider
@@ -41,26 +44,9 @@ REFUSED_RETRY_SECONDS = 30.0
 KILL_RETRY_SECONDS = 2.0
 SWITCH_DEBOUNCE_SECONDS = 0.2
 FLEET_DEBOUNCE_SECONDS = 0.05
+POLICY_DEBOUNCE_SECONDS = 0.05
 # Where the effect of a switch shows, on Rollouts of all replicas.
 _SHOWS_DIVERTS = frozenset({Kind.ROLLOUT, Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE})
-WATCHED = (
-    Kind.NAMESPACE,
-    Kind.KILL_SWITCH,
-    Kind.CLUSTER_KILL_SWITCH,
-    Kind.ANALYSIS_TEMPLATE,
-    Kind.CLUSTER_ANALYSIS_TEMPLATE,
-    Kind.SERVICE,
-    Kind.ENDPOINT_SLICE,
-    Kind.HTTP_ROUTE,
-    Kind.GRPC_ROUTE,
-    Kind.DEPLOYMENT,
-    Kind.POD,
-    Kind.POD_DISRUPTION_BUDGET,
-    Kind.ROLLOUT_RUN,
-    Kind.FLEET_RUN,
-    Kind.ROLLOUT_ACTION,
-    Kind.ROLLOUT,
-)
 
 
 class Engine:
@@ -99,6 +85,7 @@ class Engine:
         self._board = SwitchBoard(store, ports.clock.now, ports.name)
         self._inbox = Inbox()
         self._observer = Observer(store, index, self._board, ports.routers, self._inbox, abroad=bool(mirrored))
+        self._policies = PolicyKeeper(store, self._observer.policies, ports, metrics, self._wake_urgent)
         self._executor = Executor(ports, store, self._board, self._persisted)
         self._measurer = Measurer(metrics, self._inbox, ports.clock, self._answered)
         self._kills = KillPath(
@@ -110,7 +97,8 @@ class Engine:
             wake=self._wake_urgent,
             timed=telemetry.killed,
         )
-        self._reporter = SwitchReporter(store, self._board, self._observer, ports)
+        self._tripwires = Tripwires(ports, store, metrics, self._wake_urgent)
+        self._reporter = SwitchReporter(store, self._board, self._observer, ports, tripwires=self._tripwires)
         self._refused: dict[WorkKey, tuple[str, str]] = {}
         self._running = False
         store.listen(self._changed)
@@ -163,6 +151,8 @@ class Engine:
             self._running = False
             self.queue.clear()
             await self._measurer.stop()
+            await self._tripwires.stop()
+            await self._policies.stop()
 
     def take_up(self, shards: Shards) -> None:
         """Pass over everything in shards that are held from now on: first what switches divert, as at a start."""
@@ -178,6 +168,8 @@ class Engine:
         for kind in SWITCH_KINDS:
             for switch in self.store.all(kind):
                 self._add(kind, switch, urgent=True)
+        for policy in self.store.all(Kind.ROLLOUT_POLICY):
+            self._add(Kind.ROLLOUT_POLICY, policy)
         for rollout in self.store.all(Kind.ROLLOUT):
             if shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
                 self._add(Kind.ROLLOUT, rollout)
@@ -200,6 +192,7 @@ class Engine:
         for rollout in self.store.all(Kind.ROLLOUT):
             if shard_of(Kind.ROLLOUT, *key_of(rollout)) in shards:
                 self._forget_rollout(rollout["metadata"]["uid"])
+        self._tripwires.give_up(shards)
         self._refused = {key: problem for key, problem in self._refused.items() if shard_of(*key) not in shards}
 
     def _forget_rollout(self, uid: str) -> None:
@@ -229,11 +222,18 @@ class Engine:
             if after is None:
                 self._forget_rollout(obj["metadata"]["uid"])
             self._add(kind, obj)
+        elif kind is Kind.ROLLOUT_POLICY:
+            self._add(kind, obj)
         else:
             if kind is Kind.ROLLOUT_RUN and after is None:
                 self._observer.forget_run(obj["metadata"]["uid"])
             for rollout in self._concerns.rollouts(kind, before, after):
                 self._want((Kind.ROLLOUT, *rollout))
+        self._wake_policed(self._policies.touched(kind, before, after))
+
+    def _wake_policed(self, keys: Iterable[WorkKey]) -> None:
+        for key in filter(self._is_ours, keys):
+            self.queue.add_after(key, POLICY_DEBOUNCE_SECONDS if key[0] is Kind.ROLLOUT_POLICY else 0.0)
 
     def _tell_of_others(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         """A switch that is ours to report covers Rollouts of other replicas: how far they are is seen in the caches."""
@@ -320,15 +320,19 @@ class Engine:
     async def _act(self, key: WorkKey) -> None:
         if key[0] is Kind.ROLLOUT:
             await self._reconcile(key)
+            return
+        if key[0] is Kind.ROLLOUT_POLICY:
+            self.queue.forget_timer(key)
+            look_at = await self._policies.tend(key[2])
         else:
-            expires_at = await self._reporter.report(*key)
-            if expires_at is not None:
-                self.queue.add_after(key, (expires_at - self._ports.clock.now()).total_seconds())
+            look_at = await self._reporter.report(*key)
+        if look_at is not None:
+            self.queue.add_after(key, (look_at - self._ports.clock.now()).total_seconds())
 
     def _patience(self, key: WorkKey) -> float:
         """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
-        rollout = self.store.get(*key) if key[0] is Kind.ROLLOUT else None
-        if rollout is not None and diverting(self._board.covering(Reached.read(rollout))):
+        obj = self.store.get(*key)
+        if key[0] in SWITCH_KINDS or (obj is not None and diverting(self._board.covering(Reached.read(obj)))):
             return KILL_RETRY_SECONDS
         return LONGEST_RETRY_SECONDS
 

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from sluice.decide.alarms import is_news
 from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
-from sluice.decide.switches import Reached
+from sluice.decide.switches import Reached, stopping
+from sluice.engine.deletions import Deletions
 from sluice.engine.seal import Sealer
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
@@ -35,6 +36,7 @@ class Executor:
         self._ports = ports
         self._writer = Writer(ports, store)
         self._sealer = Sealer(ports)
+        self._deletions = Deletions(ports, store)
         self._board = board
         self._persisted = persisted
 
@@ -68,6 +70,7 @@ class Executor:
         if failure is not None:
             raise failure
         if plan.finalizer is FinalizerChange.REMOVE:
+            await self._deletions.note(observed.ref, observed.switches)
             await self._sealer.seal_all(rollout, observed, status.audit)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed or bool(plan.urgent or plan.shifts)
@@ -124,7 +127,8 @@ class Executor:
         """A share that grows is dropped where a kill switch engaged since the plan was made (I4)."""
 
         def not_covered() -> None:
-            if self._board.covering(Reached.of(observed.ref, observed.labels, observed.status)):
+            covering = self._board.covering(Reached.of(observed.ref, observed.labels, observed.status))
+            if stopping(covering, observed.status.revision, led=observed.led):
                 raise Conflict(f"a kill switch engaged before {shift.target.ref} was written")
 
         await self.shift(shift, guard=not_covered if shift.grows else None)
@@ -139,10 +143,8 @@ class Executor:
     def _tell(self, rollout: Obj, observed: Observed, plan: Plan) -> None:
         for note in plan.notes:
             self._ports.notifier.note(rollout, note)
-        known = observed.status.audit.seq
-        for entry in plan.status.audit.entries:
-            if entry.seq > known:
-                self._ports.audit.record(observed.ref, entry)
+        audit = self._ports.audit
+        audit.follow(observed.ref, self._ports.name, plan.status.audit, observed.status.audit.seq)
 
 
 def log_share(shift: Shift) -> None:

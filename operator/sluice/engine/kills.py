@@ -1,4 +1,4 @@
-"""The kill path: from the event of an engaged Divert to the weight writes, before any queue (I4).
+"""The kill path: from the event of an engaged Divert or Rollback to the weight writes, before any queue (I4).
 
 It decides with the same pure function as the planner (`decide.returning.divert`) and leaves everything else, status,
 audit, retries, to the ordinary passes that follow. A write that fails here is planned again there. While kill writes
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sluice.api.common import ObjectRef
-from sluice.api.killswitch import Effect, KillSwitchSpec
+from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import Kind
 from sluice.decide.model import Shift, SwitchView
 from sluice.decide.returning import divert
@@ -61,7 +61,7 @@ class KillPath:
     def owes(self, rollout: Obj) -> bool:
         """Whether a switch diverts it that could be obeyed now, and is not yet."""
         covering = self._board.covering(Reached.read(rollout))
-        return any(self._shifts(rollout, view) for view in covering if view.effect is Effect.DIVERT)
+        return any(self._shifts(rollout, view) for view in covering if view.effect.diverts)
 
     def trip(self, kind: Kind, before: Obj | None, after: Obj | None, shards: Shards = ALL) -> None:
         """Take in a change of a switch, in the very event. Does nothing unless it diverts.
@@ -75,7 +75,7 @@ class KillPath:
         if kind not in SWITCH_KINDS or after is None:
             return
         parsed = parse_switch(kind, after)
-        if parsed is None or not parsed[0].engaged or parsed[0].effect is not Effect.DIVERT:
+        if parsed is None or not parsed[0].engaged or not parsed[0].effect.diverts:
             return
         if before is not None and before.get("spec") == after.get("spec"):
             return
@@ -155,6 +155,6 @@ def shifts_of(rollout: Obj, seen: Moves, view: SwitchView, *, now: datetime) -> 
     """The writes by which a switch diverts a Rollout, by what it was seen to move; none where none is due."""
     metadata = rollout["metadata"]
     ref = ObjectRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
-    if seen.services is None:
+    if seen.services is None or seen.returns:
         return ()
     return divert(ref, seen.status, seen.services, seen.targets, view, bears=seen.stable_bears, now=now)

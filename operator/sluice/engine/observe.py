@@ -27,9 +27,10 @@ from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
-from sluice.decide.switches import Reached, owner_id
+from sluice.decide.switches import Reached, owner_id, stopping
 from sluice.engine.index import Index, is_fleet, places_in, places_of
 from sluice.engine.measure import Inbox
+from sluice.engine.policyboard import PolicyBoard
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
@@ -49,12 +50,14 @@ class Moves:
     """What the kill path needs of a Rollout, and no more.
 
     `stable_bears` is the share that the stable slot can take: nothing where none of its endpoints is ready.
+    `returns`: what is under way is the return that the strictest switch makes, which no other stops.
     """
 
     status: RolloutStatus
     services: SlotServices | None
     targets: tuple[TargetView, ...]
     stable_bears: BasisPoints
+    returns: bool = False
 
 
 class _Parsed(NamedTuple):
@@ -69,6 +72,9 @@ class _Parsed(NamedTuple):
 
 class Observer:
     """Builds `Observed`.
+
+    Attributes:
+        policies: the RolloutPolicies that are in the caches.
 
     Where it is `abroad`, others may lead Rollouts that are not in the caches: another hub, or an operator of that
     cluster. What bears the mark of one that is not known is then taken for theirs; at home it was left behind.
@@ -92,6 +98,7 @@ class Observer:
         self._inbox = inbox
         self._records = Records(store, index)
         self._workloads = WorkloadObserver(store, index)
+        self.policies = PolicyBoard(store)
         self._parsed: dict[str, _Parsed] = {}
 
     def observe(self, rollout: Obj) -> Observed:
@@ -104,6 +111,7 @@ class Observer:
         home = self._store.get(Kind.NAMESPACE, "", ref.namespace) or {}
         actions = self._records.actions(ref)
         around = self._workloads.observe(Subject(ref, spec, status, services, traffic))
+        begins = bool(actions) or _may_begin(spec, status, around.asked)
         return Observed(
             ref=ref,
             generation=metadata.get("generation", 0),
@@ -121,7 +129,8 @@ class Observer:
             targets=self.targets(ref.namespace, services, traffic),
             preview=self._preview(ref.namespace, services, traffic),
             slots=around.slots,
-            templates=self._templates(ref, spec, status, around.asked, acted=bool(actions)),
+            templates=self._templates(ref, spec) if begins else _NOT_LOOKED_UP,
+            policies=self.policies.covering(ref, labels_of(rollout), begins=begins),
             switches=self._board.covering(Reached.of(ref, labels_of(rollout), status)),
             actions=actions,
             measurements=self._inbox.measurements(ref.uid, status.run),
@@ -132,6 +141,7 @@ class Observer:
             source_selected_by=around.source_selected_by,
             budgets=around.budgets,
             dropped=self._dropped(ref, rollout, spec, services, traffic),
+            led=self._abroad,
             rival=self._rival(ref, rollout, traffic),
             taken_number=self._records.taken_number(ref, status, runs),
         )
@@ -206,7 +216,19 @@ class Observer:
         targets = self.targets(ref.namespace, services, traffic)
         if self._rival(ref, rollout, traffic):
             targets = ()  # another Rollout's
-        return Moves(status, services, targets, self._stable_bears(ref, spec, status, services, _run_of(status, runs)))
+        return Moves(
+            status,
+            services,
+            targets,
+            self._stable_bears(ref, spec, status, services, _run_of(status, runs)),
+            returns=self._returns(Reached.of(ref, labels_of(rollout), status), status),
+        )
+
+    def _returns(self, reached: Reached, status: RolloutStatus) -> bool:
+        if status.revision is None or status.revision.outcome is not None:
+            return False
+        covering = self._board.covering(reached)
+        return bool(covering) and not stopping(covering, status.revision, led=self._abroad)
 
     def _stable_bears(
         self,
@@ -247,20 +269,8 @@ class Observer:
         ref = TargetRef(Kind.SERVICE, namespace, traffic.stable_service)
         return (self._routers[Kind.SERVICE].observe(ref, services),)
 
-    def _templates(
-        self,
-        ref: ObjectRef,
-        spec: RolloutSpec | None,
-        status: RolloutStatus,
-        asked: AskedTemplate | None,
-        *,
-        acted: bool,
-    ) -> Templates:
-        """They matter only where a run could start: something else is asked for, or a person `acted` and may retry."""
-        under_way = status.revision is not None and status.revision.outcome is None
-        desired = desired_of(spec, asked, status.stable) if spec is not None else None
-        settled = desired is None or (status.stable is not None and desired.slot is status.stable.slot)
-        if spec is None or ((under_way or settled) and not acted):
+    def _templates(self, ref: ObjectRef, spec: RolloutSpec | None) -> Templates:
+        if spec is None:
             return _NOT_LOOKED_UP
         if spec.pace is not None and spec.pace.analysis is not None:
             return _fixed(spec.pace.analysis)
@@ -321,6 +331,14 @@ class Observer:
         name, _, uid = rest.rpartition("/")
         found = self._store.get(Kind.ROLLOUT, namespace, name)
         return found is not None and found["metadata"]["uid"] == uid
+
+
+def _may_begin(spec: RolloutSpec | None, status: RolloutStatus, asked: AskedTemplate | None) -> bool:
+    """Whether a run could begin: none is under way, and something else than what is stable is asked for."""
+    under_way = status.revision is not None and status.revision.outcome is None
+    desired = desired_of(spec, asked, status.stable) if spec is not None else None
+    settled = desired is None or (status.stable is not None and desired.slot is status.stable.slot)
+    return not under_way and not settled
 
 
 def _fixed(analysis: dict[str, Any]) -> Templates:

@@ -90,6 +90,8 @@ class SwitchBoard:
         return self._store.get(Kind.ROLLOUT, *key_of(rollout)) or rollout
 
     def _covers(self, view: SwitchView, spec: KillSwitchSpec, rollout: Reached) -> bool:
+        if view.drill and self._member:
+            return False  # a drill moves nothing of a fleet's parts
         cluster = labels_of(self._store.get(Kind.MEMBER_CLUSTER, "", self._member)) if self._member else None
         return covers(view, spec, rollout, labels_of(self._store.get(Kind.NAMESPACE, "", rollout.namespace)), cluster)
 

@@ -11,30 +11,40 @@ from sluice.api.killswitch import Affected, Diverted, Effect, KillSwitchSpec, Ki
 from sluice.api.names import Kind
 from sluice.api.outcome import Outcome
 from sluice.api.units import NONE, format_time
+from sluice.decide.drills import DrillPlan, DrillSeen, plan_drill
 from sluice.decide.model import Acceptance, SwitchView, TargetView
 from sluice.decide.switches import engaged_since
 from sluice.decide.texts import count_of, some
+from sluice.decide.watching import WatchPlan, is_news, unseen
+from sluice.engine.drills import Drills
 from sluice.engine.index import is_fleet
 from sluice.engine.observe import Moves, Observer
 from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SwitchBoard, parse_switch
-from sluice.engine.writes import Ports
+from sluice.engine.tripping import Tripwires, due_first
+from sluice.engine.writes import Ports, merge_patch
 from sluice.errors import InvalidSpec, NotFound
+from sluice.ports import Lane
 
+_WOULD = {Effect.HOLD: "hold", Effect.DIVERT: "divert", Effect.ROLLBACK: "roll back"}
 _MOST_NAMED = 32
 _SHOWN = 5
 _MESSAGE_CHARACTERS = 1024
 
 
 class SwitchReporter:
-    """Writes the statuses of kill switches."""
+    """Writes the statuses of kill switches, and has those engaged that trip by themselves."""
 
-    def __init__(self, store: Store, board: SwitchBoard, observer: Observer, ports: Ports) -> None:
+    def __init__(
+        self, store: Store, board: SwitchBoard, observer: Observer, ports: Ports, *, tripwires: Tripwires
+    ) -> None:
         self._store = store
         self._board = board
         self._observer = observer
         self._ports = ports
+        self._tripwires = tripwires
+        self._drills = Drills(ports, store)
         self._sites: Sites | None = None
 
     def reach(self, sites: Sites) -> None:
@@ -42,10 +52,13 @@ class SwitchReporter:
         self._sites = sites
 
     async def report(self, kind: Kind, namespace: str, name: str) -> datetime | None:
-        """Bring one switch's status up to date, if it is not.
+        """Bring one switch's status up to date, if it is not; engage it, if it trips.
 
         Returns:
-            When to look again, where it will expire.
+            When to look again, where it will expire, or measures.
+
+        Raises:
+            SluiceError: a write failed. It was not engaged.
         """
         switch = self._store.get(kind, namespace, name)
         parsed = parse_switch(kind, switch) if switch is not None else None
@@ -55,24 +68,34 @@ class SwitchReporter:
             old = KillSwitchStatus.parse(switch.get("status") or {}, f"{kind} {name}: status")
         except InvalidSpec:
             old = KillSwitchStatus()
-        new = self._assess(switch, parsed, old)
+        watched = self._tripwires.look(switch, *parsed, old)
+        new, drill = self._assess(switch, parsed, old, watched)
         expires_at = parsed[1].expires_at if new.state is not SwitchState.EXPIRED else None
-        if new == old:
-            return expires_at
-        dumped = new.dump()
-        gone = {field: None for field in switch.get("status") or {} if field not in dumped}
+        stored = await self._write(parsed[1], switch, old, new) if is_news(old, new) else switch
+        if watched.engage and stored is not None:
+            await self._tripwires.engage(stored, parsed[1], watched.engage)
+        if drill.release and stored is not None:
+            await self._drills.finish(stored, parsed[1], drill)
+        return due_first(expires_at, watched.wake_at, drill.wake_at)
+
+    async def _write(self, view: SwitchView, switch: Obj, old: KillSwitchStatus, new: KillSwitchStatus) -> Obj | None:
+        """Returns the switch as stored, or None where it is gone."""
+        patch = merge_patch(switch.get("status") or {}, new.dump())
+        if new.engaged_at is None:
+            patch["deleted"] = None  # the map as a whole; while it is engaged, what others note stays beside this
+        lane = Lane.KILL if new.tripped_by != old.tripped_by else Lane.NORMAL
         try:
             stored = await self._ports.cluster.patch_merge(
-                kind, namespace, name, {"status": {**gone, **dumped}}, subresource="status"
+                view.kind, view.namespace, view.name, {"status": patch}, subresource="status", lane=lane
             )
         except NotFound:
             return None
-        self._store.apply(kind, "MODIFIED", stored)
-        return expires_at
+        self._store.apply(view.kind, "MODIFIED", stored)
+        return stored
 
     def _assess(
-        self, switch: Obj, parsed: tuple[KillSwitchSpec, SwitchView], old: KillSwitchStatus
-    ) -> KillSwitchStatus:
+        self, switch: Obj, parsed: tuple[KillSwitchSpec, SwitchView], old: KillSwitchStatus, watched: WatchPlan
+    ) -> tuple[KillSwitchStatus, DrillPlan]:
         spec, view = parsed
         now = self._ports.clock.now()
         rollouts = list(self._board.rollouts_of(spec, view))
@@ -81,12 +104,13 @@ class SwitchReporter:
         if not view.acts(now):
             state = SwitchState.EXPIRED
         elif spec.engaged:
-            state = SwitchState.ENGAGING if reach.is_pending and spec.effect is Effect.DIVERT else SwitchState.ENGAGED
+            state = SwitchState.ENGAGING if reach.is_pending and spec.effect.diverts else SwitchState.ENGAGED
         generation = switch["metadata"].get("generation", 0)
         engaged_at = (engaged_since(switch) or now) if spec.engaged else None
         effective_at = (old.effective_at or now) if state is SwitchState.ENGAGED else None
-        message = _message(spec, view, state, len(rollouts), reach)
-        return KillSwitchStatus(
+        message = _message(spec, view, state, len(rollouts), reach) + (unseen(watched) if not spec.engaged else "")
+        drill = self._drill(switch, spec, old, rollouts, reach)
+        status = KillSwitchStatus(
             observed_generation=generation,
             state=state,
             message=message,
@@ -94,15 +118,43 @@ class SwitchReporter:
             diverted=Diverted(
                 routes=reach.diverted, pending=reach.pending, unconfirmed=tuple(sorted(reach.unconfirmed))[:_MOST_NAMED]
             ),
+            deleted=old.deleted if spec.engaged else {},
             engaged_at=engaged_at,
             effective_at=effective_at,
-            conditions=merge_conditions(old.conditions, [_effective(state, message, generation, now)], now),
+            last_drill=drill.last,
+            watch=watched.watch,
+            tripped_by=watched.tripped_by,
+            conditions=merge_conditions(
+                old.conditions, [_effective(state, message, generation, now), *watched.conditions], now
+            ),
         )
+        return status, drill
+
+    def _drill(
+        self, switch: Obj, spec: KillSwitchSpec, old: KillSwitchStatus, rollouts: list[Obj], reach: _Reach
+    ) -> DrillPlan:
+        began_at, changed_at = self._drills.moments(switch)
+        fleets = sum(map(is_fleet, rollouts))
+        seen = DrillSeen(
+            spec,
+            generation=switch["metadata"].get("generation", 0),
+            known=old.last_drill,
+            began_at=began_at,
+            changed_at=changed_at,
+            rollouts=len(rollouts) - fleets,
+            fleets=fleets,
+            exposed=reach.exposed,
+            pending=reach.pending,
+            diverted=reach.diverted,
+        )
+        return plan_drill(seen, self._ports.clock.now())
 
     def _reach(self, rollouts: list[Obj], spec: KillSwitchSpec, view: SwitchView) -> _Reach:
         """The routes in reach, and of those what is confirmed. Of one that is not engaged, members alone."""
         reach = _Reach()
         for rollout in rollouts:
+            if view.drill and is_fleet(rollout):
+                continue
             for cluster, seen in self._everywhere(rollout, spec, view):
                 if cluster:
                     reach.clusters.add(cluster)
@@ -148,6 +200,7 @@ class _Reach:
     routes: int = 0
     diverted: int = 0
     pending: int = 0
+    exposed: int = 0
     unanswered: set[str] = field(default_factory=set)
 
     @property
@@ -163,14 +216,22 @@ def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
     if seen.status.stable is None:
         return False
     candidate = seen.status.stable.slot.other
+    returns = view.effect is Effect.ROLLBACK and _is_returned_to(seen)
     for target in seen.targets:
-        exposed = target.share(candidate) > NONE
+        exposed = target.share(candidate) > NONE or returns
         ours = _is_ours(target, view)
         if exposed or (ours and target.acceptance is not Acceptance.ACCEPTED):
             reach.pending += 1
+            reach.exposed += exposed
         elif ours:
             reach.diverted += 1
     return reach.pending > before
+
+
+def _is_returned_to(seen: Moves) -> bool:
+    """Whether a return that a switch makes is under way."""
+    revision = seen.status.revision
+    return revision is not None and revision.outcome is None and bool(revision.switch)
 
 
 def _is_meant(switch: KillSwitchSpec, view: SwitchView, labels: dict[str, str], seen: Moves) -> bool:
@@ -199,7 +260,7 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
     if reach.clusters:
         covered += f" in {count_of(len(reach.clusters), 'cluster')}"
     if state is SwitchState.ARMED:
-        return f"armed; would {spec.effect.lower()} {covered}"
+        return f"armed; would {_WOULD[spec.effect]} {covered}"
     if state is SwitchState.EXPIRED:
         again = "to hold again, set a longer expires, or release it and engage it anew"
         return f"expired at {_moment(view)}; {again}; it was held by {view.actor}: {spec.reason}"[:_MESSAGE_CHARACTERS]
@@ -209,8 +270,10 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
         waiting = f"; {count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
         if reach.unconfirmed:
             waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
+    if spec.drill:
+        return f"drill over {covered} by {view.actor}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
     forced = f", forced by {view.forced_by}" if view.forced_by else ""
-    if spec.effect is Effect.DIVERT and reach.unanswered:
+    if spec.effect.diverts and reach.unanswered:
         waiting += f"; stable has no ready endpoint in {some(sorted(reach.unanswered), _SHOWN)}"
     return f"{spec.effect} of {covered} by {view.actor}{forced}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
 

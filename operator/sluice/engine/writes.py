@@ -111,10 +111,9 @@ class Writer:
         """Write the status if it says anything new. What only counts time is not worth a write."""
         if _telling(status) == _telling(observed.status):
             return False
-        new, old = status.dump(), rollout.get("status") or {}
         body: JSON = {
             "metadata": {"resourceVersion": version},
-            "status": {**{field: None for field in old if field not in new}, **_replaced(old, new)},
+            "status": merge_patch(rollout.get("status") or {}, status.dump()),
         }
         stored = await self._ports.cluster.patch_merge(
             Kind.ROLLOUT, observed.ref.namespace, observed.ref.name, body, subresource="status"
@@ -233,13 +232,13 @@ def _telling(status: RolloutStatus) -> RolloutStatus:
     return status.model_copy(update={"step": step.model_copy(update={"counted_seconds": 0.0, "counted_until": None})})
 
 
-def _replaced(old: JSON, new: JSON) -> JSON:
-    """A merge patch merges maps: fields that are gone from a map in the status must be named as null."""
-    patch: JSON = {}
+def merge_patch(old: JSON, new: JSON) -> JSON:
+    """What makes one status of another. A merge patch merges maps: in each of them, what is gone is named as null."""
+    patch: JSON = {field: None for field in old if field not in new}
     for field, value in new.items():
         before = old.get(field)
         if isinstance(value, dict) and isinstance(before, dict):
-            patch[field] = {**{key: None for key in before if key not in value}, **_replaced(before, value)}
+            patch[field] = merge_patch(before, value)
         else:
             patch[field] = value
     return patch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from sluice.adapters.audit.log import LogAudit
 from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.kube.member import connect_member
 from sluice.adapters.kube.transport import Transport
@@ -20,7 +19,7 @@ from sluice.engine.members import Members
 from sluice.engine.precedence import Precedence
 from sluice.engine.site import MIRRORED, Headquarters
 from sluice.handlers.inventory import Discovery
-from sluice.ports import Clock, Cluster, MetricProvider, Obj
+from sluice.ports import AuditSink, Clock, Cluster, MetricProvider, Obj
 from sluice.settings import Settings
 from sluice.wiring import Branch, Outlets, build_engine
 
@@ -39,13 +38,14 @@ class Fleet:
         engine: the hub's, which leads Rollouts over fleets.
         metrics: answers queries, where a member has no Prometheus of its own.
         fence: asked before each write, in the hub and in members.
+        audit: is told what their engines tell.
 
     Attributes:
         members: every replica looks at all of them, so that it can take over from any other at once.
         informers: whoever owns this runs them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is put together of that many parts
         self,
         transport: Transport,
         cluster: Cluster,
@@ -55,8 +55,9 @@ class Fleet:
         engine: Engine,
         metrics: MetricProvider,
         fence: Fence,
+        audit: AuditSink,
     ) -> None:
-        self._outlets = Outlets(SilentNotifier(), LogAudit(), SegmentArchive(cluster, settings.namespace))
+        self._outlets = Outlets(SilentNotifier(), audit, SegmentArchive(cluster, settings.namespace))
         self._clock = clock
         self._metrics = metrics
         self._fence = fence

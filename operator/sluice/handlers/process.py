@@ -15,11 +15,13 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import uvloop
 
 from sluice.adapters.audit.log import LogAudit
+from sluice.adapters.audit.outbox import Bounds, Outbox
 from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.clock import SystemClock
 from sluice.adapters.kube.client import AlwaysLeader, KubeCluster
@@ -33,8 +35,9 @@ from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.prometheus import PrometheusProvider
 from sluice.api.names import Kind
 from sluice.decide.sharding import Shards
-from sluice.engine.engine import WATCHED, Engine
+from sluice.engine.engine import Engine
 from sluice.engine.fence import Fence
+from sluice.engine.watched import WATCHED
 from sluice.errors import SluiceError
 from sluice.handlers import troubles
 from sluice.handlers.caches import RETRY_SECONDS, WATCHED_APART, Caches
@@ -42,16 +45,17 @@ from sluice.handlers.fleet import Fleet
 from sluice.handlers.http import HttpServer
 from sluice.handlers.scrape import Scrape
 from sluice.handlers.watcher import KopfWatcher, WatcherSettings
-from sluice.ports import Obj
+from sluice.ports import AuditArchive, AuditReceiver, AuditSink, Obj
 from sluice.settings import Settings
 from sluice.telemetry import PrometheusMeter, configure_logging
-from sluice.wiring import Outlets, build_engine
+from sluice.wiring import Outlets, build_engine, receiver_of
 
 _log = logging.getLogger(__name__)
 # Without these nothing can be decided. The others may be missing: a cluster need not have a Gateway, for example.
 _NEEDED = frozenset(WATCHED) - {Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.POD_DISRUPTION_BUDGET}
 # kopf's thread computes for each event of each object; the default, 5 ms, is how long a kill may wait for it each time.
 _SWITCH_INTERVAL_SECONDS = 0.0005
+_LAST_EVENTS_SECONDS = 5.0  # for what waits to be taken, when the process ends
 
 
 def run_operator(settings: Settings) -> int:
@@ -63,11 +67,17 @@ def run_operator(settings: Settings) -> int:
 
 
 async def _operate(settings: Settings) -> int:
+    try:
+        receiver = receiver_of(settings)
+    except SluiceError as error:
+        _log.error("the audit has nowhere to go: correct --audit-to", extra={"error": str(error)})
+        return 1
     credentials = load_credentials(settings.kubeconfig, settings.context)
     async with Transport(credentials) as transport:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(troubles.handle)
-        process = OperatorProcess(settings, credentials, transport, denied=await _addresses_of(credentials.server))
+        denied = await _addresses_of(credentials.server)
+        process = OperatorProcess(settings, credentials, transport, denied=denied, receiver=receiver)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)
         return await process.run()
@@ -92,6 +102,7 @@ class OperatorProcess:
         credentials: the hub's, for kopf; the transport has them too.
         transport: the connections to the API server.
         denied: (IP address, port) pairs that no metric query may reach.
+        receiver: keeps the audit outside of the cluster; None for nobody.
     """
 
     def __init__(
@@ -101,8 +112,11 @@ class OperatorProcess:
         transport: Transport,
         *,
         denied: tuple[tuple[str, int], ...] = (),
+        receiver: AuditReceiver | None = None,
     ) -> None:
         self._settings = settings
+        self._receiver = receiver
+        self._outbox: Outbox | None = None
         self._credentials = credentials
         self._transport = transport
         self._clock = SystemClock()
@@ -126,10 +140,12 @@ class OperatorProcess:
             secret_loader=self._load_secret,
             denied=denied,
         )
+        archive = SegmentArchive(self._cluster, settings.namespace)
+        audit = self._audit(archive)
         self._engine: Engine = build_engine(
             self._cluster,
             metrics=self._provider,
-            outlets=Outlets(self._recorder, LogAudit(), SegmentArchive(self._cluster, settings.namespace), self._meter),
+            outlets=Outlets(self._recorder, audit, archive, self._meter),
             fence=self._fence,
             clock=self._clock,
         )
@@ -143,6 +159,7 @@ class OperatorProcess:
             engine=self._engine,
             metrics=self._provider,
             fence=self._fence,
+            audit=audit,
         )
         self._watcher: KopfWatcher | None = None
         self._scrape = Scrape(self._meter, self._engine, transport, self._keeper, self._fleet.members)
@@ -166,6 +183,8 @@ class OperatorProcess:
             if not self._ending.is_set():
                 tasks += [self._start(informer.run(), f"watch {informer.kind}") for informer in self._caches.informers]
                 tasks.append(self._start(self._recorder.run(), "events"))
+                if self._outbox is not None:
+                    tasks.append(self._start(self._outbox.run(), "audit"))
                 tasks.append(self._start(self._lease_watch.run(), "watch the Lease"))
                 tasks += [self._start(each.run(), f"watch {each.kind} of members") for each in self._fleet.informers]
                 self._watcher = KopfWatcher(
@@ -190,6 +209,16 @@ class OperatorProcess:
         return 1 if self._failure else 0
 
     # ------------------------------------------------------------------ parts
+
+    def _audit(self, archive: AuditArchive) -> AuditSink:
+        """The log, and whoever keeps the audit outside, too."""
+        if self._receiver is None:
+            return LogAudit()
+        bounds = Bounds(timedelta(hours=self._settings.audit_resend_hours))
+        count = self._meter.count_events
+        self._outbox = Outbox(LogAudit(), self._receiver, archive, self._clock, count=count, bounds=bounds)
+        self._meter.waiting.set_function(lambda: self._outbox.waiting if self._outbox is not None else 0)
+        return self._outbox
 
     def _start(self, work: object, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
@@ -229,6 +258,8 @@ class OperatorProcess:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._watcher is not None:
             await self._watcher.stop()
+        if self._outbox is not None:
+            await self._outbox.close(_LAST_EVENTS_SECONDS)
         await self._provider.close()
         await self._http.stop()
 

@@ -13,6 +13,7 @@ from sluice.api.killswitch import SwitchState
 from sluice.api.names import Kind
 from sluice.api.rollout import Phase
 from sluice.decide.members import MemberState
+from sluice.decide.watching import Sight, sight_of
 from sluice.engine.switchboard import SWITCH_KINDS
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Scrape(Collector):
         states = Counter(_field(obj, "state") for kind in SWITCH_KINDS for obj in self._engine.store.all(kind))
         for state in SwitchState:
             self._meter.switches.labels(state.value).set(states[state.value])
+        sights = Counter(sight_of(obj) for kind in SWITCH_KINDS for obj in self._engine.store.all(kind))
+        for sight in Sight:
+            self._meter.sights.labels(sight.value).set(sights[sight])
         found = Counter(self._members.states())
         for member_state in MemberState:
             self._meter.members.labels(member_state.value).set(found[member_state])

@@ -50,7 +50,7 @@ async def act(
     doing, right = words(verb)
     needs = (f"the verb {right} on {resource(Kind.ROLLOUT)}", f"create on {resource(Kind.ROLLOUT_ACTION)}")
     spec = RolloutActionSpec(rollout=target.name, action=verb, revision=revision, reason=reason).dump()
-    del spec["actor"]  # the API server's to say
+    del spec["actor"], spec["actorGroups"]  # the API server's to say
     spec |= aim
     with explaining(doing, target, *needs):
         name = await _create(cluster, target, verb, spec, patience_seconds)
@@ -73,12 +73,21 @@ async def current_revision(cluster: Cluster, target: Target, verb: Verb) -> int 
 
 
 async def act_on_rollout(
-    cluster: Cluster, target: Target, verb: Verb, *, revision: int | None, reason: str, patience_seconds: float
+    cluster: Cluster,
+    target: Target,
+    verb: Verb,
+    *,
+    revision: int | None,
+    reason: str,
+    patience_seconds: float,
+    aim: Mapping[str, object] = _ALL_OF_IT,
 ) -> Outcome:
     """`act` for a verb that needs no revision; a mistyped name is found early. Who may not read goes on without."""
     with contextlib.suppress(Forbidden):
         await current_revision(cluster, target, verb)
-    return await act(cluster, target, verb, revision=revision, reason=reason, patience_seconds=patience_seconds)
+    return await act(
+        cluster, target, verb, revision=revision, reason=reason, patience_seconds=patience_seconds, aim=aim
+    )
 
 
 async def act_on_revision(

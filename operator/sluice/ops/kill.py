@@ -11,7 +11,7 @@ from sluice.api.killswitch import Effect, Scope, SwitchState
 from sluice.api.names import API_VERSION, Kind
 from sluice.api.units import format_duration
 from sluice.decide.texts import count_of
-from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound
+from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, SluiceError
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
 from sluice.ops.patience import insist, until
@@ -26,7 +26,7 @@ class Manner:
     Attributes:
         effect: Divert for a new one.
         expires: of a Hold: how long it holds.
-        force: of a Divert, which it then is: also where stable has no ready endpoint, or too few.
+        force: also where stable has no ready endpoint, or too few. A Hold becomes a Divert by that.
     """
 
     effect: Effect | None = None
@@ -36,8 +36,8 @@ class Manner:
     def dump(self) -> Obj:
         """As fields of a spec."""
         spec: Obj = {}
-        if self.effect is not None or self.force:
-            spec["effect"] = (self.effect or Effect.DIVERT).value
+        if self.effect is not None:
+            spec["effect"] = self.effect.value
         if self.expires is not None:
             spec["expires"] = format_duration(self.expires)
         if self.force is not None:
@@ -103,15 +103,25 @@ class _Order:
     async def engage(self) -> Obj:
         """Patch the switch."""
         # An old releaseReason would make the same words useless for the next release, which needs a new one.
-        spec: Obj = {"engaged": True, "reason": self.reason, "releaseReason": None}
+        spec: Obj = {"engaged": True, "drill": None, "reason": self.reason, "releaseReason": None}
         spec |= self.manner.dump()
         if self.manner.effect is Effect.HOLD:
             spec["force"] = None  # of the Divert that it was
         kind, namespace, name = self.target.kind, self.target.namespace, self.target.name
+        if self.manner.force and self.manner.effect is None and not await self._rolls_back():
+            spec["effect"] = Effect.DIVERT.value
         return await insist(
             lambda: self.cluster.patch_merge(kind, namespace, name, {"spec": spec}, lane=Lane.KILL),
             self.insist_seconds,
         )
+
+    async def _rolls_back(self) -> bool:
+        """Whether it is a Rollback already; not, where the person may engage it, but not read it."""
+        try:
+            there = await self.cluster.get(self.target.kind, self.target.namespace, self.target.name)
+        except SluiceError:
+            return False
+        return Fields(there).text("spec", "effect") == Effect.ROLLBACK
 
     async def create(self, scope: Scope) -> Obj:
         """Create the switch, engaged."""

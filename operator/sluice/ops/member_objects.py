@@ -8,6 +8,7 @@ from typing import Any
 
 from sluice.api.member import SECRET_KEY
 from sluice.api.names import GROUP, MEMBER_LABEL, Kind
+from sluice.decide.rendering import MANAGED_BY_LABEL
 from sluice.decide.rights import role_rules
 from sluice.ops.outcome import Target
 from sluice.ports import Obj
@@ -46,9 +47,11 @@ def binding() -> Obj:
 
 
 def definition(stored: Mapping[str, Any]) -> Obj:
-    """A kind's definition as another cluster is to have it: without what is this one's own."""
-    labels = stored["metadata"].get("labels")
-    return {**({"metadata": {"labels": dict(labels)}} if labels else {}), "spec": stored["spec"]}
+    """A kind's definition as another cluster is to have it: without what is this one's own, as is its Helm release."""
+    labels = {
+        name: value for name, value in (stored["metadata"].get("labels") or {}).items() if name != MANAGED_BY_LABEL
+    }
+    return {**({"metadata": {"labels": labels}} if labels else {}), "spec": stored["spec"]}
 
 
 def is_established(stored: Mapping[str, Any]) -> bool:

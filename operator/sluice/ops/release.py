@@ -30,7 +30,7 @@ async def release(
     with explaining("release", target, *needs):
         if not is_engaged(await cluster.get(target.kind, target.namespace, target.name)):
             return Outcome(Ending.DONE, f"{target} is not engaged: nothing to release", target)
-        body = {"spec": {"engaged": False, "releaseReason": reason}}
+        body = {"spec": {"engaged": False, "drill": None, "releaseReason": reason}}
         await insist(lambda: cluster.patch_merge(target.kind, target.namespace, target.name, body), patience_seconds)
     if not patience_seconds:
         return Outcome(Ending.SENT, f"{target} is released; its status will tell when the operator has seen it", target)

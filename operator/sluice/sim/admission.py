@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 
-from sluice.api.names import Kind
+from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.api.specs import SPEC_MODELS
 from sluice.decide.metadata import labels_of, mapping
-from sluice.errors import InvalidSpec, NotFound, Rejected
+from sluice.errors import Forbidden, InvalidSpec, NotFound, Rejected
 from sluice.ports import Obj
 from sluice.sim.kinds import IMMUTABLE_SPECS, SCALED, STATUS_MODELS, WITH_STATUS
 
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$")
 _SERVICE_NAME_CHARACTERS = 63
+# No API server knows which time zones there are.
+_TAKEN_UNREAD = frozenset({Kind.ROLLOUT_POLICY})
+_SWITCHES = frozenset({Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH})
+OPERATOR_ACCOUNT = "system:serviceaccount:sluice-system:sluice"
 
 
 def reached(kind: Kind, old: Obj, new: Obj, subresource: str, where: str) -> Obj:
@@ -53,6 +57,45 @@ def _check_identity(old: Obj, new: Obj, where: str) -> None:
         raise Rejected(f"{where}: no new finalizers can be added while it is being deleted")
 
 
+def stamp(kind: Kind, old: Obj, new: Obj, manager: str, where: str) -> None:
+    """Of kill switches that trip, or are drilled: the operator is stamped, and alone tells what tripped one.
+
+    Of others nothing is looked at: people who use the command line are told apart from the operator by nothing here.
+
+    Raises:
+        Forbidden: somebody else tells so, or the operator changes more than it may.
+    """
+    before, after = mapping(old.get("spec")), mapping(new.get("spec"))
+    if kind not in _SWITCHES or not (before.get("autoTrip") or before.get("drill")):
+        return
+    if before.get("drill") and (manager != FIELD_MANAGER or not after.get("engaged")):
+        _stamp_drill(before, after, manager, where)
+        return
+    if manager != FIELD_MANAGER:
+        if mapping(new.get("status")).get("trippedBy") != mapping(old.get("status")).get("trippedBy"):
+            raise Forbidden(
+                f"{where}: status.trippedBy tells what had the switch engage itself, and the operator writes it"
+            )
+        return
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    if changed - {"engaged", "reason", "force", "engagedBy"} or (changed and not after.get("engaged")):
+        raise Forbidden(f"{where}: the operator changes spec.engaged, reason and force of a switch, and nothing else")
+    if after.get("engaged") and not before.get("engaged"):
+        after["engagedBy"] = OPERATOR_ACCOUNT
+
+
+def _stamp_drill(before: Obj, after: Obj, manager: str, where: str) -> None:
+    """A drill becomes real by another reason; the operator releases it and changes nothing else."""
+    if manager == FIELD_MANAGER:
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        if changed - {"engaged", "drill", "releaseReason"}:
+            raise Forbidden(
+                f"{where}: the operator changes engaged, drill and releaseReason of a drill, and nothing else"
+            )
+    elif after.get("engaged") and after.get("drill") and after.get("reason") != before.get("reason"):
+        del after["drill"]
+
+
 def check(kind: Kind, old: Obj | None, new: Obj, where: str) -> None:
     """Refuse what cannot be stored.
 
@@ -62,7 +105,7 @@ def check(kind: Kind, old: Obj | None, new: Obj, where: str) -> None:
     if old is not None and kind in IMMUTABLE_SPECS and new.get("spec") != old.get("spec"):
         raise Rejected(f"{where}: spec is immutable")
     try:
-        if kind in SPEC_MODELS:
+        if kind in SPEC_MODELS and kind not in _TAKEN_UNREAD:
             SPEC_MODELS[kind].parse(new.get("spec"), f"{where} is invalid: spec")
         if kind in STATUS_MODELS and "status" in new:
             STATUS_MODELS[kind].parse(new["status"], f"{where} is invalid: status")
@@ -134,7 +177,40 @@ def _budget_problem(old: Obj, obj: Obj) -> str:
     return "spec: minAvailable and maxUnavailable cannot be both set" if both else ""
 
 
+def _action_problem(old: Obj, obj: Obj) -> str:
+    del old
+    spec = mapping(obj.get("spec"))
+    action = spec.get("action")
+    if (action == "Approve") != ("point" in spec):
+        return "spec: say what you approve: spec.point is required for Approve, and goes with nothing else"
+    if action in {"Reject", "Hold", "Extend"} and not str(spec.get("reason") or "").strip():
+        return "spec: say why: spec.reason is required for Reject, Hold and Extend"
+    if action == "Extend" and "duration" not in spec:
+        return "spec: say by how much: spec.duration is required for Extend"
+    if action not in {"Hold", "Extend"} and "duration" in spec:
+        return "spec: spec.duration is for Hold and Extend only: leave it out"
+    return ""
+
+
+def _switch_problem(old: Obj, obj: Obj) -> str:
+    spec = mapping(obj.get("spec"))
+    if not spec.get("drill"):
+        return ""
+    if not spec.get("engaged"):
+        return "spec: a drill is an engagement: write engaged: true with drill: true"
+    if spec.get("effect", "Divert") != "Divert" or spec.get("force"):
+        return "spec: a drill rehearses a Divert, without force"
+    if any(mapping(mapping(spec.get("scope")).get("clusters")).values()):
+        return "spec: a drill moves nothing in member clusters: drill a switch without scope.clusters"
+    if old.get("engaged") and not old.get("drill"):
+        return "spec: it is engaged, and a drill is no way to release it: release it, then drill it"
+    return ""
+
+
 _PROBLEMS = {
+    Kind.KILL_SWITCH: _switch_problem,
+    Kind.CLUSTER_KILL_SWITCH: _switch_problem,
+    Kind.ROLLOUT_ACTION: _action_problem,
     Kind.DEPLOYMENT: _deployment_problem,
     Kind.POD: _pod_problem,
     Kind.SERVICE: _service_problem,

@@ -196,13 +196,13 @@ class FleetWorld(World):
             await self.spec(app, {"workload": {"active": str(slot), "version": version}})
 
     async def act(
-        self, app: str, verb: str, *, revision: int | None = None, actor: str = "bob", reason: str = ""
+        self, app: str, verb: str, *, revision: int | None = None, actor: str = "bob", reason: str = "", **fields: Any
     ) -> str:
         """Create a RolloutAction; what lets more through names the fleet's current revision. Returns its name."""
         fleet = self.status(app).fleet
         if revision is None and verb in GROWING_VERBS and fleet is not None and fleet.revision is not None:
             revision = fleet.revision.number
-        return await super().act(app, verb, revision=revision, actor=actor, reason=reason)
+        return await super().act(app, verb, revision=revision, actor=actor, reason=reason, **fields)
 
     # ------------------------------------------------------------------------------------------ what is seen
 

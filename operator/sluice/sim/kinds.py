@@ -15,6 +15,7 @@ from sluice.api.names import (
     RBAC_API_VERSION,
     Kind,
 )
+from sluice.api.policy import RolloutPolicyStatus
 from sluice.api.rollout import RolloutStatus
 from sluice.api.run import RolloutRunStatus
 
@@ -26,6 +27,7 @@ API_VERSIONS = {
     Kind.CLUSTER_KILL_SWITCH: API_VERSION,
     Kind.ANALYSIS_TEMPLATE: API_VERSION,
     Kind.CLUSTER_ANALYSIS_TEMPLATE: API_VERSION,
+    Kind.ROLLOUT_POLICY: API_VERSION,
     Kind.MEMBER_CLUSTER: API_VERSION,
     Kind.FLEET_RUN: API_VERSION,
     Kind.AUDIT_SEGMENT: API_VERSION,
@@ -52,6 +54,7 @@ CLUSTER_SCOPED = frozenset(
     {
         Kind.CLUSTER_KILL_SWITCH,
         Kind.CLUSTER_ANALYSIS_TEMPLATE,
+        Kind.ROLLOUT_POLICY,
         Kind.MEMBER_CLUSTER,
         Kind.NAMESPACE,
         Kind.CLUSTER_ROLE,
@@ -66,6 +69,7 @@ WITH_STATUS = frozenset(
         Kind.ROLLOUT_ACTION,
         Kind.KILL_SWITCH,
         Kind.CLUSTER_KILL_SWITCH,
+        Kind.ROLLOUT_POLICY,
         Kind.MEMBER_CLUSTER,
         Kind.FLEET_RUN,
         Kind.MEMBER_ROLLOUT,
@@ -101,6 +105,7 @@ STATUS_MODELS: dict[Kind, type[Model]] = {
     Kind.ROLLOUT_ACTION: RolloutActionStatus,
     Kind.KILL_SWITCH: KillSwitchStatus,
     Kind.CLUSTER_KILL_SWITCH: KillSwitchStatus,
+    Kind.ROLLOUT_POLICY: RolloutPolicyStatus,
     Kind.MEMBER_CLUSTER: MemberClusterStatus,
     Kind.FLEET_RUN: FleetRunStatus,
     Kind.MEMBER_ROLLOUT: RolloutStatus,

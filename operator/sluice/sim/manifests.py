@@ -187,8 +187,13 @@ def switch_kind(namespace: str) -> Kind:
     return Kind.KILL_SWITCH if namespace else Kind.CLUSTER_KILL_SWITCH
 
 
-def action(namespace: str, app: str, verb: str, *, revision: int | None, actor: str, reason: str) -> Obj:
-    """A RolloutAction."""
-    spec: Obj = {"rollout": app, "action": verb, "actor": actor, "reason": reason}
+def policy(name: str, **spec: Any) -> Obj:
+    """A RolloutPolicy."""
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def action(namespace: str, app: str, verb: str, *, revision: int | None, actor: str, reason: str, **fields: Any) -> Obj:
+    """A RolloutAction, as stored: with what the API server stamped."""
+    spec: Obj = {"rollout": app, "action": verb, "actor": actor, "reason": reason, **fields}
     meta = {"generateName": f"{app}-{verb.lower()}-", "namespace": namespace}
     return {"metadata": meta, "spec": spec | ({} if revision is None else {"revision": revision})}

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.api.rollout import AuditEntry
+from sluice.api.rollout import Audit, AuditEntry
 from sluice.decide.model import Note
 from sluice.decide.sharding import ALL
 from sluice.errors import NotLeader
@@ -91,9 +91,9 @@ class FakeAudit:
     def __init__(self) -> None:
         self.entries: list[tuple[ObjectRef, AuditEntry]] = []
 
-    def record(self, rollout: ObjectRef, entry: AuditEntry) -> None:
-        """Keep one entry."""
-        self.entries.append((rollout, entry))
+    def follow(self, rollout: ObjectRef, cluster: str, audit: Audit, since: int) -> None:  # noqa: ARG002 - the port's
+        """Keep what is new."""
+        self.entries += [(rollout, entry) for entry in audit.entries if entry.seq > since]
 
 
 Build = Callable[[FakeCluster, FakeMastery], Engine]

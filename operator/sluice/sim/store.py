@@ -18,7 +18,7 @@ from sluice.api.names import Kind
 from sluice.errors import Conflict, Forbidden, NotFound, Rejected
 from sluice.ports import Obj
 from sluice.sim import fields
-from sluice.sim.admission import check, reached
+from sluice.sim.admission import check, reached, stamp
 from sluice.sim.defaults import add_defaults
 from sluice.sim.fields import Fields, Writer
 from sluice.sim.kinds import API_VERSIONS, CLUSTER_SCOPED, SCALED, SERVER_OWNED, WITH_STATUS, WITHOUT_GENERATION
@@ -262,6 +262,7 @@ class ObjectStore:
         meta = old["metadata"]
         where = describe(kind, meta.get("namespace", ""), meta["name"])
         new = reached(kind, old, new, writer.subresource, where)
+        stamp(kind, old, new, writer.manager, where)
         new["apiVersion"], new["kind"], new["metadata"] = old["apiVersion"], old["kind"], dict(new["metadata"])
         for field in (*SERVER_OWNED, "resourceVersion", "managedFields"):
             new["metadata"].pop(field, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice.api.names import Kind, Slot
+from sluice.api.names import REQUESTER_ANNOTATION, Kind, Slot
 from sluice.decide.model import GROWING_VERBS
 from sluice.ports import Obj
 from sluice.sim import manifests
@@ -67,16 +67,27 @@ class World(Workloads):
         await self.people.patch_merge(Kind.ROLLOUT, self.namespace, app, {"spec": patch})
 
     async def act(
-        self, app: str, verb: str, *, revision: int | None = None, actor: str = "bob", reason: str = ""
+        self, app: str, verb: str, *, revision: int | None = None, actor: str = "bob", reason: str = "", **fields: Any
     ) -> str:
         """Create a RolloutAction; what lets more through names the current revision. Returns its name."""
         status = self.status(app)
         if revision is None and verb in GROWING_VERBS and status.revision is not None:
             revision = status.revision.number
-        body = manifests.action(self.namespace, app, verb, revision=revision, actor=actor, reason=reason)
+        body = manifests.action(self.namespace, app, verb, revision=revision, actor=actor, reason=reason, **fields)
         stored = await self.people.create(Kind.ROLLOUT_ACTION, self.namespace, body)
         name: str = stored["metadata"]["name"]
         return name
+
+    async def approve(self, app: str, actor: str, *groups: str) -> str:
+        """Approve what waits, as somebody of these groups. Returns the RolloutAction's name."""
+        asked = self.status(app).approvals
+        point = asked[0].point if asked else "nothing"
+        return await self.act(app, "Approve", actor=actor, point=point, actorGroups=list(groups))
+
+    async def asked_by(self, app: str, person: str) -> None:
+        """Say who asks for what comes next, as the API server stamps it."""
+        stamp = {"metadata": {"annotations": {REQUESTER_ANNOTATION: person}}}
+        await self.people.patch_merge(Kind.ROLLOUT, self.namespace, app, stamp)
 
     async def engage(self, name: str = "stop", *, reason: str, wide: bool = False, **fields: Any) -> None:
         """Engage a KillSwitch, or (`wide`) a ClusterKillSwitch. See `manifests.switch`."""

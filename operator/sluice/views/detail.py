@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.names import Slot
+from sluice.views.approvals import ApprovalLine, approval_lines
 from sluice.views.fields import UNKNOWN, Fields
 from sluice.views.fleets import FleetDetail, fleet_detail
 from sluice.views.hints import next_hint
@@ -85,6 +86,7 @@ class RolloutDetail:
     hint: str
     slots: tuple[SlotLine, ...]  # of a Rollout over a fleet none: those are in its clusters
     fleet: FleetDetail | None
+    approvals: tuple[ApprovalLine, ...]
     metrics: tuple[MetricLine, ...]
     conditions: tuple[ConditionLine, ...]
     switches: tuple[SwitchRow, ...]
@@ -127,6 +129,7 @@ def rollout_detail(
         hint=next_hint(fields, engaged, now=now, program=program),
         slots=() if fleet is not None else tuple(slot_line(fields, slot, named, now) for slot in Slot),
         fleet=fleet,
+        approvals=approval_lines(status, now),
         metrics=tuple(_metric_line(metric, now) for metric in status.items("metrics")),
         conditions=tuple(_condition_line(condition, now) for condition in status.items("conditions")),
         switches=engaged,

@@ -11,6 +11,7 @@ from sluice.api.fleet import BatchStage
 from sluice.api.names import HOLD_ANNOTATION, ROLLOUT_LABEL, SLOT_LABEL
 from sluice.api.rollout import Phase
 from sluice.decide.fleet.failing import HALTING
+from sluice.views.approvals import asked_of
 from sluice.views.fields import Fields
 from sluice.views.fleets import lost_cluster
 from sluice.views.moments import age, countdown
@@ -180,7 +181,27 @@ def _paused_by_person(case: _Case) -> str:
             return f"paused{' by ' + actor if actor else ''}: {case.call('resume')}"
         case Reason.PAUSED_BY_SPEC:
             return "paused in its manifest: set spec.paused to false"
+        case Reason.HELD_BY_ACTION:
+            held = case.status.at("heldBy")
+            end = countdown(held.moment("until"), case.now)
+            by = f"held{' by ' + held.text('actor') if held.text('actor') else ''}"
+            return f"{by}: {case.call('resume')}{f', or it goes on {end}' if end else ''}"
     return ""
+
+
+def _held_by_policy(case: _Case) -> str:
+    if case.reason(ConditionType.PAUSED) != Reason.HELD_BY_POLICY:
+        return ""
+    back = f"; {case.call('undo')}, abort and kill switches are not held" if running(case.status) else ""
+    return f"a policy holds it, and lets it go by itself: kubectl get rolloutpolicies{back}"
+
+
+def _awaits_approval(case: _Case) -> str:
+    if case.reason(ConditionType.PAUSED) != Reason.WAITS_FOR_APPROVAL:
+        return ""
+    missing = [f"{each.missing} more of {each.group}" for each in asked_of(case.status) if each.missing]
+    against = case.call("reject", "--reason '...'")
+    return f"waits for {' and '.join(missing) or 'approval'}: {case.call('approve')}; against it: {against}"
 
 
 def _awaits_promotion(case: _Case) -> str:
@@ -262,9 +283,11 @@ _STATES: tuple[Callable[[_Case], str], ...] = (
     _held_by_switch,
     _not_obeyed,
     _held_by_hand,
+    _held_by_policy,
     _no_pods_asked,
     _aborted,
     _paused_by_person,
+    _awaits_approval,
     _awaits_promotion,
     _next_transition,
     _waiting,

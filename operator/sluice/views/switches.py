@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sluice.api.conditions import ConditionType
 from sluice.api.killswitch import Effect, SwitchState
 from sluice.api.names import Kind
 from sluice.decide.switches import Reached, anywhere, covers, read_switch
 from sluice.errors import InvalidSpec
 from sluice.views.fields import UNKNOWN, Fields, clean
 from sluice.views.moments import age
+
+_ACCOUNT = "system:serviceaccount:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class SwitchRow:
     scope: str  # "all in shop", "app=checkout"
     rollouts: str  # how many it covers
     diverted: str  # "2/3 routes"
+    watch: str  # of one that may trip by itself: watching, blind, not yet, tripped
     by: str
     reason: str
     engaged: str  # how long ago
@@ -53,7 +57,8 @@ def switch_row(switch: Mapping[str, Any], now: datetime) -> SwitchRow:
         scope=_scope(fields),
         rollouts=status.count("affected", "rollouts"),
         diverted=_diverted(status) if engaged else "",
-        by=spec.text("engagedBy") if engaged else "",
+        watch=_watch(fields, engaged=engaged),
+        by=_by(fields) if engaged else "",
         reason=spec.text("reason") if engaged else "",
         engaged=age(status.moment("engagedAt"), now) if engaged else "",
         age=age(fields.moment("metadata", "creationTimestamp"), now),
@@ -62,7 +67,7 @@ def switch_row(switch: Mapping[str, Any], now: datetime) -> SwitchRow:
 
 
 def is_engaged(switch: Mapping[str, Any]) -> bool:
-    """Whether a person has it engaged, whatever the operator has done about it yet."""
+    """Whether somebody has it engaged, whatever the operator has done about it yet."""
     return Fields(switch).true("spec", "engaged")
 
 
@@ -129,8 +134,28 @@ def _state(fields: Fields, *, engaged: bool) -> str:
     return told or SwitchState.ARMED
 
 
+def _watch(fields: Fields, *, engaged: bool) -> str:
+    """Whether it sees what may trip it; "" where nothing does but people."""
+    if not fields.at("spec", "autoTrip"):
+        return ""
+    if engaged:
+        return "tripped" if fields.at("status", "trippedBy") else "no: engaged"
+    if not _is_seen(fields):
+        return "not yet"
+    told = {condition.text("type"): condition.text("status") for condition in fields.at("status").items("conditions")}
+    return {"True": "watching", "False": "blind"}.get(told.get(ConditionType.WATCHING, ""), "not yet")
+
+
+def _by(fields: Fields) -> str:
+    """Who engaged it: the operator does so for a metric alone."""
+    by, metric = fields.text("spec", "engagedBy"), fields.text("status", "trippedBy", "metric")
+    return f"itself: {metric}" if metric and by.startswith(_ACCOUNT) else by
+
+
 def _effect(spec: Fields) -> str:
     effect = spec.text("effect") or Effect.DIVERT.value
+    if spec.true("drill"):
+        return f"{effect}, drill"
     return f"{effect}, forced" if spec.true("force") else effect
 
 

@@ -69,6 +69,17 @@ async def test_something_else_under_its_name_is_a_conflict(world: World) -> None
     assert await stored(world, spec) == spec
 
 
+@pytest.mark.parametrize("first", [1, 5, 8])
+async def test_the_segment_before_an_entry_is_found(world: World, first: int) -> None:
+    """However many entries it has; not one that ends elsewhere, nor another Rollout's, nor where there is none."""
+    archive, spec = SegmentArchive(world.cluster, world.namespace), segment(chain(12), first, 8)
+    await archive.seal(spec)
+    assert await archive.ending_before(spec.rollout.uid, 9) == spec
+    assert await archive.ending_before(spec.rollout.uid, 10) is None
+    assert await archive.ending_before(spec.rollout.uid, 1) is None
+    assert await archive.ending_before(str(uuid.uuid4()), 9) is None
+
+
 async def test_a_namespace_that_is_not_there(world: World) -> None:
     """Nothing is kept, and it is said."""
     with pytest.raises(NotFound):

@@ -20,6 +20,7 @@ from sluice.api.common import Model
 from sluice.api.fleet import FleetRunSpec, FleetRunStatus
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.member import MemberClusterSpec, MemberClusterStatus
+from sluice.api.policy import RolloutPolicySpec, RolloutPolicyStatus
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.run import RolloutRunSpec, RolloutRunStatus
 from sluice.api.units import Duration, Share, StoredShare, Time
@@ -40,6 +41,7 @@ SPECS: dict[str, type[Model]] = {
     "ClusterKillSwitch": KillSwitchSpec,
     "AnalysisTemplate": AnalysisTemplateSpec,
     "ClusterAnalysisTemplate": AnalysisTemplateSpec,
+    "RolloutPolicy": RolloutPolicySpec,
     "MemberCluster": MemberClusterSpec,
     "FleetRun": FleetRunSpec,
     "AuditSegment": AuditSegmentSpec,
@@ -52,6 +54,7 @@ STATUSES: dict[str, type[Model]] = {
     "RolloutAction": RolloutActionStatus,
     "KillSwitch": KillSwitchStatus,
     "ClusterKillSwitch": KillSwitchStatus,
+    "RolloutPolicy": RolloutPolicyStatus,
     "MemberCluster": MemberClusterStatus,
     "FleetRun": FleetRunStatus,
     "MemberRollout": RolloutStatus,
@@ -90,8 +93,10 @@ def samples(*folders: str) -> list[Sample]:
 
 def collection(kind: str, namespace: str) -> str:
     """The path of a kind's objects; `namespace` counts for namespaced kinds only."""
-    plural = kind.lower() + ("es" if kind.endswith("Switch") else "s")
-    place = "" if kind.startswith("Cluster") or kind == "MemberCluster" else f"namespaces/{namespace}/"
+    noun = kind.lower()
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("ch") else "s")
+    wide = kind.startswith("Cluster") or kind in {"MemberCluster", "RolloutPolicy"}
+    place = "" if wide else f"namespaces/{namespace}/"
     return f"/apis/sluice.dev/v1alpha1/{place}{plural}"
 
 

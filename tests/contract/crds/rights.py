@@ -7,6 +7,8 @@ RIGHT_OF = {
     "sluice-viewer": ("watch", "rollouts.sluice.dev"),
     "sluice-editor": ("delete", "rollouts.sluice.dev"),
     "sluice-operator-verbs": ("promote", "rollouts.sluice.dev"),
+    "sluice-approver": ("approve", "rollouts.sluice.dev"),
+    "sluice-voucher": ("vouch", "rollouts.sluice.dev"),
     "sluice-releaser": ("release", "killswitches.sluice.dev"),
     "sluice-cluster-registrar": ("create", "memberclusters.sluice.dev"),
 }

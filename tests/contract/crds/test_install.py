@@ -10,7 +10,7 @@ import yaml
 
 import sluice
 from contract.crds.resources import collection
-from contract.policies import action, switch
+from contract.policies import action, rollout, switch
 from testbed import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -25,7 +25,8 @@ def older() -> Iterator[Cluster]:
     """A control plane with what manifests/before-1.36 installs: nothing stamps who did it, nothing is pinned."""
     cluster = Cluster.start("older", controllers=False, users={"mallory": []})
     cluster.kubectl("apply", "--server-side", "-k", BEFORE_1_36)
-    cluster.kubectl("create", "clusterrolebinding", "m", "--clusterrole=sluice-operator-verbs", "--user=mallory")
+    for role in ("sluice-operator-verbs", "sluice-approver"):
+        cluster.kubectl("create", "clusterrolebinding", role, f"--clusterrole={role}", "--user=mallory")
     forged = (
         switch("probe", engaged=True, reason="5xx", engagedBy="alice"),
         {**action("Pause", actor="alice"), "metadata": {"name": "probe"}},
@@ -33,6 +34,7 @@ def older() -> Iterator[Cluster]:
     for body in forged:  # each has a policy of its own, which becomes active when it does
         refused = partial(as_mallory, cluster, body, dry_run=True)
         cluster.wait(lambda refused=refused: refused()[0] == 422, 120, f"the policy on {body['kind']}")  # type: ignore[misc]
+    cluster.wait(lambda: as_administrator(cluster, asked_by("alice"))[0] == 422, 120, "the policy on requesters")
     yield cluster
     cluster.stop()
 
@@ -41,6 +43,11 @@ def as_mallory(cluster: Cluster, body: dict[str, Any], *, dry_run: bool = False)
     """Create an object in the namespace default."""
     path = collection(body["kind"], "default") + ("?dryRun=All" if dry_run else "")
     return cluster.request("POST", path, body, token=cluster.user_token("mallory"))
+
+
+def as_administrator(cluster: Cluster, body: dict[str, Any]) -> tuple[int, Any]:
+    """What would come of creating an object in the namespace default, by who may do everything."""
+    return cluster.request("POST", collection(body["kind"], "default") + "?dryRun=All", body)
 
 
 def test_without_stamps_engaging_still_works(older: Cluster) -> None:
@@ -72,6 +79,29 @@ def test_without_stamps_nobody_takes_anothers_name(older: Cluster) -> None:
     assert "spec.engagedBy tells who engaged the switch" in answer["message"]
 
 
+def asked_by(requester: str | None, changed_by: str | None = None) -> dict[str, Any]:
+    """A Rollout that says who asked for it, and moves no route."""
+    names = {"sluice.dev/requester": requester, "sluice.dev/changed-by": changed_by}
+    body = rollout("probe", service={"active": "a"})
+    return {**body, "metadata": {"name": "probe", "annotations": {key: name for key, name in names.items() if name}}}
+
+
+def test_without_stamps_nobody_asks_or_approves_as_another(older: Cluster) -> None:
+    """There, too: neither another's name nor another's group; what is left out stays unknown, and so counts nowhere."""
+    status, body = as_administrator(older, asked_by(None))
+    assert (status, body["metadata"].get("annotations")) == (201, None), body
+    for forged in (asked_by("alice"), asked_by(None, "alice")):
+        status, answer = as_administrator(older, forged)
+        assert (status, "the API server writes them: leave them out" in answer["message"]) == (422, True), answer
+    approval: dict[str, Any] = {"revision": 1, "point": "step-2"}
+    own: dict[str, Any] = {"actor": "mallory", "actorGroups": ["system:authenticated"]}
+    assert as_mallory(older, action("Approve", **approval, **own))[0] == 201
+    status, body = as_mallory(older, action("Approve", **approval))
+    assert (status, body["spec"].get("actor"), body["spec"].get("actorGroups")) == (201, None, None)
+    status, answer = as_mallory(older, action("Approve", **approval, actorGroups=["release-managers"]))
+    assert (status, "spec.actorGroups tells in which groups" in answer["message"]) == (422, True), answer
+
+
 def rendered(cluster: Cluster, folder: str) -> list[dict[str, Any]]:
     """The objects that kustomize makes of a folder."""
     return [body for body in yaml.safe_load_all(cluster.kubectl("kustomize", folder)) if body]
@@ -96,9 +126,9 @@ def test_the_operators_pods_are_restricted(installed: Cluster) -> None:
 def test_every_crd_and_policy_is_installed(installed: Cluster) -> None:
     """Kustomize finds every file: none is forgotten in a list of resources."""
     kinds = [body["kind"] for body in rendered(installed, BASE)]
-    assert kinds.count("CustomResourceDefinition") == 12
-    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 6
-    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 4
+    assert kinds.count("CustomResourceDefinition") == 13
+    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 10
+    assert kinds.count("MutatingAdmissionPolicy") == kinds.count("MutatingAdmissionPolicyBinding") == 5
 
 
 def test_before_1_36_is_the_same_without_stamps_and_pins(installed: Cluster) -> None:

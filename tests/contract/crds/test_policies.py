@@ -132,12 +132,23 @@ def test_an_engaged_switch_is_not_narrowed_or_weakened(user: Callable[..., As], 
 
 
 def test_an_engaged_switch_may_be_widened_and_strengthened(user: Callable[..., As]) -> None:
-    """Stopping more is easy: from some to all, and from Hold to Divert."""
+    """Stopping more is easy: from some to all, and from Hold to Divert to Rollback."""
     bob = user("bob", "sluice-operator-verbs")
     some = {"selector": {"matchLabels": {"tier": "ai"}}}
     assert bob.create(switch("some", engaged=True, reason="5xx", effect="Hold", scope=some))[0] == 201
     assert bob.patch("KillSwitch", "some", effect="Divert")[0] == 200
+    assert bob.patch("KillSwitch", "some", effect="Rollback")[0] == 200
     assert bob.patch("KillSwitch", "some", scope=None)[0] == 200
+
+
+def test_a_rollback_is_weakened_by_whoever_may_release(user: Callable[..., As]) -> None:
+    """From Rollback to Divert is a step down, too."""
+    bob, erin = user("bob", "sluice-operator-verbs"), user("erin", "sluice-releaser")
+    assert bob.create(switch("stop", engaged=True, reason="5xx", effect="Rollback"))[0] == 201
+    for effect in ("Divert", "Hold"):
+        told = "bob may not weaken killswitches/stop from Rollback while it is engaged"
+        refused(bob.patch("KillSwitch", "stop", effect=effect), 403, told)
+    assert erin.patch("KillSwitch", "stop", effect="Divert")[0] == 200
 
 
 def test_force_takes_only_patch_and_is_stamped(user: Callable[..., As], engaged: str) -> None:

@@ -18,7 +18,7 @@ from testbed import Cluster
 
 pytestmark = pytest.mark.cluster
 
-STAMPED = {"actor", "engagedBy", "forcedBy"}  # by admission policies
+STAMPED = {"actor", "actorGroups", "engagedBy", "forcedBy"}  # by admission policies
 
 
 def stored(cluster: Cluster, body: dict[str, Any]) -> dict[str, Any]:

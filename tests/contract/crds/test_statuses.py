@@ -36,11 +36,13 @@ def spec_of(kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", sorted(STATUSES))
 def test_a_full_status_is_kept(installed: Cluster, namespace: str, kind: str) -> None:
-    """A status with every field set is accepted and read back equal."""
+    """A status with every field set is accepted from the operator, and read back equal."""
     path = create(installed, kind, namespace, spec_of(kind), f"full-{namespace}")
     status = full_status(kind)
-    body = {"status": status.dump()}
-    kept = installed.client.checked("PATCH", f"{path}/status?fieldValidation=Strict", body, MERGE)["status"]
+    body, token = {"status": status.dump()}, installed.token_for("sluice-system", "sluice")
+    code, answer = installed.request("PATCH", f"{path}/status?fieldValidation=Strict", body, MERGE, token=token)
+    assert code == 200, answer
+    kept = answer["status"]
     assert kept == status.dump()
     assert STATUSES[kind].parse(kept, "stored") == status
 
@@ -120,7 +122,7 @@ def test_kubectl_shows_what_matters_at_a_glance(installed: Cluster, namespace: s
     without_age = [words[:-1] for words in seen]
     assert ["NAME", "PHASE", "STEP", "OF", "WEIGHT", "REVISION", "VERSION", "READY", "AGE"] in seen
     assert ["rollout.sluice.dev/checkout", "Progressing", "2", "6", "0.5%", "17", "2.4.0", "True"] in without_age
-    assert ["NAME", "STATE", "ENGAGED", "EFFECT", "BY", "REASON", "PENDING", "AGE"] in seen
+    assert ["NAME", "STATE", "ENGAGED", "EFFECT", "BY", "REASON", "PENDING", "WATCHING", "AGE"] in seen
     assert ["killswitch.sluice.dev/stop", "true", "Divert", "admin", "5xx"] in without_age
 
 

@@ -27,6 +27,9 @@ from testbed import Cluster, DataPlane, Testbed
 from testbed.processes import session
 
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
+APPROVERS = ("anna", "ben")  # of the group APPROVING; they may approve, reject and read, everywhere
+STRANGER = "sam"  # may the same, and is of no group
+APPROVING = "release-managers"
 _ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
 LONE_LEASE_SECONDS = 3
 _READY_SECONDS = 120
@@ -91,9 +94,10 @@ class World:
         number = next(_numbers)
         return kind(self.hub, self.data_plane, namespace=f"e2e-{number}", name=name, host=f"{name}-{number}.example")
 
-    def sluice(self, *arguments: str) -> Done:
-        """Run the command line tool as the user RELEASER, with ``--kubeconfig`` appended, and return how it ended."""
-        command = [sys.executable, "-m", "sluice", *arguments, "--kubeconfig", str(self.kubeconfig)]
+    def sluice(self, *arguments: str, user: str = RELEASER) -> Done:
+        """Run the command line tool as a user, with ``--kubeconfig`` appended, and return how it ended."""
+        kubeconfig = self.kubeconfig if user == RELEASER else kubeconfig_of(self.hub, user)
+        command = [sys.executable, "-m", "sluice", *arguments, "--kubeconfig", str(kubeconfig)]
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
@@ -151,12 +155,14 @@ def _time_of(line: str) -> str:
 @contextmanager
 def world(replicas: int = 2) -> Iterator[World]:
     """Start all of it, and end all of it."""
-    users: dict[str, list[str]] = {name: [] for name in (*PROBERS, RELEASER)}
+    users: dict[str, list[str]] = {name: [] for name in (*PROBERS, RELEASER, STRANGER)}
+    users |= {name: [APPROVING] for name in APPROVERS}
     with Testbed(clusters=1, data_plane=True, users=users) as testbed:
         hub = testbed.hub
         install(hub)
-        hub.apply(yaml.safe_dump_all([_binding(role) for role in _ROLES]))
-        kubeconfig = hub.kubeconfig_for_token(hub.user_token(RELEASER), session().folder / f"{RELEASER}.kubeconfig")
+        approvers = [_binding("sluice-approver", name) for name in (*APPROVERS, STRANGER, RELEASER)]
+        hub.apply(yaml.safe_dump_all([*(_binding(role) for role in _ROLES), *approvers]))
+        kubeconfig = kubeconfig_of(hub, RELEASER)
         prometheus = testbed.data_plane.prometheus_url
         often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
         operators = tuple(Operator(hub, prometheus, often, name=f"operator-{number}") for number in range(replicas))
@@ -170,11 +176,16 @@ def world(replicas: int = 2) -> Iterator[World]:
         hub.client.close()
 
 
-def _binding(role: str) -> dict[str, object]:
+def kubeconfig_of(hub: Cluster, user: str) -> Path:
+    """A kubeconfig by which a user speaks to the hub."""
+    return hub.kubeconfig_for_token(hub.user_token(user), session().folder / f"{user}.kubeconfig")
+
+
+def _binding(role: str, user: str = RELEASER) -> dict[str, object]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": f"{RELEASER}-{role}"},
+        "metadata": {"name": f"{user}-{role}"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "User", "name": RELEASER}],
+        "subjects": [{"kind": "User", "name": user}],
     }

@@ -1,14 +1,17 @@
 """`sluice audit`: the whole record, what is wrong with it and where, also after the Rollout is gone."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sluice.api.audit import AuditedRollout, AuditSegmentSpec
+from sluice.api.common import ObjectRef
 from sluice.api.names import ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.api.rollout import Audit
 from sluice.decide.audit import Telling, append, entry_id, trimmed
+from sluice.decide.exported import event_of
 from sluice.errors import Forbidden
 from sluice.sim.clock import START
 
@@ -153,3 +156,39 @@ def test_who_may_not_read_segments_is_told(audited: Any) -> None:
     result = audited("audit verify checkout")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "It takes list on auditsegments.sluice.dev in namespace sluice-system" in result.stderr
+
+
+def events(shell: Any, audit: Audit) -> list[str]:
+    """Lines of what a receiver got of checkout."""
+    ref = ObjectRef(namespace="shop", name="checkout", uid=uid_of(shell))
+    return [json.dumps(event_of(ref, "", entry)) for entry in audit.entries]
+
+
+def test_a_copy_is_compared(audited: Any, tmp_path: Path) -> None:
+    """Events and exports both, in any order, doubled, with gaps, with others' lines and half a line in between."""
+    lines = events(audited, chain(20))
+    other = lines[0].replace(uid_of(audited), "other-uid").replace("rita", "eve")
+    (tmp_path / "copy.jsonl").write_text("\n".join([lines[2], *lines[:12], other, '{"specversion', lines[19], "", "7"]))
+    result = audited(f"audit verify checkout --copy {tmp_path}/copy.jsonl")
+    assert result.exit_code == 0, result.output
+    assert "copied to 12: 13 of 20 are the same in the copy, 2 lines unreadable" in result.stdout
+    (tmp_path / "export.jsonl").write_text(audited("audit export checkout").stdout)
+    told = json.loads(audited(f"audit verify checkout -o json --copy {tmp_path}/export.jsonl").stdout)
+    assert (told["copied"], told["copiedTo"], told["unreadable"], told["whole"]) == (20, 20, 0, True)
+
+
+def test_a_history_that_was_written_anew_is_found_by_a_copy(audited: Any, tmp_path: Path) -> None:
+    """It is whole in itself, and sealed to 16: only the copy from outside tells where it differs."""
+    anew = chain(22)
+    first = anew.entries[9].model_copy(update={"actor": "eve", "hash": "0" * 64})
+    told = events(audited, Audit(seq=22, head=anew.head, entries=(*anew.entries[:9], first, *anew.entries[10:])))
+    (tmp_path / "copy.jsonl").write_text("\n".join(told))
+    assert audited("audit verify checkout").exit_code == 0
+    result = audited(f"audit verify checkout --copy {tmp_path}/copy.jsonl")
+    assert result.exit_code == 1
+    assert "anchored to 9," in result.stdout
+    assert "copied to 9: 19 of 20 are the same in the copy" in result.stdout
+    assert "wrong at 10 in copy: Changed: entry 10 is told differently in the copy" in result.stdout
+    assert "wrong at 21 in copy: Missing: entry 21 is in the copy, and not in the cluster" in result.stdout
+    assert "nothing is wrong" not in result.stdout
+    assert audited(f"audit verify checkout --copy {tmp_path}/none.jsonl").exit_code == 2

@@ -45,7 +45,8 @@ def member(shell: Shell) -> FakeCluster:
     shell.others["pilot.yaml"] = FakeSession(cluster, clock, server="https://pilot.example:6443")
     shell.add(Kind.NAMESPACE, {"metadata": {"name": "sluice-system"}})
     for name in KINDS:
-        metadata = {"name": name, "labels": {"app.kubernetes.io/part-of": "sluice"}, "annotations": {"long": "story"}}
+        labels = {"app.kubernetes.io/part-of": "sluice", "app.kubernetes.io/managed-by": "Helm"}
+        metadata = {"name": name, "labels": labels, "annotations": {"long": "story"}}
         body = {"metadata": metadata, "spec": SPEC, "status": {"conditions": [ESTABLISHED], "storedVersions": ["v1"]}}
         shell.add(Kind.CUSTOM_RESOURCE_DEFINITION, body)
     return cluster

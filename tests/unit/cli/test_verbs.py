@@ -38,6 +38,10 @@ def actions(shell: Any) -> list[dict[str, Any]]:
         ("abort checkout", {"action": "Abort"}),
         ("restart checkout", {"action": "Restart"}),
         ("restart checkout --revision 7", {"action": "Restart", "revision": 7}),
+        ("reject checkout", {"action": "Reject"}),
+        ("hold checkout", {"action": "Hold"}),
+        ("hold checkout --for 90m", {"action": "Hold", "duration": "1h30m"}),
+        ("extend checkout --by 2h", {"action": "Extend", "duration": "2h"}),
     ],
 )
 def test_each_verb_is_one_action(shop: Any, answering: Callable[..., None], line: str, spec: dict[str, Any]) -> None:

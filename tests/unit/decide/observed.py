@@ -126,10 +126,10 @@ def switch(effect: Effect = Effect.DIVERT, name: str = "stop", *, forced_by: str
 
 
 def action(
-    verb: Verb, revision: int | None = None, *, at: datetime = NOW, name: str = "", reason: str = ""
+    verb: Verb, revision: int | None = None, *, at: datetime = NOW, name: str = "", actor: str = "bob", **fields: Any
 ) -> ActionView:
-    """A RolloutAction of bob's, created at that time."""
-    spec = RolloutActionSpec(rollout="checkout", action=verb, revision=revision, reason=reason, actor="bob")
+    """A RolloutAction, bob's unless it is said whose, created at that time."""
+    spec = RolloutActionSpec(rollout="checkout", action=verb, revision=revision, actor=actor, **fields)
     name = name or verb.value.lower()
     return ActionView(name=name, uid=f"uid-{name}", created_at=at, spec=spec)
 
@@ -201,7 +201,13 @@ def shifted(view: TargetView, shifts: Iterable[Shift]) -> TargetView:
             version = str(int(view.resource_version) + 1)
             shares = tuple(green for _ in view.shares)
             view = replace(
-                view, shares=shares, dark=False, cause=shift.cause, owner=shift.owner, resource_version=version
+                view,
+                shares=shares,
+                written=green,
+                dark=False,
+                cause=shift.cause,
+                owner=shift.owner,
+                resource_version=version,
             )
     return view
 

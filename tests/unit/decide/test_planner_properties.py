@@ -34,7 +34,7 @@ from sluice.decide.model import (
     Templates,
 )
 from sluice.decide.planner import plan
-from sluice.decide.switches import strictest_first
+from sluice.decide.switches import stopping, strictest_first
 from unit.decide.observed import (
     HOUR,
     MINUTE,
@@ -89,6 +89,8 @@ SITUATIONS: tuple[Observed, ...] = (
     aborted(),
     settle(replace(running(), switches=(switch(),)), NOW),
     settle(replace(completed(), actions=(action(Verb.UNDO, 1),)), NOW),
+    settle(replace(completed(), switches=(switch(Effect.ROLLBACK),)), NOW),
+    after(completed(), plan(replace(completed(), switches=(switch(Effect.ROLLBACK),)), NOW)),
     after(running(), plan(replace(running(), actions=(action(Verb.ABORT),)), NOW), writes=False),
     replace(running(), deleting=True),
 )
@@ -146,14 +148,14 @@ specs = st.sampled_from(
 switches = st.lists(
     st.builds(
         lambda effect, reason, forced_by: replace(
-            switch(effect, forced_by=forced_by if effect is Effect.DIVERT else ""), reason=reason, actor=reason
+            switch(effect, forced_by=forced_by if effect.diverts else ""), reason=reason, actor=reason
         ),
         st.sampled_from(Effect),
         texts,
         st.sampled_from(["", "", "bob"]) | texts,
     ),
     max_size=2,
-).map(tuple)
+).map(strictest_first)
 actions = st.lists(
     st.builds(
         lambda verb, revision, number, reason: action(verb, revision, name=f"{verb.lower()}-{number}", reason=reason),
@@ -310,7 +312,11 @@ def test_growth_passes_every_gate(example: tuple[Observed, datetime]) -> None:
 
 
 def _assert_may_grow(seen: Observed, made: Plan, shift: Shift, now: datetime) -> None:
-    assert (seen.switches, seen.deleting, seen.rival) == ((), False, "")
+    assert (tuple(stopping(seen.switches, made.status.revision, led=seen.led)), seen.deleting, seen.rival) == (
+        (),
+        False,
+        "",
+    )
     assert seen.spec is not None
     assert not seen.spec.paused
     assert made.status.paused_by is None

@@ -260,6 +260,46 @@ def test_each_repair_is_told_once() -> None:
     assert repairs == ["Intended", "Observed"] * 2
 
 
+def test_that_a_run_ends_is_told_also_where_it_began_by_taking_back_what_was_left() -> None:
+    """A retry that comes before the share was returned returns it; that the second run was aborted is told even so."""
+    aborted = running(actions=(action(Verb.ABORT),))
+    seen = after(aborted, plan(aborted, NOW), writes=False)
+    seen = settle(replace(seen, actions=(action(Verb.RETRY, revision=1),)), NOW + SECOND)
+    assert (seen.status.phase, seen.targets[0].shares) == ("Progressing", (1000,))
+    seen = settle(replace(seen, actions=(action(Verb.ABORT, at=NOW + MINUTE, name="again"),)), NOW + MINUTE)
+    told = [entry.at for entry in seen.status.audit.entries if (entry.action, entry.stage) == ("return", "Intended")]
+    assert told == [NOW, NOW + MINUTE]
+
+
+def test_a_foreign_write_that_comes_before_the_read_back_is_told_too() -> None:
+    """Sluice wrote 10 %, and before it could read that back somebody else wrote 50 %: a repair, told as one."""
+    seen = meddled(_begun(), 5000)
+    assert shares(seen, NOW + SECOND) == [(1000, False)]
+    rest = settle(seen, NOW + SECOND).status
+    told = [(entry.action, entry.stage) for entry in rest.audit.entries if entry.action in {"step-1", "repair"}]
+    assert told == [("step-1", "Intended"), ("repair", "Intended"), ("step-1", "Observed"), ("repair", "Observed")]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"written": None}, {"written": 0}, {"written": 1000, "owner": "shop/checkout/another"}]
+)
+def test_what_was_not_written_yet_is_no_foreign_write(fields: dict[str, Any]) -> None:
+    """A share that an older step, or another Rollout, wrote last is put right as the step says, and as nothing else."""
+    seen = meddled(_begun(), 5000)
+    made = plan(replace(seen, targets=tuple(replace(view, **fields) for view in seen.targets)), NOW + SECOND)
+    assert (made.status.drift, made.notes) == (None, ())
+
+
+def _begun() -> Observed:
+    """The first step's share is written, and nobody has read it back."""
+    seen = ask(healthy(), rollout_spec())
+    while not (made := plan(seen, NOW)).shifts:
+        seen = after(seen, made)
+    seen = after(seen, made)
+    assert (seen.status.confirmation, seen.targets[0].shares) == (None, (1000,))
+    return seen
+
+
 def test_patience_grows_and_starts_anew_after_a_quiet_while() -> None:
     """A writer that never stops is answered ever more slowly; the plan says when it looks again."""
     seen, at, waits = running(strategy=OPEN_PAUSE), NOW, []

@@ -63,6 +63,26 @@ def test_a_switch_of_some_clusters_covers_parts_there(labels: dict[str, str] | N
     assert covers(view, anywhere(spec), Reached("shop", {"tier": "edge"}), {}, None)
 
 
+def test_who_comes_by_the_name_of_one_that_was_deleted_is_covered() -> None:
+    """Whatever its labels are, by the switch that covered that one with the scope that it has."""
+    metadata = {"name": "stop", "namespace": "shop", "uid": "uid-stop"}
+    body: dict[str, Any] = {"metadata": metadata, "spec": {"engaged": True, "scope": EDGE}}
+    _, before = read_switch(Kind.KILL_SWITCH, body)
+    spec, view = read_switch(Kind.KILL_SWITCH, {**body, "status": {"deleted": {"shop/checkout": before.scope}}})
+    assert covers(view, spec, Reached("shop", {}, name="checkout"), {})
+    assert not covers(view, spec, Reached("shop", {}, name="payments"), {})
+    assert not covers(view, spec, Reached("other", {}, name="checkout"), {})
+    other = {**body, "spec": {"engaged": True, "scope": {}}, "status": {"deleted": {"shop/checkout": before.scope}}}
+    assert read_switch(Kind.KILL_SWITCH, other)[1].deleted == frozenset()
+
+
+@pytest.mark.parametrize("deleted", [None, [], "shop/checkout", {"shop/checkout": None}, {7: {}}])
+def test_a_note_that_means_nothing_covers_nobody(deleted: Any) -> None:
+    """Somebody edited the status: no pass fails by that."""
+    body = {"metadata": {"name": "stop", "namespace": "shop"}, "spec": {}, "status": {"deleted": deleted}}
+    assert read_switch(Kind.KILL_SWITCH, body)[1].deleted == frozenset()
+
+
 def test_the_strictest_counts_and_the_order_is_fixed() -> None:
     """Divert before Hold; the same set always reads the same."""
     views = [switch(Effect.HOLD, "b"), switch(Effect.HOLD, "a"), switch(Effect.DIVERT, "z")]

@@ -199,3 +199,24 @@ def test_what_takes_nothing_away_writes_nothing(engaged: bool, message: str) -> 
         assert world.green_share(APP) == 5000
 
     playing(story)
+
+
+def test_what_else_a_rollback_asks_for_is_left_to_the_operator() -> None:
+    """The candidate's traffic is taken from here; what a run completed is said to be returned from later."""
+
+    async def story() -> None:
+        world = await at_half(False, "payments")
+        await world.start()
+        await world.act("payments", "Promote")
+        await world.until_phase("payments", "Healthy")
+        await world.operator.crash()
+        await world.engage(reason="bad ledgers", effect="Rollback")
+        told = await by_hand(world)
+        assert world.green_share(APP) == 0
+        later = "what its last run completed is returned from by the operator, when it is back"
+        assert later in told["Rollout shop/payments"].message
+        await world.start()
+        await world.until_phase("payments", "Killed")
+        assert world.green_share("payments") == 0
+
+    playing(story)

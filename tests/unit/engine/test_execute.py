@@ -6,7 +6,7 @@ import pytest
 
 from sluice.api.names import Kind
 from sluice.decide.sharding import NO_SHARDS
-from sluice.engine.writes import _replaced
+from sluice.engine.writes import merge_patch
 from sluice.errors import Conflict, Forbidden, Rejected, Unavailable
 from sluice.ports import Lane
 from sluice.sim import manifests
@@ -256,6 +256,7 @@ def test_losing_the_shard_stops_at_once() -> None:
     "old, new, patch",
     [
         ({}, {"a": 1}, {"a": 1}),
+        ({"a": 1, "b": 2}, {"b": 2}, {"a": None, "b": 2}),
         ({"m": {"x": 1, "y": 2}}, {"m": {"y": 3}}, {"m": {"x": None, "y": 3}}),
         ({"m": {"n": {"x": 1}}}, {"m": {"n": {}}}, {"m": {"n": {"x": None}}}),
         ({"m": {"x": 1}}, {"m": [1]}, {"m": [1]}),
@@ -264,4 +265,4 @@ def test_losing_the_shard_stops_at_once() -> None:
 )
 def test_a_merge_patch_names_what_is_gone(old: dict, new: dict, patch: dict) -> None:
     """Keys that a map no longer has are null in the patch; lists are replaced whole."""
-    assert _replaced(old, new) == patch
+    assert merge_patch(old, new) == patch

@@ -133,6 +133,91 @@ def test_another_label_frees_nobody_before_the_release() -> None:
     play(story)
 
 
+EDGE = {"selector": {"matchLabels": {"tier": "edge"}}}
+
+
+async def delete(scene: Scene) -> None:
+    """Somebody deletes the Rollout, unless it is gone already."""
+    found = scene.world.cluster.store.peek(Kind.ROLLOUT, "shop", APP)
+    if found is not None:
+        await scene.world.people.delete(Kind.ROLLOUT, "shop", APP, uid=found["metadata"]["uid"])
+
+
+async def anew(scene: Scene) -> None:
+    """Somebody deletes the Rollout, and creates one of the same name without its labels, which asks for 2.0."""
+    await delete(scene)
+    await scene.world.until(lambda: scene.world.cluster.store.peek(Kind.ROLLOUT, "shop", APP) is None)
+    body = manifests.rollout("shop", APP, OPEN, version="2.0")
+    body["spec"]["workload"]["active"] = "green"
+    await scene.world.apply(Kind.ROLLOUT, body)
+
+
+def test_deleting_and_creating_anew_frees_nobody_before_the_release() -> None:
+    """Held by labels, deleted in mid-run, and there again with others: it begins nothing, and says who holds it."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN, APP)
+        await relabel(scene, "edge")
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000, APP)
+        await scene.world.engage(reason="maintenance", effect="Hold", scope=EDGE)
+        await rest(2)
+        await anew(scene)
+        await rest(60)
+        assert scene.world.green_share(APP) == 0
+        status = scene.world.status(APP)
+        assert "KillSwitch shop/stop is engaged (Hold)" in status.message
+        assert [each.switch for each in status.covered_by] == ["KillSwitch shop/stop"]
+        await anew(scene)
+        await rest(60)
+        assert scene.world.green_share(APP) == 0
+        await scene.world.release()
+        await scene.until_share(1000, APP)
+        stored = scene.world.cluster.store.get(Kind.KILL_SWITCH, "shop", "stop")
+        assert not stored["status"].get("deleted")
+        await scene.world.engage(reason="again", effect="Hold", scope=EDGE)
+        await rest(5)
+        assert scene.world.status(APP).covered_by == ()
+
+    play(story)
+
+
+@pytest.mark.parametrize("writes", range(1, 7))
+def test_a_deletion_is_noted_however_the_operator_dies_over_it(writes: int) -> None:
+    """It dies after so many writes of letting the Rollout go: who comes by the name is held all the same."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN, APP)
+        await relabel(scene, "edge")
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000, APP)
+        await scene.world.engage(reason="5xx", scope=EDGE)
+        await scene.world.until_phase(APP, "Killed")
+        scene.world.operator.crash_after_writes(writes)
+        await delete(scene)
+        await rest(5)
+        await scene.world.restart()
+        await anew(scene)
+        await rest(60)
+        assert scene.world.green_share(APP) == 0
+        assert [each.switch for each in scene.world.status(APP).covered_by] == ["KillSwitch shop/stop"]
+
+    play(story)
+
+
+def test_one_that_was_not_covered_when_it_was_deleted_is_free() -> None:
+    """Nor is one whose switch was released since: only what an engaged switch covered is kept in mind."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN, APP)
+        await scene.world.engage(reason="5xx", scope=EDGE)
+        await anew(scene)
+        await scene.until_share(1000, APP)
+        assert scene.world.status(APP).covered_by == ()
+
+    play(story)
+
+
 def test_a_hold_lets_go_when_it_expires() -> None:
     """It says until when, goes on by itself then, and says Expired; a Rollout that nobody touched does so, too."""
 

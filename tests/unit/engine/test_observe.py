@@ -297,6 +297,27 @@ def test_who_wrote_the_spec_is_told_as_far_as_it_is_known(fields: list[Obj], req
     assert requester_of({"metadata": {"managedFields": fields}}) == requester
 
 
+STAMPED: Obj = {
+    "metadata": {
+        "annotations": {"sluice.dev/requester": "alice", "sluice.dev/changed-by": "argocd"},
+        "managedFields": [{"manager": "kubectl", "time": "9", "fieldsV1": {"f:spec": {}}}],
+    }
+}
+
+
+def test_whom_the_api_server_stamped_asked() -> None:
+    """That is told rather than the field manager, as it stands, so that it can be held against who approves."""
+    assert requester_of(STAMPED) == "alice"
+    whole = "a" * 500
+    assert requester_of({"metadata": {"annotations": {"sluice.dev/requester": whole}}}) == whole
+
+
+def test_a_stamp_says_nothing_of_a_template_that_is_elsewhere() -> None:
+    """Who changed the Deployment of a workloadRef is not stamped: nobody is taken for having asked for it."""
+    source = {"metadata": {"managedFields": [{"manager": "helm", "time": "1", "fieldsV1": {"f:spec": {}}}]}}
+    assert requester_of(STAMPED, source) == "unattributed (field manager kubectl)"
+
+
 def test_who_changed_the_deployment_asked_for_its_version(caches: Caches) -> None:
     """With workloadRef, a release is a write of the Deployment; that Sluice scaled it, or somebody else, is none."""
     body = managed("checkout", 1, source="legacy")

@@ -68,6 +68,35 @@ def test_engaging_until_every_route_is_accepted() -> None:
     play(story)
 
 
+def test_a_return_is_effective_once_what_served_before_has_all() -> None:
+    """While the old slot comes up the switch is Engaging; then the routes count as where they are to be."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        await scene.world.act(APP, "PromoteFully")
+        await scene.world.until_phase(APP, "Healthy")
+        scene.world.gateway.frozen = True
+        await scene.world.engage(reason="5xx", effect="Rollback")
+        await rest(5)
+        engaging = status(scene)
+        assert (engaging.state, engaging.diverted.pending) == ("Engaging", 1)
+        scene.world.gateway.frozen = False
+        scene.world.gateway.thaw()
+        await scene.world.until_phase(APP, "Killed")
+        await rest(5)
+        engaged = status(scene)
+        assert (engaged.state, engaged.diverted.routes, engaged.message) == (
+            "Engaged",
+            1,
+            "Rollback of 1 Rollout by alice: 5xx",
+        )
+        await scene.world.release()
+        await rest(5)
+        assert status(scene).message == "armed; would roll back 1 Rollout"
+
+    play(story)
+
+
 def test_a_route_that_refuses_keeps_it_engaging() -> None:
     """Nothing is claimed of a route that still gives the candidate traffic."""
 

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from sluice.api.names import Kind
-from sluice.engine.engine import WATCHED
 from sluice.engine.store import Store
+from sluice.engine.watched import WATCHED
 from sluice.handlers import caches as caches_module
 from sluice.handlers.caches import WATCHED_APART, Caches
 from sluice.ports import Obj

@@ -121,6 +121,19 @@ def test_force_is_asked_for_and_warned_of(waiting_at_a_pause: Prepare) -> None:
     run(main())
 
 
+def test_force_leaves_a_rollback_what_it_is(waiting_at_a_pause: Prepare) -> None:
+    """Who adds force to a switch that rolls back does not make it weaker by that."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        armed(world, effect="Rollback")
+        assert (await kill(world.cluster, STOP, reason="leaks", manner=Manner(force=True))).ending is Ending.DONE
+        spec = (await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop"))["spec"]
+        assert (spec["effect"], spec["force"]) == ("Rollback", True)
+
+    run(main())
+
+
 def test_it_insists_while_the_api_server_is_away(waiting_at_a_pause: Prepare) -> None:
     """A kill is tried again until it is taken."""
 

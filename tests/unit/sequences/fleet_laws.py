@@ -69,6 +69,7 @@ class FleetLaws:
         self._app = app
         self._runs: dict[int, _Run] = {}
         self._diverts: dict[tuple[Kind, str], tuple[LabelSelector, float]] = {}
+        self._rolls_back: set[tuple[Kind, str]] = set()
         self._unrest_at: dict[str, float] = {}
         self._bad_since: float | None = None
         world.cluster.on_change.append(lambda change: self._take(self._in_hub, change))
@@ -123,12 +124,15 @@ class FleetLaws:
             KillSwitchSpec.parse(change.after["spec"], "switch"),
             (change.kind, change.after["metadata"]["name"]),
         )
-        if spec.engaged and spec.effect is Effect.DIVERT and change.type != "DELETED":
+        if spec.engaged and spec.effect.diverts and change.type != "DELETED":
             clusters, known = spec.scope.clusters, self._diverts.get(key)
             if known is None or known[0] != clusters:
                 self._diverts[key] = (clusters, self._world.clock.monotonic())
         else:
             self._diverts.pop(key, None)
+        self._rolls_back.discard(key)
+        if spec.engaged and spec.effect is Effect.ROLLBACK and change.type != "DELETED":
+            self._rolls_back.add(key)
 
     def _note_status(self, status: RolloutStatus, fleet: FleetStatus) -> None:
         number = fleet.revision.number if fleet.revision else 0
@@ -136,7 +140,7 @@ class FleetLaws:
         if run is None:
             raise Broken(f"the status tells of run {number}, of which there is no FleetRun")
         outcome = fleet.revision.outcome if fleet.revision else None
-        taken_back = fleet.revision is not None and fleet.revision.reason == "RolledBack"
+        taken_back = fleet.revision is not None and fleet.revision.reason in {"RolledBack", "KilledBySwitch"}
         if run.outcome is not None and outcome is not run.outcome and not taken_back:
             raise Broken(f"run {number} ended {run.outcome}, and is {outcome or 'under way'} now")
         run.outcome = outcome
@@ -258,7 +262,7 @@ class FleetLaws:
             return
         now = self._world.clock.monotonic()
         for (kind, switch), (clusters, at) in self._diverts.items():
-            if at < now and clusters.matches(self._labels(name)):
+            if at < now and clusters.matches(self._labels(name)) and not (revision.switch and self._rolls_back):
                 raise Broken(f"{name} grew from {was} to {became} although {kind} {switch} diverts")
         run = self._runs.get(revision.fleet_run or 0)
         if run is None:

@@ -109,7 +109,7 @@ class FleetLife:
     async def act(self, verb: str) -> None:
         """Tell the run something by a RolloutAction."""
         self.laws.asks += verb == "Retry"
-        await self.world.act(APP, verb)
+        await self.world.act(APP, verb, reason="drill")
 
     async def roll_back(self, name: str) -> None:
         """Take a member back, or ("") all of them."""

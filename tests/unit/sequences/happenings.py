@@ -58,7 +58,7 @@ SCALES = (
 )
 ACTIONS = tuple(
     Happening(f"bob says {verb}", Life.act, verb)
-    for verb in ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo", "Restart")
+    for verb in ("Promote", "PromoteFully", "Pause", "Hold", "Resume", "Abort", "Reject", "Retry", "Undo", "Restart")
 )
 PAUSES = (
     Happening("spec.paused becomes true", Life.pause, True),
@@ -68,6 +68,8 @@ SWITCHES = (
     Happening("carol engages a kill switch", Life.engage, "Divert", ""),
     Happening("carol engages a kill switch of the whole cluster", Life.engage, "Divert", "wide"),
     Happening("carol engages a switch that holds", Life.engage, "Hold", ""),
+    Happening("carol engages a switch that rolls back", Life.engage, "Rollback", ""),
+    Happening("carol engages a switch of the whole cluster that rolls back", Life.engage, "Rollback", "wide"),
     Happening("carol releases her kill switch", Life.disengage, ""),
     Happening("carol releases the kill switch of the whole cluster", Life.disengage, "wide"),
 )

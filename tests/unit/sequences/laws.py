@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sluice.api.action import RolloutActionSpec, Verb
-from sluice.api.killswitch import KillSwitchSpec
+from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import FIELD_MANAGER, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import BasisPoints
@@ -50,6 +50,7 @@ class Laws:
         self._paused = _Since(False)
         self._switches: dict[tuple[Kind, str], _Since] = {}
         self._forces: dict[tuple[Kind, str], _Since] = {}
+        self._rollbacks: dict[tuple[Kind, str], _Since] = {}
         self._ready = {slot: _Since(True) for slot in Slot}
         self._told: dict[int, tuple[str, str, str]] = {}
         self._identities: dict[tuple[str, str], int] = {}
@@ -77,13 +78,25 @@ class Laws:
             self._note(self._paused, bool(change.after["spec"].get("paused")), now)
             self._check_audit(change.after)
         elif change.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH):
-            spec = KillSwitchSpec.parse(change.after["spec"], "switch")
-            self._note(self._switches.setdefault((change.kind, name), _Since(False)), spec.engaged, now)
-            self._note(self._forces.setdefault((change.kind, name), _Since(False)), spec.engaged and spec.force, now)
+            self._take_note((change.kind, name), KillSwitchSpec.parse(change.after["spec"], "switch"), now)
         elif change.kind is Kind.ENDPOINT_SLICE:
             self._note_endpoints(change.after, now)
         elif change.manager == FIELD_MANAGER and (change.kind in ROUTES or change.kind is Kind.SERVICE):
             self._check_write(change, name, now)
+
+    def _take_note(self, switch: tuple[Kind, str], spec: KillSwitchSpec, now: float) -> None:
+        rolls_back = spec.effect is Effect.ROLLBACK
+        for facts, value in (
+            (self._switches, spec.engaged),
+            (self._forces, spec.engaged and spec.force),
+            (self._rollbacks, spec.engaged and rolls_back),
+        ):
+            self._note(facts.setdefault(switch, _Since(False)), value, now)
+
+    def _returns(self, status: RolloutStatus, now: float) -> bool:
+        """Whether what is under way is the return that a switch makes."""
+        rolls_back = any(each.value or each.at + self.lag() >= now for each in self._rollbacks.values())
+        return rolls_back and status.revision is not None and bool(status.revision.switch)
 
     @staticmethod
     def _note(fact: _Since, value: object, now: float) -> None:
@@ -131,13 +144,15 @@ class Laws:
         if became > (status.weight or 0):
             yield f"the persisted intent is {status.weight}"
         for (kind, name), engaged in self._switches.items():
-            if engaged.value and engaged.at + self.lag() < now:
+            if engaged.value and engaged.at + self.lag() < now and not self._returns(status, now):
                 yield f"{kind} {name} is engaged"
         watch = self._world.operator.watches.get(Kind.ROLLOUT)
         if self._paused.value and self._paused.at + self.lag() < now and not (watch and watch.behind):
             yield "spec.paused is true"
         if status.paused_by is not None:
             yield f"{status.paused_by.actor} paused it"
+        if status.held_by is not None:
+            yield f"{status.held_by.actor} holds it"
         if was > 0:
             yield from self._unmeasured(status, now)
 

@@ -133,7 +133,7 @@ class Life:
 
     async def act(self, verb: str) -> None:
         """Tell the run something by a RolloutAction."""
-        await self.world.act(APP, verb)
+        await self.world.act(APP, verb, reason="drill")
 
     async def pause(self, paused: bool) -> None:
         """Set spec.paused."""

@@ -193,6 +193,8 @@ class PodLaws(Witness):
         status = self._status()
         if status.stable is None or status.revision is None or status.revision.outcome is not None or self._held():
             return False
+        if self._returns(status, now):
+            return False
         green = self._green(self._entry())
         exposed = (green if status.stable.slot is Slot.BLUE else FULL - green) > NONE
         ready = min(self._pods_ready[status.stable.slot].within(now - self.lag() - KILL_SECONDS))

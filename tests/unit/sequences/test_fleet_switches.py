@@ -3,6 +3,7 @@
 import asyncio
 
 from sluice.api.names import Kind
+from sluice.sim import manifests
 from sluice.sim.fleet import FleetWorld
 from unit.sequences.test_fleet_stories import APP, BATCHES, NAMES, outcome, shares, stage, told
 
@@ -84,3 +85,79 @@ def test_a_retry_waits_for_the_cluster_that_is_still_switched_off() -> None:
         await world.until(lambda: outcome(world, 3) == "Completed")
 
     told(story, [{"name": "all"}])
+
+
+def test_a_rollback_in_mid_run_takes_back_also_who_completed() -> None:
+    """m2 and m3 are diverted, m1, which completed before, returns; and that is all, however long the switch stays."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: stage(world) == "rest Moving" and shares(world) == [100, 50, 50, 0])
+        await world.engage(reason="5xx", effect="Rollback")
+        await world.until(lambda: outcome(world) == "Killed" and not any(shares(world)))
+        await asyncio.sleep(4 * 3600)
+        switch = world.cluster.store.get(Kind.KILL_SWITCH, world.namespace, "stop")["status"]
+        assert (switch["state"], shares(world)) == ("Engaged", [0, 0, 0, 0])
+        assert world.part("m1", APP).history[-1].outcome == "Completed"
+
+    world = told(story)
+    assert "killed by KillSwitch shop/stop, engaged by alice: 5xx" in world.status(APP).message
+    assert len(world.fleet_runs(APP)) == 2
+
+
+def test_a_rollback_returns_a_fleet_whose_run_is_over() -> None:
+    """All clusters return, what was stable before is stable again, and after the release it takes a retry to go on."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: outcome(world) == "Completed")
+        await world.engage(reason="5xx", effect="Rollback")
+        await world.until(lambda: shares(world) == [0, 0, 0, 0])
+        await world.release()
+        await asyncio.sleep(4 * 3600)
+        assert (shares(world), outcome(world)) == ([0, 0, 0, 0], "Killed")
+        await world.act(APP, "Retry")
+        await world.until(lambda: outcome(world, 3) == "Completed")
+
+    assert shares(told(story)) == [100, 100, 100, 100]
+
+
+def test_a_part_that_its_hub_sent_back_is_not_led_forward_by_a_rollback() -> None:
+    """Being taken back by hand, m1 is on its way from 1.5.0: a switch that is engaged then lets it come home."""
+
+    async def story(world: FleetWorld) -> None:
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: outcome(world) == "Completed")
+        action = manifests.action(world.namespace, APP, "Rollback", revision=2, actor="bob", reason="")
+        action["spec"]["clusters"] = ["m1"]
+        await world.people.create(Kind.ROLLOUT_ACTION, world.namespace, action)
+        await world.until(lambda: shares(world) == [0, 100, 100, 100])
+        await world.engage(reason="5xx", effect="Rollback")
+        await world.until(lambda: shares(world) == [0, 0, 0, 0])
+        await asyncio.sleep(3600)
+
+    assert shares(told(story)) == [0, 0, 0, 0]
+
+
+def test_a_rollout_over_a_fleet_that_is_created_anew_starts_held_too() -> None:
+    """Deleted while a switch covers it by its labels, and there again without them: no cluster begins a run."""
+    edge = {"selector": {"matchLabels": {"tier": "edge"}}}
+
+    async def story(world: FleetWorld) -> None:
+        label = {"metadata": {"labels": {"tier": "edge"}}}
+        await world.people.patch_merge(Kind.ROLLOUT, world.namespace, APP, label)
+        await world.engage(reason="works", effect="Hold", scope=edge)
+        await asyncio.sleep(5)
+        found = world.cluster.store.get(Kind.ROLLOUT, world.namespace, APP)
+        await world.people.delete(Kind.ROLLOUT, world.namespace, APP, uid=found["metadata"]["uid"])
+        await world.until(lambda: world.cluster.store.peek(Kind.ROLLOUT, world.namespace, APP) is None)
+        spec = {**found["spec"], "workload": {**found["spec"]["workload"], "active": "green", "version": "1.5.0"}}
+        bare = {"name": APP, "namespace": world.namespace}
+        await world.people.create(
+            Kind.ROLLOUT, world.namespace, {**found, "metadata": bare, "spec": spec, "status": {}}
+        )
+        await asyncio.sleep(3600)
+        assert shares(world) == [0, 0, 0, 0]
+        assert [each.switch for each in world.status(APP).covered_by] == ["KillSwitch shop/stop"]
+
+    told(story)

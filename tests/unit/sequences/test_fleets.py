@@ -83,7 +83,10 @@ RELEASES = (
     *(Happening(f"alice releases 3.{n}, which cannot run in {n}", FleetLife.release, f"3.{n}", n) for n in NAMES),
 )
 PEOPLE = (
-    *(Happening(f"bob says {v}", FleetLife.act, v) for v in ("Promote", "Pause", "Resume", "Abort", "Retry")),
+    *(
+        Happening(f"bob says {v}", FleetLife.act, v)
+        for v in ("Promote", "Pause", "Hold", "Resume", "Abort", "Reject", "Retry")
+    ),
     *(Happening(f"bob takes {name} back", FleetLife.roll_back, name) for name in NAMES),
     Happening("bob takes the whole fleet back", FleetLife.roll_back, ""),
     Happening("spec.paused becomes true", FleetLife.pause, True),
@@ -93,6 +96,7 @@ SWITCHES = (
     Happening("carol engages a kill switch", FleetLife.engage, "Divert", ""),
     Happening("carol engages a kill switch of the whole cluster", FleetLife.engage, "Divert", "wide"),
     Happening("carol engages a switch that holds", FleetLife.engage, "Hold", ""),
+    Happening("carol engages a switch that rolls back", FleetLife.engage, "Rollback", "wide"),
     Happening("carol engages a kill switch in m1 alone", FleetLife.engage, "Divert", "m1"),
     Happening("carol engages a switch that holds in m2 alone", FleetLife.engage, "Hold", "m2"),
     Happening("carol releases her switch", FleetLife.disengage, ""),

@@ -45,10 +45,11 @@ happenings = st.one_of(
     st.tuples(st.just("deploy"), slots, st.sampled_from(["1.5.0", "1.5.1", "1.6.0"])),
     st.tuples(st.just("revert")),
     st.tuples(st.just("pause"), st.booleans()),
-    st.tuples(st.just("engage"), st.booleans(), st.sampled_from(["Divert", "Hold", "force"])),
+    st.tuples(st.just("engage"), st.booleans(), st.sampled_from(["Divert", "Hold", "Rollback", "force"])),
     st.tuples(st.just("release"), st.booleans()),
     st.tuples(
-        st.just("act"), st.sampled_from(["Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo"])
+        st.just("act"),
+        st.sampled_from(["Promote", "PromoteFully", "Pause", "Hold", "Resume", "Abort", "Reject", "Retry", "Undo"]),
     ),
     st.tuples(st.just("meddle"), st.sampled_from([(100, 0), (0, 100), (50, 50), (0, 0), (1, 1)])),
     st.tuples(st.just("prometheus"), st.sampled_from(sorted(ANSWERS))),
@@ -106,7 +107,7 @@ class History:
         await self.world.release(wide=wide, reason=f"done {self.chance.random()}")
 
     async def _act(self, verb: str) -> None:
-        await self.world.act(APP, verb)
+        await self.world.act(APP, verb, reason="drill")
 
     async def _meddle(self, weights: tuple[int, int]) -> None:
         await self.world.meddle(APP, *weights)

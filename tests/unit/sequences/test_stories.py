@@ -120,6 +120,35 @@ async def pause_resume_promote(world: World, transcript: Transcript) -> None:
     await world.until(lambda: _outcome(world) == "Completed")
 
 
+async def approved_by_two(world: World, transcript: Transcript) -> None:
+    """A step waits until two of the group have approved; the asker, a stranger and a second word do not count."""
+    approval = {"approval": {"group": "release-managers", "quorum": 2, "expires": "1h"}}
+    await world.adopt(APP, manifests.canary({"setWeight": 10}, approval, {"setWeight": 50}, approval))
+    await world.asked_by(APP, "alice")
+    transcript.say("alice asks for version 1.5.0 in green")
+    await world.release_version(APP, "1.5.0")
+    await world.until_phase(APP, "Paused")
+    transcript.say("alice, mallory, bob, bob and an hour later carol approve")
+    for who, group in (("alice", "release-managers"), ("mallory", "others"), ("bob", "release-managers")):
+        await world.approve(APP, who, group)
+        await asyncio.sleep(60)
+    await world.approve(APP, "bob", "release-managers")
+    await asyncio.sleep(3600)
+    await world.approve(APP, "carol", "release-managers")
+    await asyncio.sleep(60)
+    transcript.say("bob approves again")
+    await world.approve(APP, "bob", "release-managers")
+    await world.until(lambda: _accepted(world, 5000))
+    transcript.say("dave holds for half an hour, and makes it longer")
+    await world.act(APP, "Hold", actor="dave", reason="incident 481", duration="30m")
+    await asyncio.sleep(60)
+    await world.act(APP, "Extend", actor="dave", reason="not over yet", duration="30m")
+    await asyncio.sleep(4000)
+    transcript.say("carol rejects")
+    await world.act(APP, "Reject", actor="carol", reason="refunds untested")
+    await world.until_phase(APP, "Aborted")
+
+
 async def supersede(world: World, transcript: Transcript) -> None:
     """A newer version replaces the one under way, through stable, and starts from step 1."""
     await world.adopt(APP, CANARY, metrics=METRICS)
@@ -159,6 +188,7 @@ STORIES: tuple[Story, ...] = (
     blue_green,
     blue_green_by_service,
     pause_resume_promote,
+    approved_by_two,
     supersede,
     spec_returns_to_stable,
     undo,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sluice.api.conditions import ConditionType, Reason, condition_of
-from sluice.api.killswitch import Effect, KillSwitchSpec
+from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import FIELD_MANAGER, HOLD_ANNOTATION, Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import FULL, NONE, BasisPoints
@@ -142,9 +142,8 @@ class Witness(Laws):
         key = (change.kind, change.after["metadata"]["name"])
         if key not in self._diverts:
             self._diverts[key] = Past(value=False)
-        self._diverts[key].put(spec.engaged and spec.effect is Effect.DIVERT, now)
-        fact = self._switches.setdefault(key, type(self._paused)(False))
-        self._note(fact, spec.engaged, now)
+        self._diverts[key].put(spec.engaged and spec.effect.diverts, now)
+        self._take_note(key, spec, now)
 
     def _note_slice(self, change: Change, now: float) -> None:
         service = change.after["metadata"]["labels"][SERVICE_NAME_LABEL]

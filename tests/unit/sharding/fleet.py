@@ -235,7 +235,7 @@ class Fleet(Crew):
     def _witness(self, call: Call) -> None:
         if call.phase != "after" or not call.client or not call.writes or call.kind in (Kind.LEASE, Kind.EVENT):
             return
-        if call.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH):
+        if call.kind in (Kind.KILL_SWITCH, Kind.CLUSTER_KILL_SWITCH, Kind.ROLLOUT_POLICY):
             key: WorkKey = (call.kind, call.namespace, call.name)
         else:
             app = next(app for app in self.apps if call.name == app or call.name.startswith(f"{app}-"))

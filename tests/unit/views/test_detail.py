@@ -124,6 +124,18 @@ def test_the_other_slot_has_a_role(outcome: str | None, role: str) -> None:
             "paused by alice: sluice resume checkout -n shop",
         ),
         (
+            {"phase": "Paused", "conditions": [condition("Paused", "HeldByAction")], "heldBy": {"actor": "dave"}},
+            "held by dave: sluice resume checkout -n shop",
+        ),
+        (
+            {
+                "phase": "Paused",
+                "conditions": [condition("Paused", "HeldByAction")],
+                "heldBy": {"actor": "dave", "until": stamp(90)},
+            },
+            "held by dave: sluice resume checkout -n shop, or it goes on in 1m30s",
+        ),
+        (
             {"phase": "Paused", "conditions": [condition("Paused", "PausedBySpec")]},
             "paused in its manifest: set spec.paused to false",
         ),
@@ -292,6 +304,8 @@ FIELDS = [
     "confirmation",
     "waiting",
     "pausedBy",
+    "heldBy",
+    "approvals",
     "metrics",
     "conditions",
     "history",

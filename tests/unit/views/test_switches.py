@@ -38,6 +38,36 @@ def test_state_never_claims_more_than_the_operator_saw(engaged: bool, status: di
     assert switch_row(switch(spec={"engaged": engaged}, status=status), NOW).state == state
 
 
+def watched(status: str, **more: Any) -> dict[str, Any]:
+    """A status that says so of Watching."""
+    return {"observedGeneration": 2, "conditions": [{"type": "Watching", "status": status}], **more}
+
+
+@pytest.mark.parametrize(
+    "spec, status, told",
+    [
+        ({}, {}, ""),
+        ({"autoTrip": {"metrics": [{}]}, "engaged": False}, {}, "not yet"),
+        ({"autoTrip": {"metrics": [{}]}, "engaged": False}, watched("True"), "watching"),
+        ({"autoTrip": {"metrics": [{}]}, "engaged": False}, watched("False"), "blind"),
+        ({"autoTrip": {"metrics": [{}]}, "engaged": False}, watched("Unknown"), "not yet"),
+        ({"autoTrip": {"metrics": [{}]}, "engaged": False}, watched("True", observedGeneration=1), "not yet"),
+        ({"autoTrip": {"metrics": [{}]}}, watched("False"), "no: engaged"),
+        ({"autoTrip": {"metrics": [{}]}}, watched("False", trippedBy={"metric": "cost"}), "tripped"),
+    ],
+)
+def test_whether_it_sees_what_may_trip_it(spec: dict[str, Any], status: dict[str, Any], told: str) -> None:
+    """Never called watching on the word of a status that answers another spec."""
+    assert switch_row(switch(spec=spec, status=status), NOW).watch == told
+
+
+def test_what_tripped_it_is_who_engaged_it() -> None:
+    """The metric is named instead of the operator's account; a person who was first keeps their name."""
+    tripped, operator = {"trippedBy": {"metric": "cost"}}, "system:serviceaccount:sluice-system:sluice"
+    assert switch_row(switch(spec={"engagedBy": operator}, status=tripped), NOW).by == "itself: cost"
+    assert switch_row(switch(status=tripped), NOW).by == "alice"
+
+
 @pytest.mark.parametrize(
     "kind, scope, text",
     [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sluice.api.audit import AuditSegmentSpec
+from sluice.api.audit import AuditSegmentSpec, segment_name
 from sluice.api.names import API_VERSION, ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.api.units import JSON
+from sluice.decide.audit import SEALED_ENTRIES
 from sluice.errors import Conflict, InvalidSpec, NotFound
 from sluice.ports import Cluster
 
@@ -28,6 +29,19 @@ class SegmentArchive:
         except Conflict:
             return await self._last_of_known(segment)
         return segment.last
+
+    async def ending_before(self, uid: str, seq: int) -> AuditSegmentSpec | None:
+        """Try the names that it can have, that of a full one first: the operator may not list segments."""
+        for first in range(max(1, seq - SEALED_ENTRIES), seq):
+            name = segment_name(uid, first)
+            try:
+                found = await self._cluster.get(Kind.AUDIT_SEGMENT, self._namespace, name)
+                spec = AuditSegmentSpec.parse(found.get("spec"), f"AuditSegment {self._namespace}/{name}")
+            except (NotFound, InvalidSpec):
+                continue
+            if (spec.rollout.uid, spec.last) == (uid, seq - 1):
+                return spec
+        return None
 
     async def _last_of_known(self, segment: AuditSegmentSpec) -> int:
         where = f"AuditSegment {self._namespace}/{segment.name}"

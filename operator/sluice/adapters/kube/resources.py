@@ -48,6 +48,7 @@ RESOURCES: dict[Kind, Resource] = {
     Kind.CLUSTER_KILL_SWITCH: Resource(API_VERSION, "clusterkillswitches", namespaced=False),
     Kind.ANALYSIS_TEMPLATE: Resource(API_VERSION, "analysistemplates"),
     Kind.CLUSTER_ANALYSIS_TEMPLATE: Resource(API_VERSION, "clusteranalysistemplates", namespaced=False),
+    Kind.ROLLOUT_POLICY: Resource(API_VERSION, "rolloutpolicies", namespaced=False),
     Kind.MEMBER_CLUSTER: Resource(API_VERSION, "memberclusters", namespaced=False),
     Kind.FLEET_RUN: Resource(API_VERSION, "fleetruns"),
     Kind.AUDIT_SEGMENT: Resource(API_VERSION, "auditsegments"),

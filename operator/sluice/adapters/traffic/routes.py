@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sluice.api.conditions import Reason
 from sluice.api.names import CAUSE_ANNOTATION, WEIGHTS_ANNOTATION, Slot
 from sluice.api.units import FULL, BasisPoints
 from sluice.api.workload import SlotServices
-from sluice.decide.metadata import annotations_of, mapping, owner_of, sequence, writer_of
+from sluice.decide.metadata import annotation_of, annotations_of, mapping, owner_of, sequence, writer_of
 from sluice.decide.model import Shift, TargetRef, TargetView
 from sluice.errors import Rejected
 from sluice.ports import Cluster, Guard, Lane, Obj, Reader
@@ -24,6 +25,8 @@ _NAMES_SHOWN = 5
 # Weights that are all 0 are a share of neither slot: every request gets an error. The view says so (`dark`); its share
 # reads as half, so that nobody takes the candidate for unexposed.
 _NEITHER: BasisPoints = FULL // 2
+_PIN = re.compile(r"([a-z0-9-]{1,63})=([0-9]{1,7})(?:,|$)")
+_PINS_CHARACTERS = 200  # more than two Services take
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def view_of(ref: TargetRef, route: Obj, services: SlotServices) -> TargetView:
         generation=metadata.get("generation") or 0,
         resource_version=str(metadata.get("resourceVersion") or ""),
         shares=tuple(_green_share(rule) for rule in rules),
+        written=_written_share(route, services),
         acceptance=acceptance,
         acceptance_message=message,
         problem_reason=Reason.ROUTE_UNSUITABLE if problem else "",
@@ -197,10 +201,22 @@ def _problem_of(ref: TargetRef, rules: list[_Rule], services: SlotServices) -> s
 
 
 def _green_share(rule: _Rule) -> BasisPoints:
-    """Rounded, but never to nothing or to all unless it is just that."""
-    blue, green = rule.weight(Slot.BLUE), rule.weight(Slot.GREEN)
-    if blue + green == 0:
+    weights = {slot: rule.weight(slot) for slot in Slot}
+    if not any(weights.values()):
         return 0 if rule.aside else _NEITHER
+    return _share_of(weights)
+
+
+def _written_share(route: Obj, services: SlotServices) -> BasisPoints | None:
+    """Green's, by the weights that the route itself says were written last."""
+    pins = dict(_PIN.findall(annotation_of(route, WEIGHTS_ANNOTATION)[:_PINS_CHARACTERS]))
+    weights = {slot: int(pins.get(services.of(slot), 0)) for slot in Slot}
+    return _share_of(weights) if any(weights.values()) else None
+
+
+def _share_of(weights: Mapping[Slot, int]) -> BasisPoints:
+    """Green's, of weights that are not both 0; rounded, but never to nothing or to all unless it is just that."""
+    blue, green = weights[Slot.BLUE], weights[Slot.GREEN]
     if green == 0 or blue == 0:
         return FULL if green else 0
     return min(max(round(FULL * green / (blue + green)), 1), FULL - 1)

@@ -16,8 +16,9 @@ from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
 from sluice.api.units import format_duration
-from sluice.decide.fleet import measuring
-from sluice.decide.fleet.course import Course, elapsed_seconds
+from sluice.decide import oncall, policies
+from sluice.decide.fleet import approving, measuring
+from sluice.decide.fleet.course import Course, elapsed_seconds, stage_after_pause
 from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
 from sluice.decide.switches import held_by
@@ -39,6 +40,7 @@ def advance(course: Course) -> None:
     frozen = freeze(course)
     if frozen is not None:
         course.holds.insert(0, frozen)
+        course.wakes += [frozen.until] if frozen.until is not None else []
         course.update(waiting=None)
         _count(course, counts=False)
         return
@@ -57,12 +59,18 @@ def freeze(course: Course) -> Hold | None:
         return Hold(Reason.INVALID_SPEC, f"{observed.spec_problem}; goes on when it is mended")
     if spec.paused:
         return Hold(Reason.PAUSED_BY_SPEC, "spec.paused is true; goes on when it is false")
+    resume = f"sluice resume {observed.ref.name} -n {observed.ref.namespace}"
     if course.status.paused_by is not None:
         paused = course.status.paused_by
         why = f": {paused.reason}" if paused.reason else ""
-        name = f"{observed.ref.name} -n {observed.ref.namespace}"
-        return Hold(Reason.PAUSED_BY_ACTION, f"paused by {paused.actor}{why}; goes on with: sluice resume {name}")
-    return None
+        return Hold(Reason.PAUSED_BY_ACTION, f"paused by {paused.actor}{why}; goes on with: {resume}")
+    return oncall.in_the_way(course.status.held_by, resume)
+
+
+def growth_held(course: Course) -> Hold | None:
+    """What a RolloutPolicy says where the next step of the clusters that move would give the candidate more."""
+    grows = course.step < len(course.steps) and course.steps[course.step].kind == "setWeight"
+    return policies.hold_growth(course.observed.policies, course.now) if grows or course.step == 0 else None
 
 
 def promote(course: Course) -> str:
@@ -71,7 +79,7 @@ def promote(course: Course) -> str:
     if spec is None or batch is None:
         return ""
     if course.at.stage is BatchStage.PAUSED:
-        course.enter_stage(BatchStage.MOVING)
+        course.enter_stage(stage_after_pause(batch))
         return f"left the pause before batch {batch.name}"
     if course.at.stage is BatchStage.MOVING and _awaits_person(course) and not _laggards(course):
         left = course.step
@@ -90,13 +98,18 @@ def _pause(course: Course, _: FleetRunSpec, batch: RunBatch) -> None:
         course.hold(Reason.AWAITS_PROMOTION, f"batch {batch.name} waits for a person: sluice promote {name}")
         return
     if _waited(course, wanted or timedelta(0), Reason.BATCH_PAUSE, f"pause before batch {batch.name}"):
+        course.enter_stage(stage_after_pause(batch))
+
+
+def _approve(course: Course, _: FleetRunSpec, __: RunBatch) -> None:
+    if not _held(course, approving.in_the_way(course)):
         course.enter_stage(BatchStage.MOVING)
 
 
 def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     """Let the clusters of a wave go together; then those of the next."""
     wave = course.wave
-    if course.step == 0 and _held(course, measuring.in_the_way(course)):
+    if course.step == 0 and _kept_from_beginning(course):
         return
     for name in course.among(wave, ClusterPhase.WAITING):
         course.phases[name] = ClusterPhase.MOVING
@@ -114,12 +127,19 @@ def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
         return
     course.update(waiting=None)
     _note_done(course)
-    held = _held(course, measuring.in_the_way(course, course.at.step_done_at))
+    unmeasured = _held(course, measuring.in_the_way(course, course.at.step_done_at))
+    held = _held(course, approving.in_the_way(course)) or unmeasured
     if _awaits_person(course):
         name = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
         course.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name}")
-    elif not held and course.step < len(course.steps):
+    elif not held and course.step < len(course.steps) and not _held(course, growth_held(course)):
         course.enter_step(course.step + 1)
+
+
+def _kept_from_beginning(course: Course) -> bool:
+    """Whether something is in the way of the clusters that are to move next."""
+    checks = (measuring.in_the_way, growth_held, approving.unapproved)
+    return any(_held(course, check(course)) for check in checks)
 
 
 def _note_done(course: Course) -> None:
@@ -130,7 +150,7 @@ def _note_done(course: Course) -> None:
 
 def _held(course: Course, hold: Hold | None) -> bool:
     if hold is not None:
-        course.hold(hold.reason, hold.message)
+        course.hold(hold.reason, hold.message, until=hold.until)
     return hold is not None
 
 
@@ -171,6 +191,7 @@ def _close(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
 
 _STAGES: dict[BatchStage, Callable[[Course, FleetRunSpec, RunBatch], None]] = {
     BatchStage.PAUSED: _pause,
+    BatchStage.APPROVING: _approve,
     BatchStage.MOVING: _move,
     BatchStage.SOAKING: _soak,
     BatchStage.CLOSING: _close,
@@ -301,16 +322,17 @@ def _waited(course: Course, wanted: timedelta, reason: Reason, what: str) -> boo
     batch = course.batch
     lost = [name for name in course.among(batch.clusters if batch else (), ClusterPhase.DONE) if _lost(course, name)]
     _count(course, counts=not lost)
-    left_seconds = wanted.total_seconds() - course.at.counted_seconds
+    left_seconds = wanted.total_seconds() + course.at.extended_seconds - course.at.counted_seconds
     if left_seconds <= 0:
         return True
     until = (course.at.counted_until or course.now) + timedelta(seconds=left_seconds)
+    lasts = f"{format_duration(wanted)}{oncall.told_longer(course.at.extended_seconds)}"
     if lost:
-        course.hold(reason, f"{what} for {format_duration(wanted)}; does not count while {_told(course, lost[0])}")
+        course.hold(reason, f"{what} for {lasts}; does not count while {_told(course, lost[0])}")
         course.update(next_transition_at=None)
         course.wakes.append(course.now + _LOOKS)
         return False
-    course.hold(reason, f"{what} for {format_duration(wanted)}", until=until)
+    course.hold(reason, f"{what} for {lasts}", until=until)
     course.update(next_transition_at=until if measuring.bad(course) is None else None)
     course.wakes.append(course.now + _LOOKS)
     return False

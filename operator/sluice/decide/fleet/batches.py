@@ -148,5 +148,6 @@ def _fixed(batch: FleetBatch, clusters: tuple[str, ...], max_failures: int | str
         max_concurrency=min(most, max(1, at_once)),
         max_failures=resolve_tolerance(tolerated, len(clusters)),
         pause=batch.pause,
+        approval=batch.approval,
         soak=timedelta(0) if batch.soak is None else batch.soak,
     )

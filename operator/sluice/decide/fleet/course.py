@@ -236,18 +236,18 @@ class Course:
                 name=batch.name,
                 index=index,
                 of=len(spec.batches),
-                stage=BatchStage.PAUSED if batch.pause is not None else BatchStage.MOVING,
+                stage=BatchStage.PAUSED if batch.pause is not None else stage_after_pause(batch),
                 started_at=self.now,
                 counted_until=self.now,
             )
         )
-        self.update(step=None, weight=None, next_transition_at=None)
+        self.update(step=None, weight=None, next_transition_at=None, approvals=())
 
     def enter_stage(self, stage: BatchStage) -> None:
         """Go on to the batch's next stage."""
         changes = {"stage": stage, "started_at": self.now, "counted_seconds": 0.0, "counted_until": self.now}
-        self.update_fleet(batch=self.at.model_copy(update=changes))
-        self.update(next_transition_at=None)
+        self.update_fleet(batch=self.at.model_copy(update={**changes, "extended_seconds": 0.0}))
+        self.update(next_transition_at=None, approvals=())
 
     def enter_step(self, index: int) -> None:
         """Let the clusters which move now enter a step, all of them together."""
@@ -257,6 +257,7 @@ class Course:
             step=StepStatus(index=index, of=len(self.steps), kind=step.kind, started_at=self.now),
             waiting=None,
             next_transition_at=None,
+            approvals=(),
         )
         if step.kind == "setWeight":
             self.update(weight=step.share)
@@ -274,7 +275,7 @@ class Course:
             batch=None,
         )
         self.accept(spec.hash)
-        self.update(step=None, weight=None, waiting=None, paused_by=None, metrics=())
+        self.update(step=None, weight=None, waiting=None, paused_by=None, held_by=None, approvals=(), metrics=())
 
     def end_run(self, outcome: Outcome, reason: Reason, message: str, *, actor: str = SYSTEM) -> None:
         """End the run under way. Where each cluster goes from here is for the caller to say, by their phases."""
@@ -293,9 +294,10 @@ class Course:
         if self.fleet.run is not None:
             ending = {"outcome": outcome, "reason": reason, "message": ended.message, "ended_at": self.now}
             self.closed.append((self.fleet.run, self._run_status(over=True).model_copy(update=ending)))
-        stable = FleetRevision(number=revision.number, hash=revision.hash, version=revision.version)
+        stable = FleetRevision(number=revision.number, hash=revision.hash, version=revision.version, since=self.now)
         self.update_fleet(revision=ended, batch=None, stable=stable if completed else self.fleet.stable)
-        self.update(step=None, weight=None, waiting=None, next_transition_at=None, paused_by=None)
+        gone = ("step", "weight", "waiting", "next_transition_at", "paused_by", "held_by")
+        self.update(**dict.fromkeys(gone), approvals=())
         self.holds.clear()
         self.note(reason, message, warning=outcome in {Outcome.ABORTED, Outcome.KILLED})
 
@@ -373,6 +375,11 @@ class Course:
         elif known.started_at is not None and known.ended_at is None:
             changes["ended_at"] = self.now
         return known.model_copy(update=changes)
+
+
+def stage_after_pause(batch: RunBatch) -> BatchStage:
+    """What comes of a batch once its pause, if any, is over."""
+    return BatchStage.APPROVING if batch.approval is not None else BatchStage.MOVING
 
 
 def elapsed_seconds(course: Course, since: datetime) -> float:

@@ -19,7 +19,7 @@ _HALFWAY = (ClusterPhase.MOVING, ClusterPhase.DONE)
 
 
 def obey_switches(course: Course) -> None:
-    """A Divert ends the run. Each cluster's own engine took the weight away already: it sees the same switch."""
+    """What diverts ends the run. Each cluster's own engine took the weight away already: it sees the same switch."""
     spec = course.run_spec
     switch = diverting(course.observed.switches)
     if switch is None or spec is None or not course.under_way:

@@ -14,6 +14,7 @@ from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec, RolloutStatus
 from sluice.api.units import NONE, BasisPoints
 from sluice.decide.model import ActionView, Answer, FinalizerChange, Measure, Measurement, Note, SwitchView, Templates
+from sluice.decide.policyview import PolicyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class FleetObserved:
         home: the labels of its namespace.
         unreadable: the names of those FleetRuns that cannot be read, and why.
         legs: by member; one that has no part yet is not in it.
+        policies: RolloutPolicies that cover it, by name.
         partial: engaged kill switches that cover it in some members, of which it is none of the hub's to obey.
         resolve: looks up the metrics of a spec's analyses in the caches; asked only where a run begins.
     """
@@ -126,6 +128,7 @@ class FleetObserved:
     partial: tuple[SwitchView, ...] = ()
     actions: tuple[ActionView, ...] = ()
     measurements: tuple[Measurement, ...] = ()  # of the current or last run, not in its status yet
+    policies: tuple[PolicyView, ...] = ()
     home: dict[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     resolve: Callable[[RolloutSpec], Templates] = lambda _: Templates()

@@ -9,23 +9,21 @@ from collections.abc import Callable
 
 from sluice.api.action import Verb
 from sluice.api.conditions import Reason
-from sluice.api.fleet import ClusterPhase
+from sluice.api.fleet import BatchStage, ClusterPhase, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import PausedBy
-from sluice.decide import audit
-from sluice.decide.fleet import measuring
-from sluice.decide.fleet.advance import freeze, promote
+from sluice.api.units import format_duration
+from sluice.decide import approvals, audit, oncall
+from sluice.decide.fleet import approving, measuring
+from sluice.decide.fleet.advance import freeze, growth_held, promote
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.failing import keepers, send_back
 from sluice.decide.fleet.following import start
 from sluice.decide.fleet.rollback import NothingToTakeBack, roll_back
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
-from sluice.decide.people import MAX_AGE, UNATTRIBUTED
+from sluice.decide.people import MAX_AGE, UNATTRIBUTED, needs_reason
+from sluice.decide.refusal import Refused as _Refused
 from sluice.decide.texts import REASON_BYTES, clip
-
-
-class _Refused(Exception):
-    """Why an action is rejected."""
 
 
 def obey(course: Course) -> None:
@@ -102,6 +100,14 @@ def _promote(course: Course, _: ActionView) -> str:
     unmeasured = measuring.in_the_way(course, course.at.step_done_at) if course.step else None
     if unmeasured is not None:
         raise _Refused(f"{unmeasured.message}; nothing was skipped")
+    kept = growth_held(course) if course.step else None
+    if kept is not None:
+        raise _Refused(f"{kept.message}; nothing was skipped")
+    wanted = approving.wanted(course)
+    if wanted is not None:
+        where = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
+        asked = f"it waits for {approvals.describe(wanted)}, which no promotion replaces"
+        raise _Refused(f"{asked}; nothing was skipped: sluice approve {where}")
     left = promote(course)
     if not left:
         raise _Refused("nothing waits for a person now; nothing was skipped")
@@ -118,22 +124,68 @@ def _pause(course: Course, action: ActionView) -> str:
 
 
 def _resume(course: Course, _: ActionView) -> str:
-    if course.status.paused_by is None:
+    if course.status.paused_by is None and course.status.held_by is None:
         raise _Refused("nobody paused it")
-    course.update(paused_by=None)
+    course.update(paused_by=None, held_by=None)
     return "resumed"
+
+
+def _hold(course: Course, action: ActionView) -> str:
+    _needs_run(course, "hold")
+    needs_reason(action)
+    return f"{oncall.hold(course, action, _actor(action))}: clusters that are in a step finish it, and no other begins"
+
+
+def _extend(course: Course, action: ActionView) -> str:
+    _needs_run(course, "extend")
+    needs_reason(action)
+    by, batch = action.spec.duration, course.batch
+    if by is None:
+        raise _Refused("Extend needs spec.duration: by how much the wait is to be longer")
+    if course.status.held_by is not None:
+        return oncall.extend_hold(course, by)
+    waits = batch is not None and course.fleet.batch is not None and _is_timed(batch, course.at.stage)
+    if batch is None or not waits:
+        where = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
+        raise _Refused(
+            "no pause before a batch, and no soak, runs now (pauses among the steps are its clusters' own); to hold "
+            f"the run: sluice hold {where}"
+        )
+    course.update_fleet(batch=oncall.extended(course.at, by))
+    what = "the pause before" if course.at.stage is BatchStage.PAUSED else "the soak of"
+    return f"{what} batch {batch.name} lasts {format_duration(by)} longer"
+
+
+def _is_timed(batch: RunBatch, stage: BatchStage) -> bool:
+    if stage is BatchStage.PAUSED:
+        return batch.pause is not None and batch.pause.duration is not None
+    return stage is BatchStage.SOAKING and bool(batch.soak)
+
+
+def _approve(course: Course, action: ActionView) -> str:
+    _needs_run(course, "approve")
+    requester = course.run_spec.requester if course.run_spec is not None else ""
+    return approvals.approve(course, action, requester=requester)
 
 
 def _abort(course: Course, action: ActionView) -> str:
     _needs_run(course, "abort")
+    return _end(course, action, Reason.ABORTED_BY_ACTION, "aborted")
+
+
+def _reject(course: Course, action: ActionView) -> str:
+    _needs_run(course, "reject")
+    needs_reason(action)
+    return _end(course, action, Reason.REJECTED_BY_ACTION, "rejected")
+
+
+def _end(course: Course, action: ActionView, reason: Reason, how: str) -> str:
     halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
     message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{keepers(course)}"
     send_back(course, halfway)
     why = f": {action.spec.reason}" if action.spec.reason else ""
-    course.end_run(
-        Outcome.ABORTED, Reason.ABORTED_BY_ACTION, f"aborted by {_actor(action)}{why}; {message}", actor=_actor(action)
-    )
-    return f"aborted: {message}"
+    course.end_run(Outcome.ABORTED, reason, f"{how} by {_actor(action)}{why}; {message}", actor=_actor(action))
+    return f"{how}: {message}"
 
 
 def _retry(course: Course, _: ActionView) -> str:
@@ -144,6 +196,9 @@ def _retry(course: Course, _: ActionView) -> str:
         raise _Refused("the last run did not come to nothing; nothing to retry")
     waits = len(course.holds)
     if not start(course, spec, "Retry"):
+        if course.status.queued is not None:
+            course.accept(revision.hash)  # from here on it is as if the spec had just begun to ask for it
+            return "it is tried again as soon as it is its turn"
         why = course.holds[waits].message if len(course.holds) > waits else ""
         raise _Refused(why or (course.stalled.message if course.stalled is not None else "it cannot begin now"))
     return "tries again"
@@ -168,4 +223,8 @@ _VERBS: dict[Verb, Callable[[Course, ActionView], str]] = {
     Verb.ABORT: _abort,
     Verb.RETRY: _retry,
     Verb.ROLLBACK: _rollback,
+    Verb.APPROVE: _approve,
+    Verb.REJECT: _reject,
+    Verb.HOLD: _hold,
+    Verb.EXTEND: _extend,
 }

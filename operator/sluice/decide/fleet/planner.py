@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
+from sluice.decide import oncall
 from sluice.decide.fleet import failing, measuring, people
 from sluice.decide.fleet.advance import advance
 from sluice.decide.fleet.course import Course
@@ -18,6 +19,7 @@ from sluice.decide.fleet.directing import direct
 from sluice.decide.fleet.following import follow
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan
 from sluice.decide.fleet.report import report
+from sluice.decide.fleet.rollback import obey_switch
 from sluice.decide.fleet.soundness import insist_sound, tell_unread
 from sluice.decide.fleet.stock import take_stock
 from sluice.decide.model import FinalizerChange
@@ -38,7 +40,7 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
         The next status, and what each member is to have once that is written.
     """
     course = Course(observed=observed, now=now, status=observed.status)
-    course.update(covered_by=kept(observed.switches))
+    course.update(covered_by=kept(observed.switches), queued=None)
     if observed.deleting:
         return _let_go(course)
     if not observed.has_finalizer:
@@ -51,9 +53,11 @@ def plan_fleet(observed: FleetObserved, now: datetime) -> FleetPlan:
         people.refuse_all(course, why.message if why is not None else "its record is gone")
         report(course)
         return course.finish()
+    obey_switch(course)
     failing.obey_switches(course)
     take_stock(course)
     measuring.absorb(course)
+    oncall.let_go(course)
     people.obey(course)
     _end_as_recorded(course)
     failing.judge(course)

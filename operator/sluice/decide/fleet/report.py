@@ -21,11 +21,14 @@ _MESSAGE_BYTES = 200
 _PAUSING = frozenset(
     {
         Reason.HELD_BY_SWITCH,
+        Reason.HELD_BY_POLICY,
         Reason.INVALID_SPEC,
         Reason.RUN_LOST,
         Reason.PAUSED_BY_SPEC,
         Reason.PAUSED_BY_ACTION,
+        Reason.HELD_BY_ACTION,
         Reason.AWAITS_PROMOTION,
+        Reason.WAITS_FOR_APPROVAL,
         Reason.ANALYSIS_HOLDS,
     }
 )
@@ -158,7 +161,8 @@ def _phase(course: Course) -> Phase:
     revision = course.fleet.revision
     if revision is not None and _rejected(course):
         return Phase.KILLED if revision.outcome is Outcome.KILLED else Phase.ABORTED
-    if course.fleet.stable is None or course.among(tuple(course.phases), ClusterPhase.RETURNING):
+    first = course.fleet.stable is None and _pausing(course) is None
+    if first or course.among(tuple(course.phases), ClusterPhase.RETURNING):
         return Phase.PROGRESSING
     return Phase.PAUSED if _pausing(course) else Phase.HEALTHY
 

@@ -1,10 +1,13 @@
-"""Taking clusters of a fleet back by hand: some, a batch, or all; in mid-run, and when the run is over. Pure.
+"""Taking clusters of a fleet back, in mid-run and when the run is over. Pure.
 
-Each returns by itself, as after a failure, and none waits for another. A run the other way would go no faster than its
-slowest cluster, and would send one that fails on its way back to the very revision that it is to leave.
+By hand it may be some, a batch, or all of them; by a Rollback switch it is all. Each returns by itself, as after a
+failure, and none waits for another. A run the other way would go no faster than its slowest cluster, and would send one
+that fails on its way back to the very revision that it is to leave.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from sluice.api.action import RolloutActionSpec
 from sluice.api.conditions import Reason
@@ -13,6 +16,7 @@ from sluice.api.outcome import Outcome
 from sluice.decide.fleet.advance import freeze
 from sluice.decide.fleet.course import MOST_FAILURES, Course
 from sluice.decide.fleet.failing import send_back
+from sluice.decide.switches import rolling_back
 from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip, some
 
 _HAVE_IT = (ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.COMPLETED)
@@ -27,6 +31,16 @@ _WHY_NOT = {
 
 class NothingToTakeBack(Exception):
     """Why no cluster is taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Who takes the fleet back and why, and how its run ends by that."""
+
+    outcome: Outcome
+    reason: Reason
+    by: str
+    actor: str
 
 
 def roll_back(course: Course, told: RolloutActionSpec, actor: str) -> str:
@@ -59,7 +73,17 @@ def roll_back(course: Course, told: RolloutActionSpec, actor: str) -> str:
     by = f"rolled back by {actor}{': ' + told.reason if told.reason else ''}"
     if told.clusters or told.batch is not None:
         return _several(course, run, _named(course, run, told), by)
-    return _all(course, run, by, actor)
+    return _all(course, run, _Order(Outcome.ABORTED, Reason.ROLLED_BACK, by, actor))
+
+
+def obey_switch(course: Course) -> None:
+    """A Rollback switch takes back whoever has the revision, once: nobody has it then, and no run begins."""
+    switch, run = rolling_back(course.observed.switches), course.run_spec
+    if switch is None or run is None or run.stable_spec is None or course.unread:
+        return
+    if course.among(tuple(course.phases), *_HAVE_IT):
+        by = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}"
+        _all(course, run, _Order(Outcome.KILLED, Reason.KILLED_BY_SWITCH, by, switch.actor))
 
 
 def _named(course: Course, run: FleetRunSpec, told: RolloutActionSpec) -> tuple[str, ...]:
@@ -100,7 +124,7 @@ def _several(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str)
     return f"{some(goes)} return{'s' if len(goes) == 1 else ''} to {_before(run)}{counts}{but}"
 
 
-def _all(course: Course, run: FleetRunSpec, by: str, actor: str) -> str:
+def _all(course: Course, run: FleetRunSpec, order: _Order) -> str:
     everybody = tuple(course.phases)
     goes = course.among(everybody, *_HAVE_IT, ClusterPhase.RETURNING)
     completed = course.fleet.stable is not None and course.fleet.stable.hash == run.hash
@@ -110,10 +134,10 @@ def _all(course: Course, run: FleetRunSpec, by: str, actor: str) -> str:
     send_back(course, goes)
     course.record_first = True
     if course.under_way or completed:
-        course.end_run(Outcome.ABORTED, Reason.ROLLED_BACK, f"{by}; {message}", actor=actor)
+        course.end_run(order.outcome, order.reason, f"{order.by}; {message}", actor=order.actor)
     elif course.fleet.revision is not None:
         ended = course.fleet.revision
-        told = clip(f"{ended.message}; {by}; {message}", MESSAGE_BYTES)
+        told = clip(f"{ended.message}; {order.by}; {message}", MESSAGE_BYTES)
         course.update_fleet(revision=ended.model_copy(update={"message": told}))
     if completed:
         course.update_fleet(stable=_revision_before(course, run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.api.outcome import Outcome
+from sluice.decide.fleet import approving
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.model import LegView
 
@@ -36,10 +37,11 @@ def was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:
 
 
 def _not_at(course: Course, batch: RunBatch, step: int) -> frozenset[str]:
-    """The clusters that may not be in this step yet: who says so is not believed, for to be done lets it go further."""
+    """The clusters that may not be past this step yet: who says so is not believed, for that lets it go further."""
     at = course.fleet.batch
     here = course.under_way and at is not None and at.name == batch.name
-    return frozenset(course.wave) if here and course.step < step else frozenset()
+    waits = course.step < step or approving.is_missing(course)
+    return frozenset(course.wave) if here and waits else frozenset()
 
 
 def _has_moved(course: Course, batch: RunBatch) -> bool:

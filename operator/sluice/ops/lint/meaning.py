@@ -12,14 +12,20 @@ from difflib import get_close_matches
 from typing import Any
 
 from sluice.api.analysis import Analysis, AnalysisTemplateSpec, Arg, Metric, TemplateRef
+from sluice.api.autotrip import AutoTrip
 from sluice.api.common import Model
+from sluice.api.errorbudget import ErrorBudget
+from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.names import Kind
+from sluice.api.policy import RolloutPolicySpec
 from sluice.api.rollout import RolloutSpec
 from sluice.api.specs import SPEC_MODELS
 from sluice.api.strategy import Step
 from sluice.api.units import FULL, NONE, format_share
 from sluice.decide import templates
-from sluice.decide.promql import FLEET_PLACEHOLDERS, PLACEHOLDERS, arg_names
+from sluice.decide.policies import budget_questions
+from sluice.decide.promql import FLEET_PLACEHOLDERS, PLACEHOLDERS, arg_names, switch_placeholders
+from sluice.decide.tripwires import WHERE, as_metric, resolve_auto_trip
 from sluice.errors import InvalidSpec
 from sluice.ops.lint.finding import Level, Path, Problem, path_of
 
@@ -59,6 +65,7 @@ def problems(things: Iterable[Thing]) -> Iterator[tuple[Thing, Problem]]:
             yield thing, Problem(("spec",), _without(str(error), "spec"))
     yield from _in_templates(parsed)
     yield from _in_rollouts(parsed)
+    yield from _in_guardrails(parsed)
     yield from _claims(parsed)
 
 
@@ -111,24 +118,53 @@ def _in_rollouts(parsed: dict[Thing, Model]) -> Iterator[tuple[Thing, Problem]]:
             yield from ((thing, problem) for problem in found)
 
 
+class _Templates:
+    """The templates among the files that an object can name."""
+
+    def __init__(self, thing: Thing, parsed: dict[Thing, Model]) -> None:
+        self._found = {
+            (found.kind == Kind.CLUSTER_ANALYSIS_TEMPLATE, found.name): model
+            for found, model in parsed.items()
+            if isinstance(model, AnalysisTemplateSpec) and found.namespace in {"", thing.namespace}
+        }
+
+    def lookup(self, ref: TemplateRef) -> AnalysisTemplateSpec | None:
+        """One of them."""
+        return self._found.get((ref.cluster_scope, ref.name))
+
+    def missing(self, refs: Sequence[TemplateRef], path: Path, needed: str) -> list[Problem]:
+        """Those that have to be in the cluster by the time they are needed."""
+        named = ((index, ref) for index, ref in enumerate(refs) if self.lookup(ref) is None)
+        return [
+            Problem((*path, "templates", index, "name"), self._missing(ref, needed), Level.WARNING)
+            for index, ref in named
+        ]
+
+    def _missing(self, ref: TemplateRef, needed: str) -> str:
+        kind = Kind.CLUSTER_ANALYSIS_TEMPLATE if ref.cluster_scope else Kind.ANALYSIS_TEMPLATE
+        told = f"{kind} {ref.name} is not in these files, so it has to be in the cluster {needed}"
+        if (not ref.cluster_scope, ref.name) in self._found:
+            other = "leave clusterScope out" if ref.cluster_scope else "say clusterScope: true"
+            return f"{told}; one of the other kind is: {other} if that is meant"
+        names = [name for scope, name in self._found if scope == ref.cluster_scope]
+        close = get_close_matches(ref.name, names, 1)
+        return f"{told}; did you mean {close[0]}?" if close else told
+
+
 class _Analyses:
     """The analyses of one Rollout, with the templates that are among the files."""
 
     def __init__(self, thing: Thing, spec: RolloutSpec, parsed: dict[Thing, Model]) -> None:
         self._spec = spec
         self._namespace = thing.namespace
-        self._templates = {
-            (found.kind == Kind.CLUSTER_ANALYSIS_TEMPLATE, found.name): model
-            for found, model in parsed.items()
-            if isinstance(model, AnalysisTemplateSpec) and found.namespace in {"", thing.namespace}
-        }
+        self._templates = _Templates(thing, parsed)
 
     def problems(self) -> Iterator[Problem]:
         """Each alone; and where nothing is wrong with any, all together."""
         found = [problem for each in self._all() for problem in self._of(*each)]
         yield from found
         if not found:
-            told = templates.resolve_all(self._spec, self._lookup, namespace=self._namespace).problem
+            told = templates.resolve_all(self._spec, self._templates.lookup, namespace=self._namespace).problem
             if told:
                 yield Problem(("spec",), _without(told, "spec"))
 
@@ -157,28 +193,50 @@ class _Analyses:
         ]
         wrong = [problem for problem in inline if problem is not None]
         yield from wrong
-        missing = [(index, ref) for index, ref in enumerate(analysis.templates) if self._lookup(ref) is None]
-        for index, ref in missing:
-            yield Problem((*path, "templates", index, "name"), self._missing(ref), Level.WARNING)
+        missing = self._templates.missing(analysis.templates, path, "before a run begins")
+        yield from missing
         if wrong or missing:
             return
         try:
-            templates.resolve(analysis, self._lookup, "this", namespace=self._namespace, placeholders=known)
+            templates.resolve(analysis, self._templates.lookup, "this", namespace=self._namespace, placeholders=known)
         except InvalidSpec as error:
             yield Problem(path, _without(str(error), "this"))
 
-    def _lookup(self, ref: TemplateRef) -> AnalysisTemplateSpec | None:
-        return self._templates.get((ref.cluster_scope, ref.name))
 
-    def _missing(self, ref: TemplateRef) -> str:
-        kind = Kind.CLUSTER_ANALYSIS_TEMPLATE if ref.cluster_scope else Kind.ANALYSIS_TEMPLATE
-        told = f"{kind} {ref.name} is not in these files, so it has to be in the cluster before a run begins"
-        if (not ref.cluster_scope, ref.name) in self._templates:
-            other = "leave clusterScope out" if ref.cluster_scope else "say clusterScope: true"
-            return f"{told}; one of the other kind is: {other} if that is meant"
-        names = [name for scope, name in self._templates if scope == ref.cluster_scope]
-        close = get_close_matches(ref.name, names, 1)
-        return f"{told}; did you mean {close[0]}?" if close else told
+def _in_guardrails(parsed: dict[Thing, Model]) -> Iterator[tuple[Thing, Problem]]:
+    for thing, spec in parsed.items():
+        if isinstance(spec, RolloutPolicySpec) and spec.error_budget is not None:
+            yield from ((thing, problem) for problem in _of_budget(spec.error_budget))
+        if isinstance(spec, KillSwitchSpec) and spec.auto_trip is not None:
+            found = _of_auto_trip(spec.auto_trip, thing.namespace, _Templates(thing, parsed))
+            yield from ((thing, problem) for problem in found)
+
+
+def _of_budget(budget: ErrorBudget) -> Iterator[Problem]:
+    try:
+        budget_questions(budget)
+    except InvalidSpec as error:
+        yield Problem(("spec", "errorBudget"), _without(str(error), "spec.errorBudget"))
+
+
+def _of_auto_trip(trip: AutoTrip, namespace: str, known: _Templates) -> Iterator[Problem]:
+    """Each metric alone; and where nothing is wrong with any, all together with the templates."""
+    path: Path = ("spec", "autoTrip")
+    args = {arg.name: arg.value for arg in trip.args if arg.value is not None}
+    placeholders = switch_placeholders(namespace)
+    inline = [
+        _of_metric(as_metric(metric), args, (*path, "metrics", index), placeholders)
+        for index, metric in enumerate(trip.metrics)
+    ]
+    wrong = [problem for problem in inline if problem is not None]
+    missing = known.missing(trip.templates, path, "for the switch to see anything")
+    yield from (*wrong, *missing)
+    if wrong or missing:
+        return
+    try:
+        resolve_auto_trip(trip, known.lookup, namespace=namespace)
+    except InvalidSpec as error:
+        yield Problem(path, _without(str(error), WHERE))
 
 
 def _of_steps(spec: RolloutSpec) -> Iterator[Problem]:

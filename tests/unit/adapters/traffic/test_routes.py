@@ -73,6 +73,27 @@ def test_shares(blue: int | None, green: int | None, share: int) -> None:
     assert view(route(both(blue, green))).shares == (share,)
 
 
+@pytest.mark.parametrize(
+    "pins, written",
+    [
+        (None, None),
+        ("web-blue=90,web-green=10", 1000),
+        ("web-green=5,web-blue=9995", 5),
+        ("web-blue=100,web-green=0", 0),
+        ("web-blue=0,web-green=0", None),
+        ("old-blue=90,old-green=10", None),
+        ("web-blue=many,web-green=-1", None),
+        ("web-blue=" + "9" * 5000, None),
+        ("", None),
+    ],
+)
+def test_what_was_written_last_is_seen_whatever_is_there_by_now(pins: str | None, written: int | None) -> None:
+    """The route's own word for the weights that Sluice gave it; what somebody made of that word is no error."""
+    annotations = {} if pins is None else {WEIGHTS_ANNOTATION: pins}
+    seen = view(route(both(50, 50), annotations=annotations))
+    assert (seen.shares, seen.written) == ((5000,), written)
+
+
 @pytest.mark.parametrize("weight", ["7", None, -3, 1.5, [], {}])
 def test_weights_that_mean_nothing(weight: Any) -> None:
     """What the API server would not have stored counts as 0 and is no error."""

@@ -205,6 +205,54 @@ def test_a_rollout_and_its_templates(
     assert message in found[3]
 
 
+SWITCH = """\
+apiVersion: sluice.dev/v1alpha1
+kind: KillSwitch
+metadata: {name: stop, namespace: shop}
+spec:
+  autoTrip:
+    args: [{name: service, value: checkout}]
+    templates: [{name: http}]
+    metrics:
+    - {name: cost, prometheus: {query: 'cost{namespace="{{namespace}}"}'}, threshold: {max: 0.5}}
+"""
+COUNTED = """\
+apiVersion: sluice.dev/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: http, namespace: shop}
+spec:
+  args: [{name: service}]
+  metrics:
+  - {name: errors, prometheus: {query: 'errors{service="{{args.service}}"}'}, threshold: {max: 0.05}}
+"""
+
+
+@pytest.mark.parametrize(
+    "of_switch, of_template, told",
+    [
+        (("", ""), ("", ""), []),
+        (
+            ("{{namespace}}", "{{version}}"),
+            ("", ""),
+            [("spec.autoTrip.metrics[0]", "there is no placeholder {{version}}")],
+        ),
+        (("name: http", "name: htp"), ("", ""), [("spec.autoTrip.templates[0].name", "did you mean http?")]),
+        (("", ""), ("{max: 0.05}", "{maxRatio: 2}"), [("spec.autoTrip", "metric errors compares with a baseline")]),
+        (("", ""), ("{{args.service}}\"}'}", "{{args.service}}\"}'}, interval: 1s"), [("spec.autoTrip", "every 5s")]),
+        (("service, value", "servce, value"), ("", ""), [("spec.autoTrip", "needs a value for arg service")]),
+        (("name: cost", "name: errors"), ("", ""), [("spec.autoTrip", "two metrics are called errors")]),
+    ],
+)
+def test_what_a_switch_could_not_measure(
+    lint: Any, of_switch: tuple[str, str], of_template: tuple[str, str], told: list[tuple[str, str]]
+) -> None:
+    """As of a Rollout's analyses, with the placeholders and bounds that a switch has."""
+    found = lint(SWITCH.replace(*of_switch), COUNTED.replace(*of_template))
+    assert [field for _, _, field, _ in found] == [field for field, _ in told]
+    for (_, _, _, message), (_, part) in zip(found, told, strict=True):
+        assert part in message
+
+
 @pytest.mark.parametrize(
     "old, new, field, message",
     [
