@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 import shlex
@@ -212,20 +211,24 @@ def test_the_yaml_of_a_document_is_accepted(shop: Cluster, document: str, block:
     """As written, by the API server with its policies, where nothing of these names is there yet."""
     shop.kubectl("create", "namespace", ELSEWHERE, check=False)
     block = re.sub(rf"\bnamespace: {NAMESPACE}\b", f"namespace: {ELSEWHERE}", block)
-    shop.kubectl("apply", "--dry-run=server", "-f", "-", input=block)
+    verb = "create" if "generateName" in yaml.safe_load(block)["metadata"] else "apply"
+    shop.kubectl(verb, "--dry-run=server", "-f", "-", input=block)
 
 
 def fragments() -> list[tuple[str, Json]]:
-    """(document, part of a Rollout) of every indented block that begins with `spec:`."""
+    """(document, part of a Rollout or of a switch) of every indented block that begins with `spec:`."""
     blocks = [(path, block) for path in DOCUMENTS for block in indented(path) if block.startswith("spec:")]
     return [(str(path.relative_to(ROOT)), yaml.safe_load(block)) for path, block in blocks]
 
 
 @pytest.mark.parametrize("document, fragment", fragments(), ids=identity)
-def test_a_fragment_of_a_rollout_is_accepted(shop: Cluster, document: str, fragment: Json) -> None:
-    """In the smallest canary, where it belongs."""
-    whole = copy.deepcopy(next(made for made in objects("Rollout") if made["metadata"]["name"] == "checkout"))
-    whole["spec"] |= fragment["spec"]
+def test_a_fragment_of_a_spec_is_accepted(shop: Cluster, document: str, fragment: Json) -> None:
+    """Where it belongs: in the smallest canary, and what is measured to trip a switch in an armed one."""
+    if "autoTrip" in fragment["spec"]:
+        whole = next(made for made in objects("KillSwitch") if "autoTrip" in made["spec"])
+    else:
+        whole = next(made for made in objects("Rollout") if made["metadata"]["name"] == "checkout")
+    whole = {**whole, "spec": whole["spec"] | fragment["spec"]}
     shop.kubectl("apply", "--dry-run=server", "-f", "-", input=yaml.safe_dump(whole))
 
 
