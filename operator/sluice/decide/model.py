@@ -57,6 +57,7 @@ class Cause:
     reason: str = ""
     actor: str = ""
     at: str = ""  # RFC 3339
+    repairs: str = ""  # when foreign writes were put back that no status told of before this write; RFC 3339, by commas
 
 
 @dataclass(frozen=True, slots=True)

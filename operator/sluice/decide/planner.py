@@ -14,7 +14,7 @@ from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutStatus, Waiting
 from sluice.api.units import FULL, NONE
-from sluice.decide import drills, following, measuring, oncall, people, progress, records, rollback
+from sluice.decide import drills, following, measuring, oncall, people, progress, records, rollback, untold
 from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
@@ -98,6 +98,7 @@ def _go(draft: Draft) -> None:
     spec = draft.observed.spec
     keep_pace(draft)
     _obey_switches(draft)
+    untold.recall(draft)
     drills.rehearse(draft)
     _notice_loss(draft)
     measuring.absorb(draft)
@@ -229,8 +230,7 @@ def _show_preview(draft: Draft) -> None:
 
 def _hurry(draft: Draft) -> None:
     """What a kill takes away is written before anything else."""
-    revision = draft.status.revision
-    if revision is None or revision.outcome is not Outcome.KILLED:
+    if not untold.hurried(draft):
         return
     draft.urgent += [shift for shift in draft.shifts if not shift.grows]
     draft.shifts = [shift for shift in draft.shifts if shift.grows]

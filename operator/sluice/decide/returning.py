@@ -8,6 +8,7 @@ write or a late-coming route.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sluice.api.common import ObjectRef
@@ -20,6 +21,7 @@ from sluice.decide.model import Cause, Shift, SwitchView, TargetView
 from sluice.decide.sizing import bearable
 from sluice.decide.switches import owner_id, run_id
 from sluice.decide.texts import REASON_BYTES, clip
+from sluice.decide.untold import moments, stamp
 
 DRILL = "drill"
 
@@ -111,7 +113,24 @@ def divert(
         at=format_time(now),
     )
     candidate, owner = status.stable.slot.other, owner_id(ref)
+    told_to = status.drift.last_at if status.drift is not None else None
+
+    def cause_of(target: TargetView, left: BasisPoints) -> Cause:
+        if target.owner != owner or target.cause is None or target.cause.run != cause.run:
+            return cause
+        taken = target.cause.action == cause.action and target.written_at(candidate, left)
+        put_back = moments(target.cause, cause.run, told_to, now) + ([now] if taken else [])
+        return replace(cause, repairs=stamp(put_back))
+
     return tuple(
-        Shift(target=target, services=services, slot=candidate, share=left, grows=False, cause=cause, owner=owner)
+        Shift(
+            target=target,
+            services=services,
+            slot=candidate,
+            share=left,
+            grows=False,
+            cause=cause_of(target, left),
+            owner=owner,
+        )
         for target, left in shares_back(targets, candidate, NONE, share)
     )

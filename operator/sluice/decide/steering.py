@@ -15,7 +15,7 @@ from datetime import timedelta
 from sluice.api.conditions import Reason
 from sluice.api.names import Slot
 from sluice.api.rollout import Confirmation, Drift
-from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
+from sluice.api.units import FULL, NONE, BasisPoints, format_share
 from sluice.api.workload import SlotServices
 from sluice.decide import gates
 from sluice.decide.draft import Draft
@@ -26,9 +26,9 @@ from sluice.decide.returning import DRILL, shares_back, why_diverted
 from sluice.decide.switches import diverting, drilling
 from sluice.decide.texts import REASON_BYTES, clip
 from sluice.decide.traffic import forcing, stable_takes, stopped_by
+from sluice.decide.untold import REPAIR, repair_cause, stamped
 
 KILL_PATIENCE = timedelta(seconds=1)  # the most while a kill switch diverts: nobody else's write may undo that for long
-REPAIR = "repair"
 FORCE = "force"
 
 
@@ -81,7 +81,7 @@ def _action(draft: Draft) -> str:
 
 
 def _shift(draft: Draft, target: TargetView, services: SlotServices, share: BasisPoints, *, grows: bool) -> Shift:
-    cause = draft.cause(_action(draft))
+    cause = replace(draft.cause(_action(draft)), repairs=stamped(draft))
     switch = diverting(stopped_by(draft))
     if switch is not None and not grows:
         cause = replace(
@@ -211,13 +211,8 @@ def _count_repair(draft: Draft, target: TargetView) -> None:
     drift = Drift(count=(draft.status.drift.count if draft.status.drift else 0) + 1, last_at=draft.now)
     message = _foreign(draft, target)
     draft.update(drift=drift)
-    draft.record("Intended", REPAIR, Reason.FOREIGN_WRITER, message, cause=_repair_cause(drift))
+    draft.record("Intended", REPAIR, Reason.FOREIGN_WRITER, message, cause=repair_cause(drift.last_at))
     draft.note(Reason.FOREIGN_WRITER, f"{message}; put back", warning=True)
-
-
-def _repair_cause(drift: Drift) -> str:
-    """What tells one repair from another in the audit."""
-    return format_time(drift.last_at)
 
 
 def _foreign(draft: Draft, target: TargetView) -> str:
@@ -250,4 +245,4 @@ def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: Bas
         if forced is not None:
             draft.record_seen(FORCE, Reason.CONFIRMED, message, cause=forced.id)
         if drift is not None:
-            draft.record_seen(REPAIR, Reason.CONFIRMED, message, cause=_repair_cause(drift))
+            draft.record_seen(REPAIR, Reason.CONFIRMED, message, cause=repair_cause(drift.last_at))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sluice.api.conditions import Reason
 from sluice.api.names import CAUSE_ANNOTATION, FIELD_MANAGER, Kind
 from sluice.api.rollout import AuditEntry
 from sluice.decide.audit import entry_id, timestamp
@@ -42,6 +41,12 @@ class Written:
         """How the audit knows it, where it is no repair."""
         uid, _, number = self.run.rpartition("/")
         return entry_id(uid, int(number), "", self.action)
+
+    @property
+    def repair(self) -> str:
+        """How the audit knows it, where it is one."""
+        uid, _, number = self.run.rpartition("/")
+        return entry_id(uid, int(number), self.at, "repair")
 
 
 class Ledger:
@@ -85,9 +90,6 @@ class Ledger:
         Every change has an entry of its own that tells that it is meant: that of its step or return, or, where it puts
         a foreign write back, that of a repair, which was decided at the same moment. A decision whose answer was lost,
         so that it was sent again over a foreign write, is one change. What is told to have been seen was written.
-
-        One thing is let pass: what a kill took is put back before that is told, and where the operator dies in between,
-        or can't write the status, only the cause on the route tells of it.
         """
         trail = tuple(entries)
         told = Counter((entry.id, entry.stage) for entry in trail)
@@ -99,8 +101,6 @@ class Ledger:
             identity = next((identity for identity in telling if identity not in written), None)
             if identity is not None:
                 written[identity] = each
-            elif _hurried(each, meant):
-                continue
             elif not any((written[known].at, written[known].weights) == (each.at, each.weights) for known in telling):
                 yield f"{each} is told by no entry, or by one that tells of another change already"
         for entry in trail:
@@ -108,17 +108,11 @@ class Ledger:
                 yield f"{entry.action} is told to have been seen, and nobody wrote it"
 
 
-def _hurried(made: Written, meant: Mapping[str, AuditEntry]) -> bool:
-    """Whether it keeps what a kill took, so that it was written first and told afterwards."""
-    own = meant.get(made.identity)
-    return made.repairs and own is not None and own.reason == Reason.KILLED_BY_SWITCH
-
-
 def _telling(made: Written, meant: Mapping[str, AuditEntry]) -> list[str]:
     """The entries that may tell of a change, the likeliest first."""
     if not made.repairs:
         return [made.identity]
-    repairs = [key for key, entry in meant.items() if entry.action == "repair" and timestamp(entry.at) == made.at]
+    repairs = [made.repair]
     own = meant.get(made.identity)
     at_once = own is not None and timestamp(own.at) == made.at
     return [made.identity, *repairs] if at_once else [*repairs, made.identity]
