@@ -10,10 +10,12 @@ never counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sluice.api.approval import Approval, ApprovalTally, Approver
+from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.decide.hold import Hold
 from sluice.decide.metadata import known_requester
@@ -45,6 +47,24 @@ class Petition:
     revision: int
     requester: str
     command: str
+
+
+class Run(Protocol):
+    """A run of which people are asked: a RolloutRunSpec, or a FleetRunSpec."""
+
+    @property
+    def revision(self) -> int:
+        """Its number."""
+
+    @property
+    def requester(self) -> str:
+        """Who asked for it."""
+
+
+def petitions(rollout: ObjectRef, run: Run) -> Callable[[str, Approval], Petition]:
+    """What is asked of people in a run, by the point and by what is wanted there."""
+    command = f"sluice approve {rollout.name} -n {rollout.namespace}"
+    return lambda point, wanted: Petition(point, wanted, run.revision, run.requester, command)
 
 
 def ask(subject: Subject, petition: Petition) -> Hold | None:

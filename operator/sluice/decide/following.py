@@ -10,10 +10,10 @@ from sluice.api.outcome import Outcome
 from sluice.api.rollout import Queued, RolloutSpec
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import NONE
-from sluice.decide import gates, policies
+from sluice.decide import gates
 from sluice.decide.draft import Draft
 from sluice.decide.model import RunView
-from sluice.decide.policies import Asked
+from sluice.decide.policies import Asked, keep_from_beginning
 from sluice.decide.revision import Desired, new_run, return_run, run_name
 from sluice.decide.slots import trial_of
 from sluice.decide.texts import count_of
@@ -111,7 +111,8 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         draft.stall(draft.observed.templates.problem_reason, draft.observed.templates.problem)
         return
     run = _run_to(draft, spec, desired)
-    if not run.goes_back and _waits_by_policy(draft, desired):
+    asked = Asked(desired.hash, desired.version)
+    if not run.goes_back and keep_from_beginning(draft, draft.observed.policies, asked, _place_in_line(draft)):
         return
     begun = begun_before(draft, run)
     run = begun.spec if begun else run
@@ -123,20 +124,6 @@ def _start(draft: Draft, spec: RolloutSpec, desired: Desired) -> None:
         f"in {count_of(len(run.steps), 'step')}",
     )
     draft.record("Observed", "start", Reason.RUN_STARTED, f"{run.from_slot} to {run.to_slot}", actor=run.requester)
-
-
-def _waits_by_policy(draft: Draft, desired: Desired) -> bool:
-    """Whether a RolloutPolicy keeps the run from beginning; what it waits for then is said."""
-    observed, what = draft.observed, desired.version or desired.hash
-    hold = policies.hold_beginning(observed.policies, Asked(desired.hash, desired.version), draft.now)
-    if hold is None:
-        asking = policies.await_turn(observed.policies, _place_in_line(draft), draft.now)
-        if asking is None:
-            return False
-        hold, queued = asking
-        draft.update(queued=queued)
-    draft.hold(hold.reason, f"revision {what} waits: {hold.message}", until=hold.until)
-    return True
 
 
 def _place_in_line(draft: Draft) -> Queued | None:

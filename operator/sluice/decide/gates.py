@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sluice.api.approval import Approval
 from sluice.api.conditions import Reason
 from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.units import NONE, format_share
 from sluice.decide import analysis, coverage, oncall, policies
 from sluice.decide.analysis import Outcome
-from sluice.decide.approvals import Petition
+from sluice.decide.approvals import petitions
 from sluice.decide.consent import await_consent
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
@@ -80,10 +79,7 @@ def unapproved(draft: Draft) -> Hold | None:
     spec = draft.run_spec
     if spec is None or spec.goes_back or draft.intended > NONE:
         return None
-
-    def petition(point: str, wanted: Approval) -> Petition:
-        return Petition(point, wanted, spec.revision, spec.requester, draft.command("approve"))
-
+    petition = petitions(draft.observed.ref, spec)
     return await_consent(draft, draft.observed.policies, petition, begins_run=True)
 
 

@@ -19,6 +19,7 @@ from sluice.decide import error_budget
 from sluice.decide.error_budget import BudgetOutcome, BudgetVerdict
 from sluice.decide.hold import Hold
 from sluice.decide.policyview import PolicyView, Reference
+from sluice.decide.subject import Subject
 from sluice.decide.texts import count_of, some, tell_time
 from sluice.decide.windows import closed
 
@@ -29,6 +30,29 @@ class Asked:
 
     hash: str
     version: str | None
+
+    def __str__(self) -> str:
+        return self.version or self.hash
+
+
+def keep_from_beginning(subject: Subject, policies: Sequence[PolicyView], asked: Asked, queued: Queued | None) -> bool:
+    """Whether a run cannot begin now; what it waits for is said then, and its place in line kept.
+
+    Args:
+        subject: the decision in the making.
+        policies: that cover it, by name.
+        asked: what the run would bring.
+        queued: for what the Rollout waits already.
+    """
+    hold = hold_beginning(policies, asked, subject.now)
+    if hold is None:
+        asking = await_turn(policies, queued, subject.now)
+        if asking is None:
+            return False
+        hold, queued = asking
+        subject.update(queued=queued)
+    subject.hold(hold.reason, f"revision {asked} waits: {hold.message}", until=hold.until)
+    return True
 
 
 def hold_growth(policies: Iterable[PolicyView], now: datetime) -> Hold | None:
@@ -98,8 +122,7 @@ def budget_questions(budget: ErrorBudget) -> tuple[ResolvedMetric, ...]:
 
 def _unproven(policy: PolicyView, required: RequireStable, asked: Asked, now: datetime) -> Hold | None:
     """What is still to be proven by the Rollouts that go first."""
-    what = asked.version or asked.hash
-    first = f"held by {policy}: {what} has to be stable for {format_duration(required.for_)} first"
+    first = f"held by {policy}: {asked} has to be stable for {format_duration(required.for_)} first"
     if not policy.references:
         return Hold(Reason.HELD_BY_POLICY, f"{first}, but no Rollout matches its requireStable")
     lacking = [each for each in policy.references if not _has(each, asked)]

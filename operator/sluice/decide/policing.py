@@ -10,6 +10,7 @@ from sluice.api.conditions import Condition, ConditionType, Reason, Status, merg
 from sluice.api.errorbudget import BudgetStatus
 from sluice.api.policy import Covered, PolicyState, RolloutPolicySpec, RolloutPolicyStatus
 from sluice.decide.error_budget import BudgetOutcome
+from sluice.decide.moments import earliest
 from sluice.decide.policies import budget_of
 from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip, count_of, some
 from sluice.decide.turns import Applicant, deal, in_line
@@ -92,7 +93,7 @@ def police(
         last_turn_at=dealt.last_turn_at,
         conditions=merge_conditions(old.conditions, [_ready("True", Reason.IDLE, "", generation, now)], now),
     )
-    return status, min((at for at in (changes, dealt.look_at) if at is not None), default=None)
+    return status, earliest(changes, dealt.look_at)
 
 
 def _told(spec: RolloutPolicySpec, picture: Picture, out: set[str]) -> list[str]:

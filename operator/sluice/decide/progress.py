@@ -205,8 +205,8 @@ def _analysis_done(draft: Draft, step: RunStep, at: StepStatus) -> bool:
 
 
 def _approved(draft: Draft, spec: RolloutRunSpec, wanted: Approval, at: StepStatus) -> bool:
-    petition = approvals.Petition(f"step-{at.index}", wanted, spec.revision, spec.requester, draft.command("approve"))
-    missing = approvals.ask(draft, petition)
+    petition = approvals.petitions(draft.observed.ref, spec)
+    missing = approvals.ask(draft, petition(f"step-{at.index}", wanted))
     if missing is not None:
         draft.wait_for(missing)
     return missing is None

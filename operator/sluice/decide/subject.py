@@ -18,5 +18,8 @@ class Subject(Protocol):
     def update(self, **changes: Any) -> None:
         """Change fields of the next status."""
 
+    def hold(self, reason: Reason, message: str, *, counts: bool = False, until: datetime | None = None) -> None:
+        """Name something that the run waits for."""
+
     def note(self, reason: Reason, message: str, *, warning: bool = False) -> None:
         """Tell people by a Kubernetes Event."""

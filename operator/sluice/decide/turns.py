@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.policy import RolloutPolicySpec, Turn
+from sluice.decide.moments import latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def deal(
             break
         if spec.min_interval is not None and any(applicants[turn.uid].asks for turn in turns):
             break  # the next one counts from when that run begins
-        latest = max((at for at in (last_turn_at, last_began_at) if at is not None), default=None)
-        due = latest + spec.min_interval if spec.min_interval is not None and latest is not None else now
+        last = latest(last_turn_at, last_began_at)
+        due = last + spec.min_interval if spec.min_interval is not None and last is not None else now
         if due > now:
             look_at = due
             break

@@ -25,6 +25,7 @@ from sluice.decide import analysis, error_budget
 from sluice.decide.error_budget import BudgetOutcome, BudgetVerdict
 from sluice.decide.metadata import mapping, sequence
 from sluice.decide.model import Measure, Measurement
+from sluice.decide.moments import latest
 from sluice.decide.texts import CONDITION_BYTES, REASON_BYTES, clip, count_of, some
 from sluice.decide.tripwires import WHERE, Wires, digest_of
 
@@ -324,4 +325,4 @@ def _measured_at(watch: Watch | None) -> datetime | None:
         return None
     times = [tally.measured_at for tally in watch.metrics]
     times += [look.asked_at for look in watch.budget.looks] if watch.budget is not None else []
-    return max((at for at in times if at is not None), default=None)
+    return latest(*times)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from sluice.api.policy import Window, WindowKind
+from sluice.decide.moments import earliest
 from sluice.decide.texts import tell_time
 
 # A window that opens again before it closes is followed this far; one that goes on is as good as always open.
@@ -90,7 +91,7 @@ def closed(windows: Sequence[Window], now: datetime) -> Closed | None:
 
 def changes_at(windows: Sequence[Window], now: datetime) -> datetime | None:
     """When to look at the windows again: the first time at which one of them opens or closes."""
-    return min((at for each in windows if (at := standing(each, now).until) is not None), default=None)
+    return earliest(*(standing(each, now).until for each in windows))
 
 
 def _late(at: datetime | None) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.common import ObjectRef
@@ -12,22 +11,8 @@ from sluice.api.names import Kind
 from sluice.decide import error_budget
 from sluice.decide.model import Measure
 from sluice.decide.policies import budget_questions
-from sluice.decide.promql import SwitchValues, Values
-from sluice.engine.measure import Inbox, Measurer
+from sluice.engine.measure import Inbox, Measurer, WholeSubject
 from sluice.ports import Clock, MetricProvider
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetSubject:
-    """A policy's error budget, as `measure.Subject`."""
-
-    ref: ObjectRef
-    run: str
-
-    def values(self, measure: Measure, *, baseline: bool) -> Values:
-        """As in `Subject`; there are no baselines, and ranges are filled in already."""
-        del baseline
-        return SwitchValues("", measure.metric.interval)
 
 
 class BudgetMeter:
@@ -61,7 +46,7 @@ class BudgetMeter:
         for span, question in zip(error_budget.ranges(budget), asked, strict=True):
             due_at = error_budget.due(looks.get(span), question, now)
             if due_at <= now:
-                self._measurer.ask(BudgetSubject(ref, run), Measure(metric=question, scope=error_budget.SCOPE))
+                self._measurer.ask(WholeSubject(ref, run), Measure(metric=question, scope=error_budget.SCOPE))
                 due_at = now + question.interval
             times.append(due_at)
         return seen, min(times)

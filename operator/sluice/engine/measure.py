@@ -90,6 +90,22 @@ class FleetSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeSubject:
+    """What a switch covers, or a policy's error budget: no slot of anything.
+
+    `run` tells one set of questions from the next.
+    """
+
+    ref: ObjectRef
+    run: str
+
+    def values(self, measure: Measure, *, baseline: bool) -> promql.Values:
+        """As in `Subject`; there are no baselines."""
+        del baseline
+        return promql.SwitchValues(self.ref.namespace, measure.metric.interval)
+
+
+@dataclass(frozen=True, slots=True)
 class SlotSubject:
     """A run in one cluster."""
 

@@ -13,6 +13,7 @@ from sluice.api.names import Kind
 from sluice.api.policy import RolloutPolicyStatus
 from sluice.api.rollout import Queued
 from sluice.decide.metadata import labels_of, mapping, sequence
+from sluice.decide.moments import earliest, latest
 from sluice.decide.policing import Picture, police
 from sluice.decide.turns import Applicant
 from sluice.engine.budgets import BudgetMeter
@@ -113,7 +114,7 @@ class PolicyKeeper:
             generation=stored["metadata"].get("generation", 0),
             now=self._ports.clock.now(),
         )
-        look_at = min((at for at in (look_at, ask_at) if at is not None), default=None)
+        look_at = earliest(look_at, ask_at)
         if new == old:
             return look_at
         # Turns must not be given twice: who writes has seen all that were given before.
@@ -147,7 +148,7 @@ class PolicyKeeper:
         rollouts, under_way, applicants = 0, dict[str, str](), dict[str, Applicant]()
         for rollout in self._board.rollouts_of(policy):
             rollouts += 1
-            began_at = max((at for at in (began_at, began_of(rollout)) if at is not None), default=None)
+            began_at = latest(began_at, began_of(rollout))
             uid, name = str(rollout["metadata"]["uid"]), "/".join(key_of(rollout))
             queued = _queued(rollout)
             if is_under_way(rollout):

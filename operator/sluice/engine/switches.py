@@ -13,6 +13,7 @@ from sluice.api.outcome import Outcome
 from sluice.api.units import NONE, format_time
 from sluice.decide.drills import DrillPlan, DrillSeen, plan_drill
 from sluice.decide.model import Acceptance, SwitchView, TargetView
+from sluice.decide.moments import earliest
 from sluice.decide.switches import engaged_since
 from sluice.decide.texts import count_of, some
 from sluice.decide.watching import WatchPlan, is_news, unseen
@@ -22,7 +23,7 @@ from sluice.engine.observe import Moves, Observer
 from sluice.engine.sites import Sites
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SwitchBoard, parse_switch
-from sluice.engine.tripping import Tripwires, due_first
+from sluice.engine.tripping import Tripwires
 from sluice.engine.writes import Ports, merge_patch
 from sluice.errors import InvalidSpec, NotFound
 from sluice.ports import Lane
@@ -76,7 +77,7 @@ class SwitchReporter:
             await self._tripwires.engage(stored, parsed[1], watched.engage)
         if drill.release and stored is not None:
             await self._drills.finish(stored, parsed[1], drill)
-        return due_first(expires_at, watched.wake_at, drill.wake_at)
+        return earliest(expires_at, watched.wake_at, drill.wake_at)
 
     async def _write(self, view: SwitchView, switch: Obj, old: KillSwitchStatus, new: KillSwitchStatus) -> Obj | None:
         """Returns the switch as stored, or None where it is gone."""

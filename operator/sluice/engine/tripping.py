@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.autotrip import Watch
@@ -19,12 +18,11 @@ from sluice.api.conditions import Reason
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.names import Kind
 from sluice.decide.metadata import mapping
-from sluice.decide.model import Measure, Note, SwitchView
-from sluice.decide.promql import SwitchValues, Values
+from sluice.decide.model import Note, SwitchView
 from sluice.decide.sharding import Shards, shard_of
 from sluice.decide.tripwires import resolve_auto_trip
 from sluice.decide.watching import WatchPlan, WatchSeen, current, plan_watch, run_of
-from sluice.engine.measure import Inbox, Measurer
+from sluice.engine.measure import Inbox, Measurer, WholeSubject
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS
 from sluice.engine.writes import Ports
@@ -34,19 +32,6 @@ from sluice.ports import Lane, MetricProvider
 log = logging.getLogger(__name__)
 Wake = Callable[[Kind, str, str], None]
 TEMPLATE_KINDS = frozenset({Kind.ANALYSIS_TEMPLATE, Kind.CLUSTER_ANALYSIS_TEMPLATE})
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchSubject:
-    """What a switch covers, as `measure.Subject`."""
-
-    ref: ObjectRef
-    run: str
-
-    def values(self, measure: Measure, *, baseline: bool) -> Values:
-        """As in `Subject`; there are no baselines."""
-        del baseline
-        return SwitchValues(self.ref.namespace, measure.metric.interval)
 
 
 class Tripwires:
@@ -78,7 +63,7 @@ class Tripwires:
         else:
             self._watches[ref.uid] = plan.watch
         for measure in plan.measures:
-            self._measurer.ask(SwitchSubject(ref, run_of(plan.watch)), measure)
+            self._measurer.ask(WholeSubject(ref, run_of(plan.watch)), measure)
         return plan
 
     async def engage(self, switch: Obj, view: SwitchView, reason: str) -> None:
@@ -168,8 +153,3 @@ def _named(switch: Obj) -> set[str]:
     """The templates that a switch names, whatever it holds."""
     templates = mapping(mapping(switch.get("spec")).get("autoTrip")).get("templates")
     return {str(mapping(each).get("name")) for each in templates} if isinstance(templates, list) else set()
-
-
-def due_first(*moments: datetime | None) -> datetime | None:
-    """The earliest of the moments that are any."""
-    return min((moment for moment in moments if moment is not None), default=None)

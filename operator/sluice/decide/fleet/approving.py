@@ -5,7 +5,7 @@ from __future__ import annotations
 from sluice.api.approval import Approval
 from sluice.api.fleet import BatchStage, ClusterPhase
 from sluice.decide import approvals
-from sluice.decide.approvals import Petition
+from sluice.decide.approvals import Petition, petitions
 from sluice.decide.consent import await_consent
 from sluice.decide.fleet.course import Course
 from sluice.decide.hold import Hold
@@ -22,11 +22,7 @@ def unapproved(course: Course) -> Hold | None:
     spec = course.run_spec
     if spec is None or course.at.first:
         return None
-
-    def petition(point: str, wanted: Approval) -> Petition:
-        command = f"sluice approve {course.observed.ref.name} -n {course.observed.ref.namespace}"
-        return Petition(point, wanted, spec.revision, spec.requester, command)
-
+    petition = petitions(course.observed.ref, spec)
     begins_run = all(phase is ClusterPhase.WAITING for phase in course.phases.values())
     policies = course.observed.policies
     return await_consent(course, policies, petition, begins_run=begins_run, batch=course.at.name)
@@ -53,8 +49,7 @@ def _petition(course: Course) -> Petition | None:
     spec, asked = course.run_spec, wanted(course)
     if spec is None or asked is None:
         return None
-    command = f"sluice approve {course.observed.ref.name} -n {course.observed.ref.namespace}"
-    return Petition(_point(course), asked, spec.revision, spec.requester, command)
+    return petitions(course.observed.ref, spec)(_point(course), asked)
 
 
 def _point(course: Course) -> str:

@@ -10,7 +10,6 @@ from sluice.api.conditions import Reason
 from sluice.api.fleet import ClusterPhase, FixedAnalysis, FleetRunSpec, HubAnalysis, RunBatch, StepMetrics
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutSpec
-from sluice.decide import policies
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.advance import freeze
 from sluice.decide.fleet.batches import Assignment, Candidate, assign
@@ -18,7 +17,7 @@ from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.failing import send_back
 from sluice.decide.fleet.model import FleetRunView
 from sluice.decide.model import Templates
-from sluice.decide.policies import Asked
+from sluice.decide.policies import Asked, keep_from_beginning
 from sluice.decide.revision import run_name
 from sluice.decide.texts import some
 
@@ -61,7 +60,8 @@ def start(course: Course, spec: RolloutSpec, cause: Cause) -> bool:
     if frozen is not None:
         course.hold(frozen.reason, f"revision {version or wanted} waits: {frozen.message}")
         return False
-    if _waits_by_policy(course, Asked(wanted, version)):
+    observed = course.observed
+    if keep_from_beginning(course, observed.policies, Asked(wanted, version), observed.status.queued):
         return False
     assignment = _assigned(course, spec)
     run = _measured(course, spec, _run(course, spec, assignment, cause)) if assignment is not None else None
@@ -75,20 +75,6 @@ def start(course: Course, spec: RolloutSpec, cause: Cause) -> bool:
     message += f"{len(run.batches)} batch{'' if len(run.batches) == 1 else 'es'}"
     course.note(Reason.RUN_STARTED, message)
     course.record("Observed", "start", Reason.RUN_STARTED, message, actor=run.requester)
-    return True
-
-
-def _waits_by_policy(course: Course, asked: Asked) -> bool:
-    """Whether a RolloutPolicy keeps the run from beginning; what it waits for then is said."""
-    observed = course.observed
-    hold = policies.hold_beginning(observed.policies, asked, course.now)
-    if hold is None:
-        asking = policies.await_turn(observed.policies, observed.status.queued, course.now)
-        if asking is None:
-            return False
-        hold, queued = asking
-        course.update(queued=queued)
-    course.hold(hold.reason, f"revision {asked.version or asked.hash} waits: {hold.message}", until=hold.until)
     return True
 
 
