@@ -23,7 +23,7 @@ from sluice.decide.hold import Hold
 from sluice.decide.model import Acceptance, Shift, SwitchView, TargetView
 from sluice.decide.patience import FIGHT, MOST_SERVING, is_calm, is_due, patience
 from sluice.decide.returning import DRILL, shares_back, why_diverted
-from sluice.decide.switches import diverting, drilling
+from sluice.decide.switches import diverting, drilling, run_id
 from sluice.decide.texts import REASON_BYTES, clip
 from sluice.decide.traffic import forcing, stable_takes, stopped_by
 from sluice.decide.untold import REPAIR, repair_cause, stamped
@@ -184,7 +184,12 @@ def _notice_drift(draft: Draft) -> None:
 def _overwritten(draft: Draft) -> bool:
     """Whether somebody else was quicker to write than Sluice to read back what it had written."""
     slot, share = draft.candidate, draft.intended
-    ours = [target for target in draft.observed.targets if target.shares and target.owner == draft.owner]
+    run = run_id(draft.observed.ref.uid, draft.number)
+    ours = [
+        target
+        for target in draft.observed.targets
+        if target.shares and target.owner == draft.owner and target.cause is not None and target.cause.run == run
+    ]
     return any(target.written_at(slot, share) and not target.at(slot, share) for target in ours)
 
 

@@ -290,6 +290,18 @@ def test_what_was_not_written_yet_is_no_foreign_write(fields: dict[str, Any]) ->
     assert (made.status.drift, made.notes) == (None, ())
 
 
+def test_what_the_run_before_wrote_was_not_overwritten_in_this_one() -> None:
+    """Run 1 wrote 10 %, somebody took that back, and it was aborted. Run 2's 10 % is a step that is written late."""
+    seen = settle(meddled(replace(running(), actions=(action(Verb.ABORT),)), 0), NOW)
+    seen = ask(seen, rollout_spec(version="3.0"))
+    while not (made := plan(seen, NOW)).shifts:
+        seen = after(seen, made)
+    late = after(seen, made, writes=False)
+    made = plan(late, NOW + SECOND)
+    assert [(shift.share, shift.grows) for shift in made.shifts] == [(1000, True)]
+    assert (made.status.drift, made.notes) == (None, ())
+
+
 def _begun() -> Observed:
     """The first step's share is written, and nobody has read it back."""
     seen = ask(healthy(), rollout_spec())
