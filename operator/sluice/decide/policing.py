@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sluice.api.conditions import Condition, ConditionType, Reason, Status, merge_conditions
+from sluice.api.conditions import ConditionType, Reason, merge_conditions
 from sluice.api.errorbudget import BudgetStatus
 from sluice.api.policy import Covered, PolicyState, RolloutPolicySpec, RolloutPolicyStatus
+from sluice.decide.conditions import tell_condition
 from sluice.decide.error_budget import BudgetOutcome
 from sluice.decide.moments import earliest
 from sluice.decide.policies import budget_of
-from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip, count_of, some
+from sluice.decide.texts import MESSAGE_BYTES, clip, count_of, some
 from sluice.decide.turns import Applicant, deal, in_line
 from sluice.decide.windows import changes_at, closed
 
@@ -57,7 +58,9 @@ def police(
         rollouts=picture.rollouts, under_way=len(picture.under_way), waiting=len(in_line(picture.applicants.values()))
     )
     if spec is None:
-        ready = _ready("False", Reason.INVALID_SPEC, problem, generation, now)
+        ready = tell_condition(
+            ConditionType.READY, "False", Reason.INVALID_SPEC, problem, generation=generation, at=now
+        )
         invalid = RolloutPolicyStatus(
             observed_generation=generation,
             state=PolicyState.INVALID,
@@ -82,6 +85,7 @@ def police(
     said = [f"no exposure grows: {shut}"] if shut is not None else []
     said += [verdict.message] if verdict is not None else []
     said += _told(spec, picture, {turn.uid for turn in dealt.turns})
+    ready = tell_condition(ConditionType.READY, "True", Reason.IDLE, "", generation=generation, at=now)
     status = RolloutPolicyStatus(
         observed_generation=generation,
         state=PolicyState.FROZEN if shut is not None else PolicyState.HALTED if spent else PolicyState.OPEN,
@@ -91,7 +95,7 @@ def police(
         budget=picture.budget,
         turns=dealt.turns,
         last_turn_at=dealt.last_turn_at,
-        conditions=merge_conditions(old.conditions, [_ready("True", Reason.IDLE, "", generation, now)], now),
+        conditions=merge_conditions(old.conditions, [ready], now),
     )
     return status, earliest(changes, dealt.look_at)
 
@@ -109,14 +113,3 @@ def _told(spec: RolloutPolicySpec, picture: Picture, out: set[str]) -> list[str]
 
 def _name(picture: Picture, uid: str) -> str:
     return picture.applicants[uid].rollout
-
-
-def _ready(status: Status, reason: Reason, message: str, generation: int, now: datetime) -> Condition:
-    return Condition(
-        type=ConditionType.READY,
-        status=status,
-        reason=str(reason),
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=generation,
-        last_transition_time=now,
-    )

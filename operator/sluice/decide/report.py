@@ -20,6 +20,7 @@ from sluice.api.units import format_share
 from sluice.decide import analysis
 from sluice.decide.alarms import warn
 from sluice.decide.analysis import Outcome as Finding
+from sluice.decide.conditions import tell_condition
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.faults import cause_of, faults_of
@@ -29,7 +30,7 @@ from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.rollback import returned_from
 from sluice.decide.switches import engagement
-from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip
+from sluice.decide.texts import MESSAGE_BYTES, clip
 from sluice.decide.traffic import forcing
 
 _TRUE: Status = "True"
@@ -73,14 +74,7 @@ def with_stalled(status: RolloutStatus, reason: str, message: str, generation: i
     under way says of itself stays.
     """
     told = {
-        kind: Condition(
-            type=kind,
-            status=value,
-            reason=reason,
-            message=clip(message, CONDITION_BYTES),
-            observed_generation=generation,
-            last_transition_time=now,
-        )
+        kind: tell_condition(kind, value, reason, message, generation=generation, at=now)
         for kind, value in ((ConditionType.READY, _FALSE), (ConditionType.STALLED, _TRUE))
     }
     changes: dict[str, Any] = {"observed_generation": generation}
@@ -95,14 +89,7 @@ def with_stalled(status: RolloutStatus, reason: str, message: str, generation: i
 
 
 def _condition(draft: Draft, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:
-    return Condition(
-        type=kind,
-        status=status,
-        reason=str(reason),
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=draft.observed.generation,
-        last_transition_time=draft.now,
-    )
+    return tell_condition(kind, status, reason, message, generation=draft.observed.generation, at=draft.now)
 
 
 def _ended(draft: Draft) -> Outcome | None:

@@ -22,6 +22,7 @@ from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.rollout import MetricPhase, MetricStatus
 from sluice.api.units import JSON
 from sluice.decide import analysis, error_budget
+from sluice.decide.conditions import tell_condition
 from sluice.decide.error_budget import BudgetOutcome, BudgetVerdict
 from sluice.decide.metadata import mapping, sequence
 from sluice.decide.model import Measure, Measurement
@@ -283,14 +284,7 @@ def _nearly(seen: WatchSeen, tally: MetricStatus) -> str:
 
 
 def _condition(seen: WatchSeen, now: datetime, status: Status, reason: str, message: str) -> Condition:
-    return Condition(
-        type=ConditionType.WATCHING,
-        status=status,
-        reason=str(reason),
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=seen.generation,
-        last_transition_time=now,
-    )
+    return tell_condition(ConditionType.WATCHING, status, reason, message, generation=seen.generation, at=now)
 
 
 def _telling(status: KillSwitchStatus) -> KillSwitchStatus:

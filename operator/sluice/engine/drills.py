@@ -15,10 +15,11 @@ from sluice.api.names import Kind
 from sluice.decide.drills import DrillPlan
 from sluice.decide.metadata import mapping, metadata_of
 from sluice.decide.model import Note, SwitchView
+from sluice.engine.levers import Levers
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SWITCH_KINDS
 from sluice.engine.writes import Ports
-from sluice.errors import Permanent
+from sluice.ports import Lane
 
 log = logging.getLogger(__name__)
 _CARRY_TRAFFIC = frozenset({Kind.HTTP_ROUTE, Kind.GRPC_ROUTE, Kind.SERVICE})
@@ -34,7 +35,7 @@ class Drills:
 
     def __init__(self, ports: Ports, store: Store) -> None:
         self._ports = ports
-        self._store = store
+        self._levers = Levers(ports, store)
         self._began: dict[str, tuple[int, datetime]] = {}  # by the switch's UID: its generation, and when it was seen
         self._changed_at: datetime | None = None
         store.listen(self._changed)
@@ -54,19 +55,14 @@ class Drills:
             Conflict: it did; it is to be looked at again.
             SluiceError: it is not released; whoever looks at it next tries again.
         """
-        body = {
-            "metadata": {"resourceVersion": switch["metadata"]["resourceVersion"]},
-            "spec": {"engaged": False, "drill": None, "releaseReason": plan.release},
-        }
-        try:
-            stored = await self._ports.cluster.patch_merge(view.kind, view.namespace, view.name, body)
-        except Permanent as error:
-            told = (
-                f"could not release the switch after its drill: {error}; release it by hand: sluice release {view.name}"
-            )
-            self._ports.notifier.note(switch, Note(warning=True, reason=Reason.FORBIDDEN, message=told))
-            raise
-        self._store.apply(view.kind, "MODIFIED", stored)
+        stored = await self._levers.pull(
+            switch,
+            view,
+            {"engaged": False, "drill": None, "releaseReason": plan.release},
+            what="release the switch after its drill",
+            by_hand=f"release it by hand: sluice release {view.name}",
+            lane=Lane.NORMAL,
+        )
         if plan.last is not None:
             log.warning("drill is over", extra={"switch": str(view), "outcome": str(plan.last.outcome)})
             self._ports.notifier.note(stored, _note(plan.last))

@@ -331,10 +331,11 @@ class Engine:
 
     def _patience(self, key: WorkKey) -> float:
         """How long the back-off of a key may get: a kill is not left waiting when the API server is back."""
-        obj = self.store.get(*key)
-        if key[0] in SWITCH_KINDS or (obj is not None and diverting(self._board.covering(Reached.read(obj)))):
+        if key[0] in SWITCH_KINDS:
             return KILL_RETRY_SECONDS
-        return LONGEST_RETRY_SECONDS
+        rollout = self.store.get(*key) if key[0] is Kind.ROLLOUT else None
+        killed = rollout is not None and diverting(self._board.covering(Reached.read(rollout))) is not None
+        return KILL_RETRY_SECONDS if killed else LONGEST_RETRY_SECONDS
 
     def _note_refusal(self, key: WorkKey, error: Permanent) -> None:
         """Say in the next pass what was refused; try the write again now and then, or when something changes."""

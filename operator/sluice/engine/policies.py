@@ -10,7 +10,6 @@ from typing import Any
 from sluice.api.common import ObjectRef
 from sluice.api.errorbudget import BudgetStatus
 from sluice.api.names import Kind
-from sluice.api.policy import RolloutPolicyStatus
 from sluice.api.rollout import Queued
 from sluice.decide.metadata import labels_of, mapping, sequence
 from sluice.decide.moments import earliest, latest
@@ -62,6 +61,8 @@ class PolicyKeeper:
 
     def _concerned(self, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:
         """A Rollout changed: it may be another's turn now, or what another waited for."""
+        if not self._board.is_touched(before, after):
+            return
         for policy in self._board.concerned(before, after):
             yield Kind.ROLLOUT_POLICY, "", policy.name
         for rollout in self._board.followers(before, after):
@@ -104,8 +105,8 @@ class PolicyKeeper:
         stored, policy = self._store.get(Kind.ROLLOUT_POLICY, "", name), self._board.get(name)
         if stored is None or policy is None:
             return None
-        old = _status_of(stored)
-        budget, ask_at = self._look_at_budget(stored, policy, old)
+        old = policy.status
+        budget, ask_at = self._look_at_budget(stored, policy)
         new, look_at = police(
             policy.spec,
             policy.problem,
@@ -133,15 +134,12 @@ class PolicyKeeper:
         """Give up all questions."""
         await self._meter.stop()
 
-    def _look_at_budget(
-        self, stored: Obj, policy: Policy, old: RolloutPolicyStatus
-    ) -> tuple[BudgetStatus | None, datetime | None]:
+    def _look_at_budget(self, stored: Obj, policy: Policy) -> tuple[BudgetStatus | None, datetime | None]:
         budget = policy.spec.error_budget if policy.spec is not None else None
         if budget is None:
             return None, None
-        fresh = old.observed_generation == stored["metadata"].get("generation", 0)
-        known = old.budget if fresh and old.budget is not None else BudgetStatus()
-        return self._meter.look(ObjectRef(namespace="", name=policy.name, uid=stored["metadata"]["uid"]), budget, known)
+        ref = ObjectRef(namespace="", name=policy.name, uid=stored["metadata"]["uid"])
+        return self._meter.look(ref, budget, policy.budget or BudgetStatus())
 
     def _picture(self, policy: Policy) -> Picture:
         began_at: datetime | None = None
@@ -164,13 +162,6 @@ def _state(policy: Obj) -> object:
 
 def _turns(policy: Obj) -> list[Any]:
     return sequence(mapping(policy.get("status")).get("turns"))
-
-
-def _status_of(policy: Obj) -> RolloutPolicyStatus:
-    try:
-        return RolloutPolicyStatus.parse(policy.get("status") or {}, "status")
-    except InvalidSpec:
-        return RolloutPolicyStatus()
 
 
 def _queued(rollout: Obj) -> Queued | None:

@@ -28,8 +28,9 @@ class Policy(NamedTuple):
     namespace_selector: LabelSelector
     spec: RolloutPolicySpec | None
     problem: str
+    status: RolloutPolicyStatus
     turns: dict[str, Turn]  # by UID
-    budget: BudgetStatus | None = None
+    budget: BudgetStatus | None = None  # what was seen of the budget that the spec has now
 
 
 class PolicyBoard:
@@ -89,10 +90,12 @@ class PolicyBoard:
         """The Rollouts that a policy covers."""
         return self._matching(policy.selector, policy.namespace_selector)
 
+    def is_touched(self, before: Obj | None, after: Obj | None) -> bool:
+        """Whether a change of a Rollout may mean anything to any policy."""
+        return bool(self._policies) and _standing(before) != _standing(after)
+
     def concerned(self, before: Obj | None, after: Obj | None) -> list[Policy]:
         """The policies whose picture a change of a Rollout may change."""
-        if not self._policies or _standing(before) == _standing(after):
-            return []
         sides = [(labels_of(each), self._labels_of_namespace(key_of(each)[0])) for each in (before, after) if each]
         return [
             policy
@@ -102,8 +105,6 @@ class PolicyBoard:
 
     def followers(self, before: Obj | None, after: Obj | None) -> Iterator[Obj]:
         """The Rollouts that may go on because of how another stands now: those that a policy has come after it."""
-        if not self._policies or _standing(before) == _standing(after):
-            return
         changed = after or before or {}
         labels, home = labels_of(changed), self._labels_of_namespace(key_of(changed)[0])
         for policy in self._policies.values():
@@ -146,9 +147,12 @@ def _read(name: str, policy: Obj) -> Policy:
         if spec.error_budget is not None:
             budget_questions(spec.error_budget)
     except InvalidSpec as problem:
-        return Policy(name, _selector(given, "selector"), _selector(given, "namespaceSelector"), None, str(problem), {})
+        return Policy(
+            name, _selector(given, "selector"), _selector(given, "namespaceSelector"), None, str(problem), status, {}
+        )
     fresh = status.observed_generation == metadata_of(policy).get("generation", 0)  # else it is of another budget
-    return Policy(name, spec.selector, spec.namespace_selector, spec, "", turns, status.budget if fresh else None)
+    budget = status.budget if fresh else None
+    return Policy(name, spec.selector, spec.namespace_selector, spec, "", status, turns, budget)
 
 
 def _selector(given: Obj, field: str) -> LabelSelector:

@@ -22,11 +22,12 @@ from sluice.decide.model import Note, SwitchView
 from sluice.decide.sharding import Shards, shard_of
 from sluice.decide.tripwires import resolve_auto_trip
 from sluice.decide.watching import WatchPlan, WatchSeen, current, plan_watch, run_of
+from sluice.engine.levers import Levers
 from sluice.engine.measure import Inbox, Measurer, WholeSubject
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS
 from sluice.engine.writes import Ports
-from sluice.errors import InvalidSpec, Permanent
+from sluice.errors import InvalidSpec
 from sluice.ports import Lane, MetricProvider
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Tripwires:
         self._ports = ports
         self._store = store
         self._wake = wake
+        self._levers = Levers(ports, store)
         self._watches: dict[str, Watch] = {}
         self._measurer = Measurer(metrics, Inbox(), ports.clock, self._answered)
         store.listen(self._changed)
@@ -73,19 +75,14 @@ class Tripwires:
             Conflict: it did; it is to be looked at again.
             SluiceError: it is not engaged; whoever looks at it next tries again.
         """
-        body = {
-            "metadata": {"resourceVersion": switch["metadata"]["resourceVersion"]},
-            "spec": {"engaged": True, "reason": reason, "force": False},
-        }
-        try:
-            stored = await self._ports.cluster.patch_merge(view.kind, view.namespace, view.name, body, lane=Lane.KILL)
-        except Permanent as error:
-            told = (
-                f"could not engage the switch, though it {reason}: {error}; engage it by hand: sluice kill {view.name}"
-            )
-            self._ports.notifier.note(switch, Note(warning=True, reason=Reason.FORBIDDEN, message=told))
-            raise
-        self._store.apply(view.kind, "MODIFIED", stored)
+        stored = await self._levers.pull(
+            switch,
+            view,
+            {"engaged": True, "reason": reason, "force": False},
+            what=f"engage the switch, though it {reason}",
+            by_hand=f"engage it by hand: sluice kill {view.name}",
+            lane=Lane.KILL,
+        )
         log.warning("kill switch tripped", extra={"switch": str(view), "why": reason})
         self._ports.notifier.note(stored, Note(warning=True, reason=Reason.TRIPPED, message=f"engaged: {reason}"))
 

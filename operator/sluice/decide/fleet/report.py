@@ -9,12 +9,13 @@ from sluice.api.rollout import Phase, Readiness
 from sluice.api.units import NONE, format_share
 from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
+from sluice.decide.conditions import tell_condition
 from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
 from sluice.decide.hold import Hold
 from sluice.decide.switches import engagement
-from sluice.decide.texts import CONDITION_BYTES, MESSAGE_BYTES, clip, some
+from sluice.decide.texts import MESSAGE_BYTES, clip, some
 
 MOST_SHOWN = 24
 _MESSAGE_BYTES = 200
@@ -129,14 +130,7 @@ def _is_revision(course: Course, revision_hash: str) -> bool:
 
 
 def _condition(course: Course, kind: ConditionType, status: Status, reason: Reason | str, message: str) -> Condition:
-    return Condition(
-        type=kind,
-        status=status,
-        reason=str(reason),
-        message=clip(message, CONDITION_BYTES),
-        observed_generation=course.observed.generation,
-        last_transition_time=course.now,
-    )
+    return tell_condition(kind, status, reason, message, generation=course.observed.generation, at=course.now)
 
 
 def _pausing(course: Course) -> Hold | None:
