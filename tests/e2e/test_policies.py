@@ -14,6 +14,7 @@ import yaml
 from e2e.support.app import App
 from e2e.support.fixtures import MakeApp
 from e2e.support.manifests import Json, canary, pause, weight
+from e2e.support.traffic import Steady
 from e2e.support.waiting import until
 from e2e.support.world import APPROVERS, APPROVING, RELEASER, World
 
@@ -100,30 +101,101 @@ def test_a_freeze_keeps_the_share_where_it_is_and_lets_go_by_itself(world: World
         rule.wait(lambda status: status["state"] == "Open", "that it is open again")
 
 
-def test_a_cap_lets_twenty_through_a_few_at_a_time(world: World, make_app: MakeApp) -> None:
-    """Twenty ask at once; never more than four are under way, each gets its turn, and the policy tells who is next."""
-    apps = [make_app(f"shop-{number:02}") for number in range(20)]
-    for app in apps:
-        app.deploy(replicas=1)
-    for app in apps:
-        app.apply_rollout(SHORT)
-    for app in apps:
-        app.wait_phase("Healthy")
-    with policy(world, *apps, maxConcurrent=4, minInterval="1s") as rule:
-        for app in apps:
-            app.release()
-        told = rule.wait(lambda status: "next" in status.get("message", ""), "who is next")
-        assert "of at most 4 with a run under way" in told["message"]
-        for app in apps:
-            app.wait_phase("Healthy")
-            until(lambda app=app: app.share() == 1, f"{app} to be complete")  # type: ignore[misc]
-        spans = [
-            (run["startedAt"], app.run(1)["status"]["endedAt"]) for app in apps for run in [app.status["revision"]]
-        ]
-        assert most_at_a_time(spans) <= 4
-        begun = sorted(datetime.fromisoformat(start) for start, _ in spans)
-        assert all(later - earlier >= timedelta(seconds=1) for earlier, later in itertools.pairwise(begun))
+CLIENTS, AT_A_TIME, APART = 20, 4, timedelta(seconds=1)
+PROVEN = timedelta(seconds=5)
+PEOPLES = ("Approve", "Extend", "Reject")
+
+
+def test_a_version_goes_from_the_house_account_to_twenty_clients(world: World, make_app: MakeApp) -> None:
+    """All ask for it at once, and one policy has them wait: for the end of a freeze, then for the house account.
+
+    Four go at a time, one a second, and two of a group agree to each. The first of them fails: its errors use the
+    budget up and all stop where they are, until a person rejected it and the budget recovered. All others arrive.
+    """
+    house, clients = make_app("house").labelled(account="house"), [make_app(f"shop-{i:02}") for i in range(CLIENTS)]
+    for each in (house, *clients):
+        each.deploy(replicas=1)
+    for each in (house, *clients):
+        each.apply_rollout(SHORT if each is house else canary(weight(20), pause("4s"), weight(50), pause("1s")))
+    for each in (house, *clients):
+        each.wait_phase("Healthy")
+    rules = {
+        "windows": [freeze(30)],
+        "requireStable": {
+            "selector": {"matchLabels": {"account": "house"}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": house.namespace}},
+            "for": f"{PROVEN.seconds}s",
+        },
+        "approval": {"group": APPROVING, "quorum": len(APPROVERS)},
+        "maxConcurrent": AT_A_TIME,
+        "minInterval": f"{APART.seconds}s",
+        "errorBudget": budget(*clients),
+    }
+    with policy(world, *clients, **rules) as rule, clients[0].steady(20).count_apart("v2"):
+        frozen = rule.wait(lambda status: status["state"] == "Frozen", "that it is frozen")
+        for client in clients:
+            client.release()
+        clients[-1].wait_message(f"held by RolloutPolicy {rule.name}: the freeze sale lasts until")
+        clients[-1].wait_message(f"v2 has to be stable for {PROVEN.seconds}s first; something else is stable in")
+        house.release()
+        until(lambda: house.share() == 1 and house.status["phase"] == "Healthy", "the house to have it")
+        first = until(lambda: next(filter(waits_for_people, clients), None), "the first client to begin")
+        told = rule.wait(lambda status: "next" in status.get("message", ""), "who is next")["message"]
+        assert f"of at most {AT_A_TIME} with a run under way" in told
+        with first.steady().count_apart("v2") as load:
+            fail_and_be_rejected(world, rule, first, load)
+            rule.wait(lambda status: status["state"] == "Open", "that the budget recovered")
+        others = [client for client in clients if client is not first]
+        waiting = list(others)
+        while waiting:
+            asked = until(lambda: next(filter(waits_for_people, waiting), None), "another client to wait for people")
+            assert asked.share() == 0
+            approve(world, asked)
+            waiting.remove(asked)
+        for client in others:
+            until(lambda client=client: client.share() == 1, f"{client} to have it")  # type: ignore[misc]
+            client.wait_phase("Healthy")
+        assert first.share() == 0
         rule.wait(lambda status: status["covered"]["underWay"] == 0 and not status.get("turns"), "that all is done")
+    spans = [(client.status["revision"]["startedAt"], client.run(1)["status"]["endedAt"]) for client in clients]
+    begun = sorted(datetime.fromisoformat(start) for start, _ in spans)
+    assert begun[0] >= datetime.fromisoformat(frozen["until"])
+    assert begun[0] - datetime.fromisoformat(house.status["stable"]["since"]) >= PROVEN
+    assert all(later - earlier >= APART for earlier, later in itertools.pairwise(begun))
+    assert 1 < most_at_a_time(spans) <= AT_A_TIME
+    agreed = [("Approve", user) for user in APPROVERS]
+    for client in clients:
+        acted = [(entry["action"], entry["actor"]) for entry in client.audit() if entry["action"] in PEOPLES]
+        assert acted == agreed + ([("Extend", RELEASER), ("Reject", APPROVERS[0])] if client is first else [])
+
+
+def fail_and_be_rejected(world: World, rule: Policy, app: App, load: Steady) -> None:
+    """People let it go and give it more time; its errors halt everybody, and one of them ends it."""
+    approve(world, app)
+    app.wait_weight("20%")
+    extended = world.sluice("extend", app.name, "-n", app.namespace, "--by", "10s", "--reason", "one more look")
+    assert extended.code == 0, extended
+    load.wait_for_version("v2")
+    app.behaves("v2", error_rate=1.0)
+    rule.wait(lambda status: status["state"] == "Halted", "that the budget is gone")
+    app.wait_message(f"held by RolloutPolicy {rule.name}: the error budget of 90% over 1h")
+    assert app.share() == 0.2
+    rejected = world.sluice("reject", app.name, "-n", app.namespace, "--reason", "refunds fail", user=APPROVERS[0])
+    assert rejected.code == 0, rejected
+    app.wait_weight("0%")
+    app.only("v1")
+
+
+def approve(world: World, app: App) -> None:
+    """Everybody who has to agrees."""
+    for user in APPROVERS:
+        done = world.sluice("approve", app.name, "-n", app.namespace, user=user)
+        assert done.code == 0, done
+
+
+def waits_for_people(app: App) -> bool:
+    """Whether its run waits for approval."""
+    return "waits for approval by" in app.status.get("message", "")
 
 
 def most_at_a_time(spans: list[tuple[str, str]]) -> int:
@@ -136,72 +208,9 @@ def most_at_a_time(spans: list[tuple[str, str]]) -> int:
     return most
 
 
-def test_clients_get_what_the_house_account_has_had_for_a_while(world: World, make_app: MakeApp) -> None:
-    """The house goes first; the client's run begins by itself once the version was stable there for long enough."""
-    house, client = make_app("house"), make_app("client")
-    house.labelled(account="house")
-    for each in (house, client):
-        each.deploy().manage(SHORT)
-    first = {"selector": {"matchLabels": {"account": "house"}}, "namespaceSelector": name_of(house), "for": "8s"}
-    with policy(world, house, client, requireStable=first), client.steady():
-        client.release()
-        told = client.wait_message("something else is stable in")
-        assert "v2 has to be stable for 8s first" in told
-        house.release()
-        until(lambda: house.share() == 1 and house.status["phase"] == "Healthy", "the house to have it")
-        client.wait_message("v2 has to be stable for 8s first: in")
-        assert client.share() == 0
-        until(lambda: client.share() == 1, "the client to have it")
-        since = datetime.fromisoformat(house.status["stable"]["since"])
-        begun = datetime.fromisoformat(client.status["revision"]["startedAt"])
-        assert begun - since >= timedelta(seconds=8)
-
-
-def name_of(app: App) -> Json:
-    """A selector of the app's namespace."""
-    return {"matchLabels": {"kubernetes.io/metadata.name": app.namespace}}
-
-
-def test_people_agree_and_an_error_budget_stops_what_they_let_go(world: World, make_app: MakeApp) -> None:
-    """Two of a group let a run begin; errors then use the budget up and it stops where it is; a person ends it."""
-    app = make_app()
-    app.deploy().manage(canary(weight(20), pause("8s"), weight(50), pause()))
-    approval = {"group": APPROVING, "quorum": 2}
-    with policy(world, app, approval=approval, errorBudget=budget(app)) as rule, app.steady().count_apart("v2") as load:
-        rule.wait(lambda status: status["state"] == "Open", "that there is a budget")
-        app.release()
-        told = app.wait_message("waits for approval")
-        assert f"RolloutPolicy {rule.name} waits for approval by 2 of {APPROVING}" in told
-        for user in APPROVERS:
-            assert app.share() == 0
-            done = world.sluice("approve", app.name, "-n", app.namespace, user=user)
-            assert done.code == 0, done
-        app.wait_weight("20%")
-        extended = world.sluice("extend", app.name, "-n", app.namespace, "--by", "2s", "--reason", "one more look")
-        assert extended.code == 0, extended
-        load.wait_for_version("v2")
-        app.behaves("v2", error_rate=1.0)
-        rule.wait(lambda status: status["state"] == "Halted", "that the budget is gone")
-        app.wait_message(f"held by RolloutPolicy {rule.name}: the error budget of 90% over 1h")
-        assert app.share() == 0.2
-        rejected = world.sluice("reject", app.name, "-n", app.namespace, "--reason", "refunds fail", user=APPROVERS[0])
-        assert rejected.code == 0, rejected
-        app.wait_weight("0%")
-        app.only("v1")
-    acted = [(entry["action"], entry["actor"]) for entry in app.audit() if entry["action"] in PEOPLES]
-    assert acted == [
-        *(("Approve", user) for user in APPROVERS),
-        ("Extend", RELEASER),
-        ("Reject", APPROVERS[0]),
-    ]
-
-
-PEOPLES = ("Approve", "Extend", "Reject")
-
-
-def budget(app: App) -> Json:
-    """That of an app's namespace, small enough to be used up within seconds."""
-    every = f'http_requests_total{{namespace="{app.namespace}"}}[{{{{window}}}}]'
+def budget(*apps: App) -> Json:
+    """That of their namespaces, small enough to be used up within seconds."""
+    every = f'http_requests_total{{namespace=~"{"|".join(homes_of(apps))}"}}[{{{{window}}}}]'
     good = every.replace("}[", ',code!~"5.."}[')
     return {
         "objective": "90%",
