@@ -394,3 +394,26 @@ def test_a_hold_over_a_fleet_expires_everywhere() -> None:
 async def relabel(world: FleetWorld, tier: str) -> None:
     """Give the Rollout another label."""
     await world.people.patch_merge(Kind.ROLLOUT, world.namespace, APP, {"metadata": {"labels": {"tier": tier}}})
+
+
+@pytest.mark.parametrize("weights", [(50,), (50, 100)])
+def test_a_pause_without_an_end_waits_for_a_person_also_as_the_last_step(weights: tuple[int, ...]) -> None:
+    """In each batch, and in each wave of it: nothing completes before somebody said so."""
+    steps = [*({"setWeight": weight} for weight in weights), {"pause": {}}]
+    promoted: list[list[int]] = []
+
+    async def story(world: FleetWorld) -> None:
+        await world.spec(APP, {"strategy": {"canary": {"steps": steps}}})
+        await world.release_fleet(APP, "1.5.0")
+        for _ in range(3):
+            await world.until(lambda: "waits for a person" in world.status(APP).message)
+            await asyncio.sleep(300)
+            assert "waits for a person" in world.status(APP).message
+            promoted.append(shares(world))
+            await world.act(APP, "Promote")
+            await asyncio.sleep(100)
+        await world.until(lambda: outcome(world) == "Completed")
+
+    told(story)
+    most = weights[-1]
+    assert promoted == [[most, 0, 0, 0], [100, most, most, 0], [100, 100, 100, most]]

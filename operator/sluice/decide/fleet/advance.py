@@ -81,9 +81,12 @@ def promote(course: Course) -> str:
     if course.at.stage is BatchStage.PAUSED:
         course.enter_stage(stage_after_pause(batch))
         return f"left the pause before batch {batch.name}"
-    if course.at.stage is BatchStage.MOVING and _awaits_person(course) and not _laggards(course):
+    if course.at.stage is BatchStage.MOVING and course.awaits_person and not _laggards(course):
         left = course.step
-        course.enter_step(left + 1)
+        if left < len(course.steps):
+            course.enter_step(left + 1)
+        else:
+            course.phases |= dict.fromkeys(course.among(course.wave, ClusterPhase.MOVING), ClusterPhase.DONE)
         return f"left step {left} (pause)"
     return ""
 
@@ -129,7 +132,7 @@ def _move(course: Course, spec: FleetRunSpec, batch: RunBatch) -> None:
     _note_done(course)
     unmeasured = _held(course, measuring.in_the_way(course, course.at.step_done_at))
     held = _held(course, approving.in_the_way(course)) or unmeasured
-    if _awaits_person(course):
+    if course.awaits_person:
         name = f"{course.observed.ref.name} -n {course.observed.ref.namespace}"
         course.hold(Reason.AWAITS_PROMOTION, f"waits for a person: sluice promote {name}")
     elif not held and course.step < len(course.steps) and not _held(course, growth_held(course)):
@@ -231,14 +234,6 @@ def _next_wave(course: Course, batch: RunBatch) -> None:
 
 
 # --------------------------------------------------------------------------------------------- waiting for clusters
-
-
-def _awaits_person(course: Course) -> bool:
-    """Whether the present step is a pause without an end."""
-    if not 1 <= course.step <= len(course.steps):
-        return False
-    step = course.steps[course.step - 1]
-    return step.kind == "pause" and step.duration is None
 
 
 def _laggards(course: Course) -> tuple[str, ...]:

@@ -140,6 +140,12 @@ class Course:
         return self.status.step.index if self.status.step is not None else 0
 
     @property
+    def awaits_person(self) -> bool:
+        """Whether the step that the clusters may enter is a pause without an end."""
+        step = self.steps[self.step - 1] if 1 <= self.step <= len(self.steps) else None
+        return step is not None and step.kind == "pause" and step.duration is None
+
+    @property
     def wave(self) -> tuple[str, ...]:
         """The clusters of the batch that move at the same time, now."""
         batch = self.batch

@@ -40,7 +40,7 @@ def _not_at(course: Course, batch: RunBatch, step: int) -> frozenset[str]:
     """The clusters that may not be past this step yet: who says so is not believed, for that lets it go further."""
     at = course.fleet.batch
     here = course.under_way and at is not None and at.name == batch.name
-    waits = course.step < step or approving.is_missing(course)
+    waits = course.step < step or course.awaits_person or approving.is_missing(course)
     return frozenset(course.wave) if here and waits else frozenset()
 
 
