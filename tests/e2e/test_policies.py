@@ -17,6 +17,7 @@ from e2e.support.manifests import Json, canary, pause, weight
 from e2e.support.traffic import Steady
 from e2e.support.waiting import until
 from e2e.support.world import APPROVERS, APPROVING, RELEASER, World
+from sluice.sim import manifests
 
 OPEN = canary(weight(10), pause(), weight(50), pause())
 SHORT = canary(weight(50), pause("1s"))
@@ -66,15 +67,6 @@ def homes_of(apps: tuple[App, ...]) -> list[str]:
     return sorted({app.namespace for app in apps})
 
 
-def freeze(seconds: int, name: str = "sale") -> Json:
-    """A freeze that began with this minute, in Berlin, and lasts for so many seconds from now."""
-    now = datetime.now(UTC)
-    opened = now.replace(second=0, microsecond=0)
-    lasts = round((now - opened + timedelta(seconds=seconds)).total_seconds())
-    schedule = f"{opened.minute} {opened.hour} {opened.day} {opened.month} *"
-    return {"name": name, "kind": "Deny", "schedule": schedule, "duration": f"{lasts}s"}
-
-
 def test_a_freeze_keeps_the_share_where_it_is_and_lets_go_by_itself(world: World, make_app: MakeApp) -> None:
     """Neither a promote nor a new run gets through it; an abort does; at its end the run that waited begins."""
     app, other = make_app(), make_app("payments")
@@ -82,7 +74,7 @@ def test_a_freeze_keeps_the_share_where_it_is_and_lets_go_by_itself(world: World
         each.deploy().manage(OPEN)
     app.release()
     app.wait_weight("10%")
-    with app.steady(), policy(world, app, other, windows=[freeze(25)]) as rule:
+    with app.steady(), policy(world, app, other, windows=[manifests.freeze(datetime.now(UTC), 25)]) as rule:
         ends_at = rule.wait(lambda status: status["state"] == "Frozen", "that it is frozen")["until"]
         refused = world.sluice("promote", app.name, "-n", app.namespace)
         assert refused.code == 1
@@ -120,7 +112,7 @@ def test_a_version_goes_from_the_house_account_to_twenty_clients(world: World, m
     for each in (house, *clients):
         each.wait_phase("Healthy")
     rules = {
-        "windows": [freeze(30)],
+        "windows": [manifests.freeze(datetime.now(UTC), 30)],
         "requireStable": {
             "selector": {"matchLabels": {"account": "house"}},
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": house.namespace}},

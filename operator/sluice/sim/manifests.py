@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sluice.api import names
@@ -91,6 +92,14 @@ def step_weights(*shares: int | str, pause: str = "2m") -> list[Obj]:
 def canary(*steps: Obj) -> Obj:
     """A canary strategy."""
     return {"canary": {"steps": list(steps)}}
+
+
+def freeze(now: datetime, seconds: int, name: str = "sale") -> Obj:
+    """A policy's window: a freeze that is on since this minute, for so many seconds from now."""
+    opened = now.replace(second=0, microsecond=0)
+    lasts = round((now - opened).total_seconds()) + seconds
+    schedule = f"{opened.minute} {opened.hour} {opened.day} {opened.month} *"
+    return {"name": name, "kind": "Deny", "schedule": schedule, "duration": f"{lasts}s"}
 
 
 def rollout(

@@ -8,7 +8,6 @@ from datetime import timedelta
 from sluice.api.names import Kind
 from sluice.api.policy import RolloutPolicyStatus
 from sluice.errors import Unavailable
-from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.metrics import no_data
 from unit.engine.scene import APP, BYSTANDER, CANARY, Scene, on_route, play, rest
@@ -28,15 +27,6 @@ def said(scene: Scene, name: str = "prod") -> RolloutPolicyStatus:
     return RolloutPolicyStatus.parse((found or {}).get("status", {}), name)
 
 
-def freeze(scene: Scene, seconds: int) -> Obj:
-    """A window that is open since this minute, for so many seconds from now."""
-    now = scene.world.clock.now()
-    opened = now.replace(second=0, microsecond=0)
-    duration = round((now - opened + timedelta(seconds=seconds)).total_seconds())
-    schedule = f"{opened.minute} {opened.hour} {opened.day} {opened.month} *"
-    return {"name": "sale", "kind": "Deny", "schedule": schedule, "duration": f"{duration}s"}
-
-
 def under_way(scene: Scene, app: str) -> bool:
     """Whether a run of the app is under way."""
     revision = scene.world.status(app).revision
@@ -54,7 +44,7 @@ def test_a_freeze_holds_until_it_is_over_also_over_a_crash() -> None:
 
     async def story(scene: Scene) -> None:
         await scene.start(CANARY)
-        await rule(scene, windows=[freeze(scene, 300)])
+        await rule(scene, windows=[manifests.freeze(scene.world.clock.now(), 300)])
         await scene.world.release_version(APP, "2.0")
         await rest(60)
         status = scene.world.status(APP)
@@ -77,11 +67,15 @@ def test_a_policy_that_goes_away_lets_go_at_once() -> None:
 
     async def story(scene: Scene) -> None:
         await scene.start(CANARY)
-        await rule(scene, windows=[freeze(scene, 3000)])
+        await rule(scene, windows=[manifests.freeze(scene.world.clock.now(), 3000)])
         await scene.world.release_version(APP, "2.0")
         await rest(30)
         assert scene.world.green_share(APP) == 0
-        await rule(scene, windows=[freeze(scene, 3000)], selector={"matchLabels": {"app": "another"}})
+        await rule(
+            scene,
+            windows=[manifests.freeze(scene.world.clock.now(), 3000)],
+            selector={"matchLabels": {"app": "another"}},
+        )
         await scene.world.until(lambda: scene.world.green_share(APP) == 1000, timeout_seconds=10)
 
     play(story)
@@ -250,7 +244,7 @@ def test_a_quiet_policy_costs_nothing() -> None:
 
     async def story(scene: Scene) -> None:
         await scene.start(CANARY)
-        await rule(scene, maxConcurrent=2, windows=[freeze(scene, 10)])
+        await rule(scene, maxConcurrent=2, windows=[manifests.freeze(scene.world.clock.now(), 10)])
         await rest(60)
         scene.writes.clear()
         await rest(3600)

@@ -1,10 +1,8 @@
 """RolloutPolicies over fleets: the hub holds the next step, wave or batch, and the beginning of runs."""
 
 import asyncio
-from datetime import timedelta
 
 from sluice.api.names import Kind
-from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.fleet import FleetWorld
 from unit.sequences.test_fleet_stories import APP, outcome, shares, stage, told
@@ -15,22 +13,13 @@ async def rule(world: FleetWorld, **spec: object) -> None:
     await world.apply(Kind.ROLLOUT_POLICY, manifests.policy("prod", **spec))
 
 
-def freeze(world: FleetWorld, seconds: int) -> Obj:
-    """A freeze from this minute on, for so many seconds from now."""
-    now = world.clock.now()
-    opened = now.replace(second=0, microsecond=0)
-    lasts = round((now - opened + timedelta(seconds=seconds)).total_seconds())
-    schedule = f"{opened.minute} {opened.hour} {opened.day} {opened.month} *"
-    return {"name": "sale", "kind": "Deny", "schedule": schedule, "duration": f"{lasts}s"}
-
-
 def test_a_freeze_holds_the_next_step_in_every_cluster() -> None:
     """The clusters that move stay at the share that they have; after it the run goes on by itself, to its end."""
 
     async def story(world: FleetWorld) -> None:
         await world.release_fleet(APP, "1.5.0")
         await world.until(lambda: stage(world) == "rest Moving" and shares(world)[1:3] == [10, 10])
-        await rule(world, windows=[freeze(world, 600)])
+        await rule(world, windows=[manifests.freeze(world.clock.now(), 600)])
         await asyncio.sleep(300)
         assert shares(world) == [100, 10, 10, 0]
         message = world.status(APP).message
@@ -47,7 +36,7 @@ def test_a_freeze_holds_no_abort_of_a_fleet() -> None:
     async def story(world: FleetWorld) -> None:
         await world.release_fleet(APP, "1.5.0")
         await world.until(lambda: stage(world) == "pilot Moving" and shares(world)[0] == 10)
-        await rule(world, windows=[freeze(world, 600)])
+        await rule(world, windows=[manifests.freeze(world.clock.now(), 600)])
         await asyncio.sleep(60)
         await world.act(APP, "Abort")
         await world.until(lambda: shares(world) == [0, 0, 0, 0], timeout_seconds=30)
@@ -59,7 +48,7 @@ def test_a_run_over_a_fleet_waits_for_its_turn_as_one() -> None:
     """It is one run, however many clusters it goes over; without its turn no cluster begins."""
 
     async def story(world: FleetWorld) -> None:
-        await rule(world, minInterval="10m", windows=[freeze(world, 120)])
+        await rule(world, minInterval="10m", windows=[manifests.freeze(world.clock.now(), 120)])
         await world.release_fleet(APP, "1.5.0")
         await asyncio.sleep(60)
         assert shares(world) == [0, 0, 0, 0]
