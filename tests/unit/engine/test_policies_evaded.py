@@ -5,7 +5,7 @@ from __future__ import annotations
 from sluice.api.names import Kind
 from sluice.sim import manifests
 from unit.engine.scene import APP, BYSTANDER, CANARY, Scene, play, rest
-from unit.engine.test_policies import MANY, SHORT, completed, freeze, rule, said, under_way
+from unit.engine.test_policies import MANY, SHORT, completed, rule, said, under_way
 
 OLDEN = "2020-01-01T00:00:00Z"
 
@@ -25,7 +25,11 @@ def test_other_labels_on_a_rollout_leave_no_policy_that_goes_by_namespaces() -> 
         await scene.start(CANARY)
         labels = {"metadata": {"labels": {"env": "prod"}}}
         await scene.world.people.patch_merge(Kind.NAMESPACE, "", home, labels)
-        await rule(scene, namespaceSelector={"matchLabels": {"env": "prod"}}, windows=[freeze(scene, 900)])
+        await rule(
+            scene,
+            namespaceSelector={"matchLabels": {"env": "prod"}},
+            windows=[manifests.freeze(scene.world.clock.now(), 900)],
+        )
         await scene.world.release_version(APP, "2.0")
         await rest(10)
         body = {"metadata": {"labels": {"env": "playground", "app": "another"}}}

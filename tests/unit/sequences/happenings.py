@@ -70,6 +70,8 @@ SWITCHES = (
     Happening("carol engages a switch that holds", Life.engage, "Hold", ""),
     Happening("carol engages a switch that rolls back", Life.engage, "Rollback", ""),
     Happening("carol engages a switch of the whole cluster that rolls back", Life.engage, "Rollback", "wide"),
+    Happening("carol drills her kill switch", Life.drill, ""),
+    Happening("carol drills the kill switch of the whole cluster", Life.drill, "wide"),
     Happening("carol releases her kill switch", Life.disengage, ""),
     Happening("carol releases the kill switch of the whole cluster", Life.disengage, "wide"),
 )

@@ -143,6 +143,10 @@ class Life:
         """Engage a kill switch (`scope` "wide": of the whole cluster) that covers the app, and not its neighbour."""
         await self.world.engage(reason="drill", wide=scope == "wide", effect=effect, scope=SCOPE)
 
+    async def drill(self, scope: str) -> None:
+        """The same as a drill, which releases it by itself."""
+        await self.world.engage(reason="rehearsal", wide=scope == "wide", effect="Divert", drill=True, scope=SCOPE)
+
     async def disengage(self, scope: str) -> None:
         """Release it."""
         await self.world.release(wide=scope == "wide", reason="fixed")
