@@ -98,8 +98,8 @@ def _go(draft: Draft) -> None:
     spec = draft.observed.spec
     keep_pace(draft)
     _obey_switches(draft)
-    untold.recall(draft)
     drills.rehearse(draft)
+    untold.recall(draft)
     _notice_loss(draft)
     measuring.absorb(draft)
     _leave_the_dead(draft)

@@ -1,7 +1,7 @@
 """Foreign writes that were put back before that could be told. Pure.
 
-What a kill takes is written first, and told afterwards; so is what puts a foreign write over it back. Where the
-operator dies in between, the status knows nothing of it. So the write itself says, on its target, at which moments
+What a kill or a drill takes is written first, and told afterwards; so is what puts a foreign write over it back. Where
+the operator dies in between, the status knows nothing of it. So the write itself says, on its target, at which moments
 foreign writes were put back that no entry tells of yet, and who looks next tells them.
 """
 
@@ -57,13 +57,13 @@ def hurried(draft: Draft) -> bool:
 
 
 def recall(draft: Draft) -> None:
-    """Tell of what was put back after a kill, and not told."""
-    if not hurried(draft):
+    """Tell of what was put back after a kill, or in a drill, and not told."""
+    if not hurried(draft) and draft.status.drilled is None:
         return
     for at, target in untold(draft):
         count = draft.status.drift.count if draft.status.drift else 0
         draft.update(confirmation=None, drift=Drift(count=count + 1, last_at=at))
-        message = f"{target.ref} was changed by somebody else after the kill; put back"
+        message = f"{target.ref} was changed by somebody else after a switch had diverted it; put back"
         draft.record("Intended", REPAIR, Reason.FOREIGN_WRITER, message, cause=repair_cause(at))
         draft.note(Reason.FOREIGN_WRITER, message, warning=True)
 

@@ -49,7 +49,7 @@ def test_who_comes_after_a_crash_tells_what_was_put_back() -> None:
     seen = put_back_untold(killed(), NOW + MINUTE)
     assert repairs(seen) == []
     made = plan(seen, NOW + 2 * MINUTE)
-    message = "HTTPRoute shop/checkout was changed by somebody else after the kill; put back"
+    message = "HTTPRoute shop/checkout was changed by somebody else after a switch had diverted it; put back"
     assert [(note.reason, note.message) for note in made.notes] == [("ForeignWriter", message)]
     seen = settle(seen, NOW + 2 * MINUTE)
     [intended, observed] = repairs(seen)

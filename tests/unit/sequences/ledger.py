@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from sluice.api.names import CAUSE_ANNOTATION, FIELD_MANAGER, Kind
 from sluice.api.rollout import AuditEntry
 from sluice.decide.audit import entry_id, timestamp
+from sluice.decide.drills import DRILL_OVER
 from sluice.decide.metadata import annotations_of
+from sluice.decide.returning import DRILL
 from sluice.sim.store import Change
 from sluice.sim.traffic import weights_of
 from sluice.sim.world import World
@@ -28,6 +30,7 @@ class Written:
         at: when it was decided.
         weights: as they were written.
         repairs: whether somebody else had changed them since the operator did last.
+        drill: the engagement whose drill it belongs to, or ends; "" for none.
     """
 
     run: str
@@ -35,18 +38,26 @@ class Written:
     at: str
     weights: tuple[int, ...]
     repairs: bool
+    drill: str = ""
 
     @property
     def identity(self) -> str:
         """How the audit knows it, where it is no repair."""
-        uid, _, number = self.run.rpartition("/")
-        return entry_id(uid, int(number), "", self.action)
+        return self._known_as(self.action, self.drill if self.action == DRILL else "")
+
+    @property
+    def end_of_drill(self) -> str:
+        """How the audit knows it, where it gives back what a drill took, for a step that is told already."""
+        return self._known_as(DRILL_OVER, self.drill)
 
     @property
     def repair(self) -> str:
         """How the audit knows it, where it is one."""
+        return self._known_as("repair", self.at)
+
+    def _known_as(self, action: str, cause: str) -> str:
         uid, _, number = self.run.rpartition("/")
-        return entry_id(uid, int(number), self.at, "repair")
+        return entry_id(uid, int(number), cause, action)
 
 
 class Ledger:
@@ -60,6 +71,7 @@ class Ledger:
         self.written: dict[str, list[Written]] = {}
         self.foreign = 0
         self._touched: set[str] = set()
+        self._drills: dict[str, str] = {}
         world.cluster.on_change.append(self._take)
 
     @property
@@ -78,9 +90,15 @@ class Ledger:
             self.foreign += 1
             return
         cause = json.loads(annotations_of(change.after)[CAUSE_ANNOTATION])
-        action = "return" if cause["action"] in _RETURNS else cause["action"]
+        action, drill = cause["action"], ""
+        if action in _RETURNS:
+            action = "return"
+        elif action == DRILL:
+            drill = self._drills[app] = cause["switch"]
+        elif app in self._drills:
+            drill = self._drills.pop(app)
         weights = tuple(weights_of(change.after).values())
-        made = Written(cause["run"], action, cause["at"], weights, app in self._touched)
+        made = Written(cause["run"], action, cause["at"], weights, app in self._touched, drill)
         self.written.setdefault(app, []).append(made)
         self._touched.discard(app)
 
@@ -110,9 +128,9 @@ class Ledger:
 
 def _telling(made: Written, meant: Mapping[str, AuditEntry]) -> list[str]:
     """The entries that may tell of a change, the likeliest first."""
+    own = [made.identity, made.end_of_drill]
     if not made.repairs:
-        return [made.identity]
-    repairs = [made.repair]
-    own = meant.get(made.identity)
-    at_once = own is not None and timestamp(own.at) == made.at
-    return [made.identity, *repairs] if at_once else [*repairs, made.identity]
+        return own
+    entry = meant.get(made.identity)
+    at_once = entry is not None and timestamp(entry.at) == made.at
+    return [*own, made.repair] if at_once else [made.repair, *own]

@@ -1,8 +1,8 @@
 """A thousand changes of weight under fire: each is told in the audit once, and every chain is found whole.
 
 The operator is killed again and again, in the middle of its writes too; a part of its requests fails, or their answers
-are lost; people release, abort, undo, retry, pause, engage switches and write over routes. What really happened is
-taken from the store, which knows nothing of the audit.
+are lost; people release, abort, undo, retry, pause, engage and drill switches and write over routes. What really
+happened is taken from the store, which knows nothing of the audit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,12 @@ CHANGES = 350  # of each seed, at least
 SEEDS = (0, 1, 2)  # a quarter of a minute of work each; others were tried
 PROPERTY_TIMEOUT_SECONDS = 240
 VERBS = ("Promote", "PromoteFully", "Pause", "Resume", "Abort", "Retry", "Undo")
-EFFECTS = ("Divert", "Hold", "Rollback")
+EFFECTS: tuple[dict[str, Any], ...] = (
+    {"effect": "Divert"},
+    {"effect": "Hold"},
+    {"effect": "Rollback"},
+    {"drill": True},
+)
 
 
 class Fire:
@@ -113,8 +119,7 @@ class Fire:
 
     async def _switch(self, app: str) -> None:
         scope = {"selector": {"matchLabels": {manifests.APP_LABEL: app}}}
-        effect = self.chance.choice(EFFECTS)
-        await self.world.engage(app, reason="drill", effect=effect, scope=scope)
+        await self.world.engage(app, reason="payments fail", scope=scope, **self.chance.choice(EFFECTS))
         await asyncio.sleep(self.chance.uniform(0, 8))
         await self.world.release(app, reason=f"over {self.chance.random()}")
 
