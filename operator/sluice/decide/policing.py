@@ -58,18 +58,7 @@ def police(
         rollouts=picture.rollouts, under_way=len(picture.under_way), waiting=len(in_line(picture.applicants.values()))
     )
     if spec is None:
-        ready = tell_condition(
-            ConditionType.READY, "False", Reason.INVALID_SPEC, problem, generation=generation, at=now
-        )
-        invalid = RolloutPolicyStatus(
-            observed_generation=generation,
-            state=PolicyState.INVALID,
-            message=clip(f"nothing that it covers grows: {problem}", MESSAGE_BYTES),
-            covered=covered,
-            last_turn_at=old.last_turn_at,
-            conditions=merge_conditions(old.conditions, [ready], now),
-        )
-        return invalid, None
+        return _invalid(problem, old, covered, generation=generation, now=now), None
     shut, changes = closed(spec.windows, now), changes_at(spec.windows, now)
     verdict = budget_of(spec, picture.budget, now)
     spent = verdict is not None and verdict.outcome is not BudgetOutcome.LEFT
@@ -98,6 +87,21 @@ def police(
         conditions=merge_conditions(old.conditions, [ready], now),
     )
     return status, earliest(changes, dealt.look_at)
+
+
+def _invalid(
+    problem: str, old: RolloutPolicyStatus, covered: Covered, *, generation: int, now: datetime
+) -> RolloutPolicyStatus:
+    kind, reason = ConditionType.READY, Reason.INVALID_SPEC
+    ready = tell_condition(kind, "False", reason, problem, generation=generation, at=now)
+    return RolloutPolicyStatus(
+        observed_generation=generation,
+        state=PolicyState.INVALID,
+        message=clip(f"nothing that it covers grows: {problem}", MESSAGE_BYTES),
+        covered=covered,
+        last_turn_at=old.last_turn_at,
+        conditions=merge_conditions(old.conditions, [ready], now),
+    )
 
 
 def _told(spec: RolloutPolicySpec, picture: Picture, out: set[str]) -> list[str]:
