@@ -211,7 +211,8 @@ def test_the_yaml_of_a_document_is_accepted(shop: Cluster, document: str, block:
     """As written, by the API server with its policies, where nothing of these names is there yet."""
     shop.kubectl("create", "namespace", ELSEWHERE, check=False)
     block = re.sub(rf"\bnamespace: {NAMESPACE}\b", f"namespace: {ELSEWHERE}", block)
-    verb = "create" if "generateName" in yaml.safe_load(block)["metadata"] else "apply"
+    named = all("name" in made["metadata"] for made in yaml.safe_load_all(block))
+    verb = "apply" if named else "create"  # kubectl applies nothing that has no name yet
     shop.kubectl(verb, "--dry-run=server", "-f", "-", input=block)
 
 
