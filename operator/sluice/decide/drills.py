@@ -15,6 +15,7 @@ from sluice.api.drill import DrillOutcome, DrillPart, LastDrill, PartTime
 from sluice.api.killswitch import KillSwitchSpec
 from sluice.api.units import format_duration, format_share, format_time
 from sluice.decide.draft import Draft
+from sluice.decide.model import Cause
 from sluice.decide.returning import DRILL
 from sluice.decide.switches import drilling, run_id, title_of
 from sluice.decide.texts import REASON_BYTES, clip, count_of
@@ -25,6 +26,14 @@ DRILL_OVER = "drill-over"
 
 
 # --------------------------------------------------------------------------------------------- of a run
+
+
+def recall(draft: Draft) -> None:
+    """Tell of a drill that wrote before any pass saw it: a pass that comes later may find it over, or the run ended."""
+    stamp = _stamp(draft)
+    if stamp is not None and draft.status.drilled is None:
+        by = f"drill of {title_of(stamp.switch)} by {stamp.actor}: {stamp.reason}"
+        draft.record("Intended", DRILL, Reason.DRILLED, by, actor=stamp.actor, cause=stamp.switch)
 
 
 def rehearse(draft: Draft) -> None:
@@ -40,25 +49,29 @@ def rehearse(draft: Draft) -> None:
         draft.record("Intended", DRILL, Reason.DRILLED, message, actor=switch.actor, cause=switch.id)
         draft.note(Reason.DRILLED, message)
     elif switch is None and drilled is not None:
-        draft.update(drilled=None, confirmation=None, drift=None)
-        message = (
-            f"the drill of {title_of(drilled)} is over; {draft.candidate} goes back to {format_share(draft.intended)}"
-        )
-        draft.record("Intended", DRILL_OVER, Reason.DRILLED, message, cause=drilled)
+        _end(draft, drilled)
+    elif switch is None and (stamp := _stamp(draft)) is not None:
+        _end(draft, stamp.switch)
+
+
+def _end(draft: Draft, drilled: str) -> None:
+    """Seek again what the drill of this engagement took: it was Sluice's own write, and nobody else's."""
+    draft.update(drilled=None, confirmation=None, drift=None)
+    message = f"the drill of {title_of(drilled)} is over; {draft.candidate} goes back to {format_share(draft.intended)}"
+    told = draft.status.audit.seq
+    draft.record("Intended", DRILL_OVER, Reason.DRILLED, message, cause=drilled)
+    if draft.status.audit.seq != told:
         draft.note(Reason.DRILLED, message)
-    elif switch is None and _is_left_behind(draft):
-        draft.update(confirmation=None, drift=None)  # our own write, and nobody else's
 
 
-def _is_left_behind(draft: Draft) -> bool:
-    """Whether a drill wrote a route of this run and was over before any pass saw it."""
+def _stamp(draft: Draft) -> Cause | None:
+    """What a drill wrote onto a route of the run under way that does not have its share back."""
+    if not draft.under_way:
+        return None
     run = run_id(draft.observed.ref.uid, draft.number)
-    return any(
-        target.cause is not None
-        and (target.cause.run, target.cause.action) == (run, DRILL)
-        and not target.at(draft.candidate, draft.intended)
-        for target in draft.observed.targets
-    )
+    left = (target for target in draft.observed.targets if not target.at(draft.candidate, draft.intended))
+    causes = (target.cause for target in left if target.cause is not None)
+    return next((cause for cause in causes if (cause.run, cause.action) == (run, DRILL)), None)
 
 
 # --------------------------------------------------------------------------------------------- of a switch

@@ -97,6 +97,7 @@ def _go(draft: Draft) -> None:
     """The stages. A spec that means nothing stops no kill, no abort and no measuring: the run is held where it is."""
     spec = draft.observed.spec
     keep_pace(draft)
+    drills.recall(draft)
     _obey_switches(draft)
     drills.rehearse(draft)
     untold.recall(draft)

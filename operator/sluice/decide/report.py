@@ -29,7 +29,7 @@ from sluice.decide.hold import Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.rollback import returned_from
-from sluice.decide.switches import engagement
+from sluice.decide.switches import engagement, title_of
 from sluice.decide.texts import MESSAGE_BYTES, clip
 from sluice.decide.traffic import forcing
 
@@ -319,7 +319,9 @@ def _traffic(draft: Draft) -> Condition:
         return _condition(
             draft, kind, "Unknown", Reason.NOT_CONFIRMED, "Written: read back, not yet accepted by every controller"
         )
-    return _condition(draft, kind, "False", Reason.NOT_CONFIRMED, "not yet read back as intended")
+    drilled = draft.status.drilled
+    why = "not yet read back as intended" if drilled is None else f"the drill of {title_of(drilled)} has the traffic"
+    return _condition(draft, kind, "False", Reason.NOT_CONFIRMED, why)
 
 
 def _astray(draft: Draft) -> TargetView | None:

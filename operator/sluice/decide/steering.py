@@ -237,17 +237,20 @@ def _confirm(draft: Draft, targets: Sequence[TargetView], slot: Slot, share: Bas
         draft.stall(Reason.ROUTE_REFUSED, message)
     accepted = all(target.acceptance is Acceptance.ACCEPTED for target in targets)
     level = Confirmation.ACCEPTED if accepted else Confirmation.WRITTEN
-    if draft.status.confirmation is level:
+    drilled = draft.status.drilled
+    if drilled is None and draft.status.confirmation is level:
         return
-    draft.update(confirmation=level)
+    # What a drill takes is not what the run is to have: that is not claimed before it has it back.
+    draft.update(confirmation=level if drilled is None else None)
     if accepted:
-        message, drift = f"{slot} at {format_share(share)}: {level}", draft.status.drift
-        if draft.status.drilled is not None:
-            draft.record_seen(DRILL, Reason.CONFIRMED, message, cause=draft.status.drilled)
-        else:
-            draft.record_seen(_action(draft), Reason.CONFIRMED, message)
-        forced = forcing(draft)
-        if forced is not None:
-            draft.record_seen(FORCE, Reason.CONFIRMED, message, cause=forced.id)
-        if drift is not None:
-            draft.record_seen(REPAIR, Reason.CONFIRMED, message, cause=repair_cause(drift.last_at))
+        _tell_accepted(draft, f"{slot} at {format_share(share)}: {level}")
+
+
+def _tell_accepted(draft: Draft, message: str) -> None:
+    """Each of what led to the share is seen now; what was told of before is not told again."""
+    told = {DRILL: draft.status.drilled} if draft.status.drilled is not None else {_action(draft): ""}
+    forced, drift = forcing(draft), draft.status.drift
+    told |= {FORCE: forced.id} if forced is not None else {}
+    told |= {REPAIR: repair_cause(drift.last_at)} if drift is not None else {}
+    for action, cause in told.items():
+        draft.record_seen(action, Reason.CONFIRMED, message, cause=cause or "")

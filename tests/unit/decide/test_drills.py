@@ -8,13 +8,29 @@ from typing import Any
 
 import pytest
 
+from sluice.api.conditions import ConditionType, condition_of
 from sluice.api.drill import DrillOutcome, DrillPart, LastDrill
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.outcome import Outcome
+from sluice.api.rollout import Confirmation
 from sluice.decide.drills import LONGEST, DrillSeen, plan_drill
+from sluice.decide.model import SwitchView
 from sluice.decide.planner import plan
+from sluice.decide.returning import divert
 from sluice.decide.switches import diverting, drilling, strictest_first
-from unit.decide.observed import MINUTE, NOW, SECOND, measured, metric, running, settle, switch
+from unit.decide.observed import (
+    MINUTE,
+    NOW,
+    REF,
+    SECOND,
+    SERVICES,
+    measured,
+    metric,
+    running,
+    settle,
+    shifted,
+    switch,
+)
 
 DRILL = replace(switch(name="rehearsed"), drill=True, reason="rehearsal")
 
@@ -38,14 +54,31 @@ def test_the_run_is_held_at_nothing_and_goes_on_with_what_it_had() -> None:
     assert held.status.revision is not None
     assert held.status.revision.outcome is None
     assert "is engaged (drill) by alice: rehearsal" in held.status.message
+    confirmed = condition_of(held.status.conditions, ConditionType.TRAFFIC_CONFIRMED)
+    assert confirmed is not None
+    assert (confirmed.status, held.status.confirmation) == ("False", None), "10 % is meant, and not what it has"
+    assert confirmed.message == "the drill of KillSwitch shop/rehearsed has the traffic"
     back = settle(replace(held, switches=()), NOW + 2 * SECOND)
     assert back.targets[0].shares == (1000,)
     assert back.targets[0].cause is not None
     assert back.targets[0].cause.switch == ""
-    assert back.status.drilled is None
+    assert (back.status.drilled, back.status.confirmation) == (None, Confirmation.ACCEPTED)
     told = [(each.action, each.stage) for each in back.status.audit.entries if each.action.startswith("drill")]
     assert told == [("drill", "Intended"), ("drill", "Observed"), ("drill-over", "Intended")]
     assert not back.status.drift
+
+
+@pytest.mark.parametrize("then", [(), (switch(),)], ids=["it is over", "a kill"])
+def test_what_a_drill_took_before_any_pass_saw_it_is_told(then: tuple[SwitchView, ...]) -> None:
+    """The kill path wrote, and the operator died; whoever comes after finds the drill over, or a real kill."""
+    seen = running()
+    shifts = divert(REF, seen.status, SERVICES, seen.targets, DRILL, bears=10_000, now=NOW + SECOND)
+    seen = replace(seen, targets=tuple(shifted(view, shifts) for view in seen.targets), switches=then)
+    rest = settle(seen, NOW + MINUTE)
+    told = {each.action: each.actor for each in rest.status.audit.entries if each.stage == "Intended"}
+    assert told["drill"] == "alice"
+    assert told.get("return" if then else "drill-over") == ("alice" if then else "sluice")
+    assert rest.targets[0].shares == (0 if then else 1000,)
 
 
 def test_a_pause_does_not_count_meanwhile() -> None:
