@@ -128,7 +128,7 @@ class Ledger:
 
 def _telling(made: Written, meant: Mapping[str, AuditEntry]) -> list[str]:
     """The entries that may tell of a change, the likeliest first."""
-    own = [made.identity, made.end_of_drill]
+    own = [made.identity, *([made.end_of_drill] if made.action != DRILL else [])]
     if not made.repairs:
         return own
     entry = meant.get(made.identity)
