@@ -6,6 +6,8 @@ import http.client
 import json
 import ssl
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,18 +18,30 @@ _REUSED = (ConnectionError, ssl.SSLError, http.client.CannotSendRequest)
 
 
 class ApiClient:
-    """Requests to one server over verified TLS, with a bearer token.
+    """Requests to one server over verified TLS, with a bearer token, a client certificate, or neither.
 
     Args:
         server: for example ``https://127.0.0.1:34567``.
         ca_file: the certificates that the server's own is checked against.
         token: sent as ``Authorization: Bearer``; a request can bring another, or "" for none.
+        certificate: paths of a client certificate and its key.
+        headers: sent with each request, such as ``Impersonate-User``.
     """
 
-    def __init__(self, server: str, ca_file: str, token: str) -> None:
+    def __init__(
+        self,
+        server: str,
+        ca_file: str,
+        token: str = "",
+        certificate: tuple[Path, Path] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._address = urlsplit(server).netloc
         self._token = token
+        self._headers = dict(headers or {})
         self._context = ssl.create_default_context(cafile=ca_file)
+        if certificate:
+            self._context.load_cert_chain(*certificate)
         self._idle: list[http.client.HTTPSConnection] = []
         self._lock = threading.Lock()
 
@@ -45,7 +59,7 @@ class ApiClient:
             ApiUnreachableError: no answer; retry once the server runs.
         """
         token = self._token if token is None else token
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        headers = {**self._headers, "Content-Type": content_type, "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         payload = body if isinstance(body, bytes | str | None) else json.dumps(body)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import TypeVar
 
 from testbed.access import Access, Place, encoded, token_rows
 from testbed.builder import binary
+from testbed.client import ApiClient
 from testbed.errors import ApiUnreachableError, TestbedError
+from testbed.identities import ISSUER, YEAR_SECONDS, make_authority, make_certificate, sign_token
 from testbed.processes import Child, free_port, session
 from testbed.waiting import wait_for
 
@@ -89,19 +90,23 @@ class Cluster(Access):
         audit_log: one JSON object per finished request and per opened watch, without bodies; None if not asked for.
     """
 
-    def __init__(self, name: str, users: Mapping[str, Sequence[str]], audit: bool | Path = False) -> None:
+    def __init__(
+        self, name: str, users: Mapping[str, Sequence[str]], audit: bool | Path = False, emulates: str = ""
+    ) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
             raise TestbedError(f"{name!r} cannot name a cluster: use small letters, digits and `-`, as in `member-1`.")
         self.index = next(_index)
         self.port = free_port()
         folder = session().folder / "clusters" / f"{self.index}-{name}"
         folder.mkdir(parents=True)
-        subprocess.run([binary("testbed-certs"), "cluster", folder], check=True)
+        make_authority(folder)
         super().__init__(
             Place(name, folder, binary("kubectl")), f"https://127.0.0.1:{self.port}", folder / "ca.crt", ADMIN_TOKEN
         )
         self.audit_log = self.folder / "audit.log" if audit else None
         self._audit = audit
+        self._emulates = emulates
+        self._clients: list[ApiClient] = []
         self._apiserver: Child | None = None
         self._controllers: Child | None = None
         (folder / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n{token_rows(users)}")
@@ -114,6 +119,7 @@ class Cluster(Access):
         users: Mapping[str, Sequence[str]] | None = None,
         *,
         audit: bool | Path = False,
+        emulates: str = "",
     ) -> Cluster:
         """Start a cluster and wait until it serves.
 
@@ -123,11 +129,13 @@ class Cluster(Access):
                 member that only keeps objects needs none, one that hands out token Secrets ``serviceaccount-token``.
             users: user name to groups; each gets the token ``<name>-token`` (see :meth:`user_token`).
             audit: whether the API server keeps :attr:`audit_log`; by a policy of one's own, or of every request.
+            emulates: an older version, such as ``1.33``, the oldest that it can be: its APIs, features and CEL are that
+                version's, though its ``gitVersion`` is not.
 
         Raises:
             TestbedError: a binary is not built, or a process ended; the message carries its log.
         """
-        cluster = cls(name, users or {}, audit)
+        cluster = cls(name, users or {}, audit, emulates)
         cluster.start_apiserver()
         if controllers:
             cluster.start_controllers(controllers if isinstance(controllers, str) else _CONTROLLERS)
@@ -159,7 +167,7 @@ class Cluster(Access):
             f"--client-ca-file={folder}/ca.crt",
             f"--token-auth-file={folder}/tokens.csv",
             "--authorization-mode=RBAC",
-            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-issuer={ISSUER}",
             f"--service-account-key-file={folder}/sa.pub",
             f"--service-account-signing-key-file={folder}/sa.key",
             "--service-cluster-ip-range=10.96.0.0/16",
@@ -171,6 +179,8 @@ class Cluster(Access):
             policy = folder / "audit-policy.json"
             policy.write_text(self._audit.read_text() if isinstance(self._audit, Path) else json.dumps(_AUDIT_POLICY))
             arguments += [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
+        if self._emulates:
+            arguments += [f"--emulated-version={self._emulates}"]
         self._apiserver = session().spawn(f"{self.name}-kube-apiserver", arguments)
         wait_for(self._serves, _START_SECONDS, f"the API server of cluster {self.name} (log: {self._apiserver.log})")
 
@@ -232,17 +242,45 @@ class Cluster(Access):
     def stop(self) -> None:
         """End the cluster's processes. Its port and its pod addresses are not used again in this process."""
         self.stop_controllers()
+        for client in self._clients:
+            client.close()
         self.stop_apiserver()
 
-    def kubeconfig_for_certificate(self, user: str, groups: Sequence[str], path: Path) -> Path:
-        """Write a kubeconfig that identifies ``user`` in ``groups`` by a fresh client certificate; returns ``path``."""
-        prefix = self.folder / f"client-{user}"
-        subprocess.run([binary("testbed-certs"), "client", self.folder, prefix, user, *groups], check=True)
-        data = {
-            f"client-{kind}-data": encoded(Path(f"{prefix}.{end}"))
-            for kind, end in (("certificate", "crt"), ("key", "key"))
-        }
+    def client_for_certificate(
+        self,
+        user: str,
+        groups: Sequence[str] = (),
+        *,
+        seconds: int = YEAR_SECONDS,
+        headers: Mapping[str, str] | None = None,
+        signed_in: Path | None = None,
+    ) -> ApiClient:
+        """A client that is ``user`` in ``groups`` by a fresh client certificate; it is closed with the cluster.
+
+        Args:
+            user: the certificate's common name.
+            groups: its organizations.
+            seconds: how long it is good; below 0: it expired so long ago.
+            headers: sent with each request, such as ``Impersonate-User``.
+            signed_in: the folder of another authority, which the API server does not know.
+        """
+        made = make_certificate(signed_in or self.folder, user, groups, seconds)
+        client = ApiClient(self.server, str(self.ca_file), "", (made.certificate, made.key), headers)
+        self._clients.append(client)
+        return client
+
+    def kubeconfig_for_certificate(
+        self, user: str, groups: Sequence[str], path: Path, *, seconds: int = YEAR_SECONDS
+    ) -> Path:
+        """Write a kubeconfig that identifies ``user`` in ``groups`` likewise; returns ``path``."""
+        made = make_certificate(self.folder, user, groups, seconds)
+        data = {"client-certificate-data": encoded(made.certificate), "client-key-data": encoded(made.key)}
         return self.write_kubeconfig(path, data, "default")
+
+    def signed_token(self, namespace: str, serviceaccount: str, seconds: int) -> str:
+        """A token of an existing service account, good for ``seconds`` (below 0: expired), signed by its key alone."""
+        account = self.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{serviceaccount}")
+        return sign_token(self.folder, namespace, serviceaccount, account["metadata"]["uid"], seconds)
 
     def _serves(self) -> bool:
         assert self._apiserver

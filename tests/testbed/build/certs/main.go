@@ -1,21 +1,28 @@
 // Command testbed-certs makes the keys and certificates of one cluster of the testbed.
 //
-//	testbed-certs cluster DIR                     a certificate authority, the API server's certificate, the service-account keys
-//	testbed-certs client DIR PREFIX USER GROUP... PREFIX.crt and PREFIX.key, a client certificate signed by DIR's authority
+//	testbed-certs cluster DIR                             a certificate authority, the API server's certificate, the service-account keys
+//	testbed-certs client DIR PREFIX SECONDS USER GROUP... PREFIX.crt and PREFIX.key, signed by DIR's authority; good for SECONDS
+//	testbed-certs token DIR                               the claims on stdin as a token (JWT), signed with DIR's service-account key
+//
+// SECONDS below 0: a certificate that expired so long ago.
 package main
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -52,6 +59,12 @@ func readPEM(path string) []byte {
 		check(fmt.Errorf("%s holds no PEM block", path))
 	}
 	return block.Bytes
+}
+
+func readKey(path string) *ecdsa.PrivateKey {
+	key, err := x509.ParseECPrivateKey(readPEM(path))
+	check(err)
+	return key
 }
 
 func template(name pkix.Name) *x509.Certificate {
@@ -100,24 +113,48 @@ func sign(cert, ca *x509.Certificate, caKey *ecdsa.PrivateKey, prefix string) {
 	writeKey(prefix+".key", key)
 }
 
-func client(dir, prefix, user string, groups []string) {
+func client(dir, prefix, seconds, user string, groups []string) {
 	ca, err := x509.ParseCertificate(readPEM(filepath.Join(dir, "ca.crt")))
 	check(err)
-	caKey, err := x509.ParseECPrivateKey(readPEM(filepath.Join(dir, "ca.key")))
+	left, err := strconv.Atoi(seconds)
 	check(err)
 	cert := template(pkix.Name{CommonName: user, Organization: groups})
+	cert.NotAfter = time.Now().Add(time.Duration(left) * time.Second)
+	if !cert.NotBefore.Before(cert.NotAfter) {
+		cert.NotBefore = cert.NotAfter.Add(-time.Hour)
+	}
 	cert.KeyUsage = x509.KeyUsageDigitalSignature
 	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	sign(cert, ca, caKey, prefix)
+	sign(cert, ca, readKey(filepath.Join(dir, "ca.key")), prefix)
+}
+
+func token(dir string) {
+	key := readKey(filepath.Join(dir, "sa.key"))
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	check(err)
+	claims, err := io.ReadAll(os.Stdin)
+	check(err)
+	encode := base64.RawURLEncoding.EncodeToString
+	id := sha256.Sum256(public) // as the API server names its keys
+	signed := encode([]byte(`{"alg":"ES256","kid":"`+encode(id[:])+`"}`)) + "." + encode(claims)
+	digest := sha256.Sum256([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	check(err)
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	s.FillBytes(signature[32:])
+	fmt.Print(signed + "." + encode(signature))
 }
 
 func main() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "cluster":
 		cluster(os.Args[2])
-	case len(os.Args) >= 5 && os.Args[1] == "client":
-		client(os.Args[2], os.Args[3], os.Args[4], os.Args[5:])
+	case len(os.Args) >= 6 && os.Args[1] == "client":
+		client(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6:])
+	case len(os.Args) == 3 && os.Args[1] == "token":
+		token(os.Args[2])
 	default:
-		check(fmt.Errorf("usage: testbed-certs cluster DIR | client DIR PREFIX USER [GROUP...]"))
+		check(fmt.Errorf("usage: testbed-certs cluster DIR | client DIR PREFIX SECONDS USER [GROUP...] | token DIR"))
 	}
 }
