@@ -15,6 +15,7 @@ from sluice.cli.options import format_option
 if TYPE_CHECKING:
     from sluice.views.refusals import Refusal
 
+_UNKNOWN = 401
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 
@@ -26,9 +27,10 @@ _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 def command(files: tuple[str, ...], since: datetime | None, who: str | None, output: str | None) -> None:
     """Tell what the API server refused of Sluice, by its own audit log.
 
-    Who tried what, when, from where, and by which rule it was refused: missing rights, and Sluice's admission policies,
-    on whatever object. Such attempts leave no object behind. FILE is an audit log with a JSON object per line, as
-    `kube-apiserver --audit-log-path` writes it; - is stdin. What the API server has to keep for this is in
+    Who tried what, when, from where, and by which rule it was refused: missing rights, Sluice's admission policies on
+    whatever object, and credentials that are wrong or have expired (of these nobody knows whose they were). Such
+    attempts leave no object behind. FILE is an audit log with a JSON object per line, as `kube-apiserver
+    --audit-log-path` writes it; - is stdin. What the API server has to keep for this is in
     manifests/apiserver/audit-policy.yaml.
 
     Examples:
@@ -83,7 +85,7 @@ def _row(refusal: Refusal) -> list[str]:
         refusal.verb,
         refusal.what,
         refusal.code,
-        refusal.rule or "rights",
+        refusal.rule or ("credentials" if refusal.code == _UNKNOWN else "rights"),
         refusal.address,
         refusal.why,
     ]

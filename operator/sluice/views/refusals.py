@@ -12,7 +12,8 @@ from sluice.api.names import GROUP
 from sluice.views.fields import Fields
 
 _DENIED = re.compile(r"ValidatingAdmissionPolicy '(sluice-[a-z0-9-]+)' with binding '[^']*' denied request: ?")
-_FORBIDDEN = frozenset({401, 403})
+_UNKNOWN = 401
+_FORBIDDEN = frozenset({_UNKNOWN, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Refusal:
 
     Attributes:
         at: when it came.
-        who: as the API server knows them; "" where it does not.
+        who: as the API server knows them; "" where it does not, as with a token that has expired.
         acting_as: whom they impersonated; "" where nobody.
         verb: such as patch.
         what: resource, namespace and name, such as `killswitches.sluice.dev shop/stop`.
@@ -49,7 +50,7 @@ def refusals_in(lines: Iterable[str]) -> Iterator[Refusal]:
     """
     for line in lines:
         event = _event(line)
-        if event is not None and event.text("stage") == "ResponseComplete":
+        if event is not None and _tells_the_end(event):
             refusal = _refusal(event)
             if refusal is not None:
                 yield refusal
@@ -61,6 +62,13 @@ def _event(line: str) -> Fields | None:
     except (ValueError, RecursionError):
         return None
     return Fields(value) if isinstance(value, dict) else None
+
+
+def _tells_the_end(event: Fields) -> bool:
+    """Of each request one event does. Who fails to authenticate gets no other than that their answer begins."""
+    if event.text("stage") == "ResponseStarted":
+        return event.whole("responseStatus", "code") == _UNKNOWN
+    return event.text("stage") == "ResponseComplete"
 
 
 def _refusal(event: Fields) -> Refusal | None:

@@ -59,6 +59,13 @@ def test_missing_rights_have_no_rule_of_ours() -> None:
     ]
 
 
+def test_who_is_not_known_is_told_at_once_or_never() -> None:
+    """What fails to authenticate is audited when its answer begins; of other answers that begin, the end will tell."""
+    unknown = event(401, "Unauthorized", user={}, stage="ResponseStarted")
+    watched = [event(stage="ResponseStarted", verb="watch"), event(verb="watch")]
+    assert [(each.verb, each.code) for each in refusals_in([unknown, *watched])] == [("patch", 401), ("watch", 403)]
+
+
 def test_our_policies_refuse_writes_of_other_kinds_too() -> None:
     """A route that somebody tried to move is ours to tell of; who may not read Secrets is not."""
     route = {"apiGroup": "gateway.networking.k8s.io", "resource": "httproutes", "namespace": "shop", "name": "checkout"}
