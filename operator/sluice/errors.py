@@ -6,7 +6,8 @@
     ├── Permanent            do not retry: the same call fails again until somebody changes something
     │   ├── InvalidSpec      an object of ours does not mean anything; becomes a Stalled condition
     │   ├── NotFound         the object is not there (HTTP 404, 410 on a GET)
-    │   ├── Forbidden        the API server refused the caller (HTTP 401, 403)
+    │   ├── Forbidden        the API server refused the caller (HTTP 403)
+    │   │   └── Unauthenticated   it does not know the caller: credentials are wrong, or have expired (HTTP 401)
     │   └── Rejected         the API server refused the content (HTTP 400, 413, 422 and other 4xx)
     ├── Conflict             somebody else wrote first (HTTP 409, or a failed JSON Patch test): observe again
     ├── BadAnswer            an answer came that means nothing: retry with back-off, and count it as none
@@ -44,6 +45,10 @@ class NotFound(Permanent):
 
 class Forbidden(Permanent):
     """The API server does not let this caller do that."""
+
+
+class Unauthenticated(Forbidden):
+    """The API server does not accept this caller's credentials. Others, or fresh ones, may be."""
 
 
 class Rejected(Permanent):

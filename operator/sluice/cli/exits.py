@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sluice.errors import NotFound, SluiceError, Unavailable
+from sluice.errors import NotFound, SluiceError, Unauthenticated, Unavailable
 
 FAILED = 1  # refused, rejected or unreachable
 USAGE = 2  # click's own
@@ -30,6 +30,9 @@ def failure_of(error: SluiceError) -> Failure:
     """The failure that an error of a port or of ops becomes."""
     if isinstance(error, NotFound):
         return Failure(str(error), NOT_FOUND)
+    if isinstance(error, Unauthenticated):
+        again = "Log in again, or use other credentials (--kubeconfig, --context), and try again"
+        return Failure(f"{str(error).rstrip('. ')}. {again}")
     if isinstance(error, Unavailable):
         return Failure(f"{error} Is the cluster of this kubeconfig reachable? Another one: --kubeconfig, --context")
     return Failure(str(error))

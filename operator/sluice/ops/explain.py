@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sluice.api.names import GROUP, Kind
-from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, Unavailable
+from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, Unauthenticated, Unavailable
 from sluice.ops.outcome import Target
 
 _PLURALS = {
@@ -47,6 +47,8 @@ def explained(error: SluiceError, doing: str, target: Target, needs: tuple[str, 
     where = f" in namespace {target.namespace}" if target.namespace else ""
     told = f"Cannot {doing} {target}: {str(error).rstrip('. ')}."
     match error:
+        case Unauthenticated():
+            return Unauthenticated(told)
         case Forbidden():
             asked = f" It takes {' and '.join(needs)}{where}: ask who administers the cluster." if needs else ""
             return Forbidden(f"{told}{asked}")

@@ -17,12 +17,13 @@ Make = Callable[..., dict[str, Any]]
 
 
 class ApiServer(ThreadingHTTPServer):
-    """Answers GETs from a dict of paths."""
+    """Answers from a dict of paths; or, where it knows nobody, 401 to everything."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.paths: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.knows_nobody = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -32,11 +33,14 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.server.asked.append(path)
         found = self.server.paths.get(path)
-        body = json.dumps(found or {"kind": "Status", "message": "not found"}).encode()
-        self.send_response(200 if found else 404)
+        status, said = (401, "Unauthorized") if self.server.knows_nobody else (404, "not found")
+        body = json.dumps(found or {"kind": "Status", "message": said}).encode()
+        self.send_response(200 if found else status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_PATCH = do_GET  # noqa: N815 - as http.server calls them
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -134,3 +138,17 @@ def test_a_context_that_is_not_there(kubeconfig: str) -> None:
     result = sluice("get", "--context", "nowhere", kubeconfig=kubeconfig)
     assert result.exit_code == 1
     assert "nowhere" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["get", "status checkout", "approve checkout", "abort checkout", "kill --reason 5xx", "release stop --reason over"],
+)
+def test_expired_credentials_are_told_as_such(server: ApiServer, kubeconfig: str, line: str) -> None:
+    """Nobody at 3 a.m. looks for a missing right, where what is missing is a fresh token."""
+    server.knows_nobody = True
+    done = sluice(*line.split(), kubeconfig=kubeconfig)
+    assert done.exit_code == 1
+    assert "answered 401: Unauthorized. It does not accept the credentials: wrong, or expired." in done.stderr
+    assert "Log in again, or use other credentials (--kubeconfig, --context), and try again" in done.stderr
+    assert "It takes" not in done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, Unavailable
+from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, Unauthenticated, Unavailable
 
 MESSAGE_CHARACTERS = 300
 MAX_RETRY_AFTER_SECONDS = 300.0
@@ -41,8 +41,10 @@ def failure_of(status: int, headers: Any, body: bytes, what: str, *, json_patch:
         return Conflict(f"{what}: the object is no longer what the patch expects")
     if status == 422 and _is_another_object(details):
         return Conflict(f"{what}: the object was deleted, and another one has its name now")
-    if status in (401, 403):
-        return Forbidden(text if status == 403 and _RBAC not in said else f"{text}. Check the credentials and RBAC")
+    if status == 401:
+        return Unauthenticated(f"{text}. It does not accept the credentials: wrong, or expired")
+    if status == 403:
+        return Forbidden(text if _RBAC not in said else f"{text}. Check the credentials and RBAC")
     if status in (404, 410):
         return NotFound(text)
     if status == 409:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.adapters.kube.failures import failure_of
-from sluice.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
+from sluice.errors import Conflict, Forbidden, NotFound, Rejected, Unauthenticated, Unavailable
 
 # As kube-apiserver 1.36 answers a JSON Patch whose test failed.
 DOES_NOT_APPLY = {
@@ -38,7 +38,7 @@ def failure(status: int, body: Any, *, json_patch: bool = False, headers: Any = 
 @pytest.mark.parametrize(
     "status, body, json_patch, expected",
     [
-        (401, {"message": "Unauthorized"}, False, Forbidden),
+        (401, {"message": "Unauthorized"}, False, Unauthenticated),
         (403, {"message": "no"}, False, Forbidden),
         (404, {"message": "not found"}, False, NotFound),
         (410, {"message": "expired"}, False, NotFound),
@@ -79,7 +79,7 @@ def test_messages_say_what_and_are_short() -> None:
 @pytest.mark.parametrize(
     "status, said, hint",
     [
-        (401, "Unauthorized", True),
+        (401, "Unauthorized", False),
         (403, 'services is forbidden: User "sluice" cannot patch resource "services" in API group ""', True),
         (403, 'services "a" is forbidden: exceeded quota: small', False),
     ],
@@ -89,6 +89,13 @@ def test_only_a_missing_right_is_blamed_on_rbac(status: int, said: str, hint: bo
     text = str(failure(status, {"message": said}))
     assert said in text
     assert ("RBAC" in text) is hint
+
+
+def test_who_is_not_known_is_not_sent_to_look_for_rights() -> None:
+    """An expired token has no rights to ask for: the message blames the credentials, and it is still a refusal."""
+    found = failure(401, {"message": "Unauthorized"})
+    assert isinstance(found, Forbidden)
+    assert str(found).endswith("answered 401: Unauthorized. It does not accept the credentials: wrong, or expired")
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"[1,2]", b'{"message": {"a": 1}, "details": [7]}', b"null"])
