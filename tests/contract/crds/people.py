@@ -4,7 +4,7 @@ from typing import Any
 
 from contract.crds.resources import collection
 from contract.crds.rights import await_right
-from testbed import Cluster
+from testbed import ApiClient, Cluster
 
 MERGE = "application/merge-patch+json"
 RBAC = "rbac.authorization.k8s.io"
@@ -12,33 +12,44 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class As:
-    """One user's requests in one namespace. Answers are status and body."""
+    """One user's requests in one namespace. Answers are status and body.
 
-    def __init__(self, cluster: Cluster, namespace: str, user: str) -> None:
+    Args:
+        cluster: where.
+        namespace: whose objects.
+        user: of the cluster's static users; "" where the credentials are others.
+        token: a bearer token in place of that user's.
+        client: with a client certificate, in place of a token.
+    """
+
+    def __init__(
+        self, cluster: Cluster, namespace: str, user: str = "", *, token: str = "", client: ApiClient | None = None
+    ) -> None:
         self.cluster, self.namespace = cluster, namespace
-        self.token = cluster.user_token(user)
+        self.token = token or (cluster.user_token(user) if user else "")
+        self._client = client or cluster.client
 
     def _path(self, kind: str, name: str = "") -> str:
         return collection(kind, self.namespace) + (f"/{name}" if name else "")
 
     def create(self, body: dict[str, Any]) -> Answer:
         """POST an object."""
-        return self.cluster.request("POST", self._path(body["kind"]), body, token=self.token)
+        return self._client.request("POST", self._path(body["kind"]), body, token=self.token)
 
     def patch(self, kind: str, name: str, **spec: object) -> Answer:
         """Merge-patch a spec."""
-        return self.cluster.request("PATCH", self._path(kind, name), {"spec": spec}, MERGE, token=self.token)
+        return self._client.request("PATCH", self._path(kind, name), {"spec": spec}, MERGE, token=self.token)
 
     def delete(self, kind: str, name: str) -> Answer:
         """DELETE an object."""
-        return self.cluster.request("DELETE", self._path(kind, name), token=self.token)
+        return self._client.request("DELETE", self._path(kind, name), token=self.token)
 
 
 def refused(answer: Answer, status: int, *parts: str) -> None:
     """Assert that a request was refused with this status and a message that holds these parts."""
     assert answer[0] == status, answer
     for part in parts:
-        assert part in answer[1]["message"]
+        assert part in answer[1]["message"], answer[1]["message"]
 
 
 def allow(

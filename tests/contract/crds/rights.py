@@ -1,5 +1,7 @@
 """Asking the API server who may do what, and waiting until a binding is in force, which takes it some milliseconds."""
 
+from collections.abc import Sequence
+
 from testbed import Cluster
 
 # A right of each role that none of the others gives.
@@ -14,8 +16,27 @@ RIGHT_OF = {
 }
 
 
-def may(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
-    """Whether a user may; `resource` is such as `secrets` or `rollouts.sluice.dev/status`, `namespace` "" for all."""
+def may(
+    cluster: Cluster,
+    user: str,
+    verb: str,
+    resource: str,
+    *,
+    namespace: str = "",
+    name: str = "",
+    groups: Sequence[str] = (),
+) -> bool:
+    """Whether a user in these groups may.
+
+    Args:
+        cluster: where.
+        user: who.
+        verb: what.
+        resource: to what, such as `secrets` or `rollouts.sluice.dev/status`.
+        namespace: "" for all.
+        name: "" for all.
+        groups: the user's.
+    """
     plural, _, group = resource.partition(".")
     group, _, subresource = group.partition("/")
     asked = {
@@ -29,14 +50,25 @@ def may(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {"user": user, "resourceAttributes": asked},
+        "spec": {"user": user, "groups": list(groups), "resourceAttributes": asked},
     }
     answer = cluster.client.checked("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
     return bool(answer["status"]["allowed"])
 
 
-def await_right(cluster: Cluster, user: str, verb: str, resource: str, *, namespace: str = "", name: str = "") -> None:
-    """Wait until a user may."""
+def await_right(
+    cluster: Cluster,
+    user: str,
+    verb: str,
+    resource: str,
+    *,
+    namespace: str = "",
+    name: str = "",
+    groups: Sequence[str] = (),
+) -> None:
+    """Wait until a user in these groups may."""
     cluster.wait(
-        lambda: may(cluster, user, verb, resource, namespace=namespace, name=name), 60, f"{user} may {verb} {resource}"
+        lambda: may(cluster, user, verb, resource, namespace=namespace, name=name, groups=groups),
+        60,
+        f"{user} may {verb} {resource}",
     )
