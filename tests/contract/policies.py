@@ -44,8 +44,12 @@ def _is_annotated(cluster: Access, where: str, body: object, annotation: str) ->
     return annotation in answer["metadata"].get("annotations", {})
 
 
-def wait_for_policies(cluster: Access) -> None:
+def wait_for_policies(cluster: Access, *, stamps: bool = True) -> None:
     """Ask, with dry runs, for what each policy stamps or refuses, until it does.
+
+    Args:
+        cluster: where they were applied.
+        stamps: whether those that stamp and pin are among them, as they are on no server before 1.36.
 
     Raises:
         NotReadyError: one is not in force after two minutes.
@@ -79,7 +83,7 @@ subjects: [{{kind: User, name: mallory}}]
         "spec": {"metrics": [{"name": "m", "prometheus": secret, "threshold": {"max": 1}}]},
     }
 
-    def stamps(where: str, body: object, field: str) -> bool:
+    def stamped(where: str, body: object, field: str) -> bool:
         return field in cluster.client.checked("POST", f"{path}/{where}?dryRun=All", body)["spec"]
 
     def borrows_no_cluster() -> bool:
@@ -122,12 +126,23 @@ subjects: [{{kind: User, name: mallory}}]
         "spec": {"selector": {"app": "probe"}, "ports": [{"port": 80}]},
     }
     engaged = switch("probe", engaged=True, reason="probe")
-    probes = {
-        "engagedBy": lambda: stamps("killswitches", engaged, "engagedBy"),
-        "actor": lambda: stamps("rolloutactions", action("Pause"), "actor"),
-        "actorGroups": lambda: stamps("rolloutactions", action("Approve", revision=1, point="step-1"), "actorGroups"),
+    approval = action("Approve", revision=1, point="step-1")
+    forged_switch = switch("forged", engaged=True, reason="probe", engagedBy="nobody")
+    forged_rollout = rollout("forged")
+    forged_rollout["metadata"]["annotations"] = {"sluice.dev/requester": "nobody"}
+    stamping = {
+        "engagedBy": lambda: stamped("killswitches", engaged, "engagedBy"),
+        "actor": lambda: stamped("rolloutactions", action("Pause"), "actor"),
+        "actorGroups": lambda: stamped("rolloutactions", approval, "actorGroups"),
         "requester": lambda: _is_annotated(cluster, f"{path}/rollouts", rollout("r"), "sluice.dev/requester"),
         "pins": pinned,
+    }
+    in_place_of_stamps = {
+        "engagedBy": lambda: refused("POST", "killswitches", forged_switch, "spec.engagedBy tells"),
+        "requester": lambda: refused("POST", "rollouts", forged_rollout, "leave them out"),
+    }
+    probes = {
+        **(stamping if stamps else in_place_of_stamps),
         "release": released,
         "verbs": lambda: refused("POST", "rolloutactions", action("Pause"), "may not pause", mallory),
         "borrowed rights": lambda: refused("POST", "rollouts", rollout("r"), "may not move", mallory),

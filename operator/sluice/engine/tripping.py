@@ -78,7 +78,8 @@ class Tripwires:
         stored = await self._levers.pull(
             switch,
             view,
-            {"engaged": True, "reason": reason, "force": False},
+            # A name that is left of an earlier time would be refused where the API server stamps nothing.
+            {"engaged": True, "engagedBy": None, "reason": reason, "force": False},
             what=f"engage the switch, though it {reason}",
             by_hand=f"engage it by hand: sluice kill {view.name}",
             lane=Lane.KILL,

@@ -32,7 +32,8 @@ async def drill(
     Raises:
         NotFound, Forbidden, Rejected, Unavailable: with a sentence for the person.
     """
-    spec = {"engaged": True, "drill": True, "reason": reason, "releaseReason": None}
+    # A name that is left of an earlier time would be refused where the API server stamps nothing (before 1.36).
+    spec = {"engaged": True, "engagedBy": None, "drill": True, "reason": reason, "releaseReason": None}
     needs = (f"patch on {resource(target.kind)}",)
     with explaining("drill", target, *needs):
         there = await cluster.get(target.kind, target.namespace, target.name)

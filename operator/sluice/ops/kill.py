@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from sluice.api.killswitch import Effect, Scope, SwitchState
 from sluice.api.names import API_VERSION, Kind
 from sluice.api.units import format_duration
 from sluice.decide.texts import count_of
-from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, SluiceError
+from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, Rejected, SluiceError
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
 from sluice.ops.patience import insist, until
@@ -84,6 +85,9 @@ async def kill(
     return replace(outcome, message=outcome.message + warning)
 
 
+# Where the API server stamps nothing (before 1.36), nobody engages a switch in a name that is left there of an earlier
+# time: it is to be taken off. Of one that is engaged, only the name of who had forced it before can be.
+_NAMES_LEFT: tuple[Obj, ...] = ({"engagedBy": None, "forcedBy": None}, {"forcedBy": None})
 _FORCED = (
     ". Warning: it has force: where stable has no ready endpoint, or too few, requests fail now that the candidate "
     "answered before"
@@ -110,10 +114,20 @@ class _Order:
         kind, namespace, name = self.target.kind, self.target.namespace, self.target.name
         if self.manner.force and self.manner.effect is None and not await self._rolls_back():
             spec["effect"] = Effect.DIVERT.value
-        return await insist(
-            lambda: self.cluster.patch_merge(kind, namespace, name, {"spec": spec}, lane=Lane.KILL),
-            self.insist_seconds,
-        )
+
+        async def write(names: Obj) -> Obj:
+            body = {"spec": spec | names}
+            return await insist(
+                lambda: self.cluster.patch_merge(kind, namespace, name, body, lane=Lane.KILL), self.insist_seconds
+            )
+
+        try:
+            return await write({})
+        except Rejected as refused:
+            for names in _NAMES_LEFT:
+                with contextlib.suppress(Rejected):
+                    return await write(names)
+            raise refused from None
 
     async def _rolls_back(self) -> bool:
         """Whether it is a Rollback already; not, where the person may engage it, but not read it."""

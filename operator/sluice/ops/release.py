@@ -30,7 +30,10 @@ async def release(
     with explaining("release", target, *needs):
         if not is_engaged(await cluster.get(target.kind, target.namespace, target.name)):
             return Outcome(Ending.DONE, f"{target} is not engaged: nothing to release", target)
-        body = {"spec": {"engaged": False, "drill": None, "releaseReason": reason}}
+        # Names stay where the API server stamps them. Where it does not (before 1.36), they would be in the way of who
+        # engages it next.
+        names = {"engagedBy": None, "forcedBy": None}
+        body = {"spec": {"engaged": False, "drill": None, "releaseReason": reason, **names}}
         await insist(lambda: cluster.patch_merge(target.kind, target.namespace, target.name, body), patience_seconds)
     if not patience_seconds:
         return Outcome(Ending.SENT, f"{target} is released; its status will tell when the operator has seen it", target)

@@ -7,7 +7,7 @@ import pytest
 from sluice.api.common import LabelSelector
 from sluice.api.killswitch import Effect, Scope
 from sluice.api.names import Kind, Slot
-from sluice.errors import Forbidden, NotFound, Unavailable
+from sluice.errors import Forbidden, NotFound, Rejected, Unavailable
 from sluice.ops.kill import Manner, kill
 from sluice.ops.outcome import Ending, Target
 from sluice.ops.release import release
@@ -149,6 +149,49 @@ def test_it_insists_while_the_api_server_is_away(waiting_at_a_pause: Prepare) ->
 
         world.cluster.faults.append(away)
         assert (await kill(world.cluster, STOP, reason="5xx")).ending is Ending.DONE
+
+    run(main())
+
+
+@pytest.mark.parametrize("refusals", [0, 1])
+def test_a_name_of_an_earlier_time_stops_no_kill(waiting_at_a_pause: Prepare, refusals: int) -> None:
+    """Where the API server stamps nothing, it refuses to engage in another's name: then the name is taken off."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        armed(world, engagedBy="alice")
+        left = [refusals]
+
+        def refuse(call: Call) -> None:
+            if call.verb == "patch_merge" and call.kind is Kind.KILL_SWITCH and not call.subresource and left[0]:
+                left[0] -= 1
+                raise Rejected("spec.engagedBy tells who engaged the switch")
+
+        world.cluster.faults.append(refuse)
+        assert (await kill(world.cluster, STOP, reason="5xx")).ending is Ending.DONE
+        spec = (await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop"))["spec"]
+        assert spec.get("engagedBy") == (None if refusals else "alice")
+
+    run(main())
+
+
+def test_what_is_refused_for_another_reason_is_told(waiting_at_a_pause: Prepare) -> None:
+    """In the words of the first refusal, and soon."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        armed(world)
+        told: list[str] = []
+
+        def refuse(call: Call) -> None:
+            if call.verb == "patch_merge" and call.kind is Kind.KILL_SWITCH and not call.subresource:
+                told.append(f"refusal {len(told) + 1}")
+                raise Rejected(told[-1])
+
+        world.cluster.faults.append(refuse)
+        with pytest.raises(Rejected, match=r"Cannot engage KillSwitch shop/stop: refusal 1\."):
+            await kill(world.cluster, STOP, reason="5xx")
+        assert len(told) == 3
 
     run(main())
 
