@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.support.app import App, unix_time
 from e2e.support.manifests import Json, background, canary, gate, pause, weight
@@ -168,3 +170,76 @@ def test_reject_returns_the_traffic(world: World, ask: App) -> None:
     assert (status["revision"]["outcome"], status["revision"]["reason"]) == ("Aborted", "RejectedByAction")
     shown = json.loads(world.sluice("get", "rollouts", app.name, "-n", app.namespace, "-o", "json").out)
     assert "approvals" not in shown["status"] or shown["status"]["approvals"] == []
+
+
+def may_approve(app: App, name: str) -> None:
+    """Let a user read and approve in the app's namespace, and wait until the API server lets them."""
+    roles = ("sluice-viewer", "sluice-approver")
+    subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name}
+    bindings = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"{role}-{name.rpartition(':')[2]}"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        }
+        for role in roles
+    ]
+    app.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(bindings))
+    asked = ("auth", "can-i", "approve", f"rollouts.sluice.dev/{app.name}", f"--as={name}")
+    until(lambda: app.hub.kubectl("-n", app.namespace, *asked, check=False).strip() == "yes", f"{name} may approve")
+
+
+def test_a_certificate_tells_the_group(world: World, app: App, tmp_path: Path) -> None:
+    """Who approves by a client certificate is of the groups that it names, as long as it is good.
+
+    Of another group, or expired, it counts for nothing; and each answer says what is wrong.
+    """
+    app.deploy().manage(canary(weight(10), approval(), weight(50), pause()))
+    _release(world, app)
+    app.wait_step(2, kind="approval")
+    may_approve(app, "vera")
+
+    def as_vera(group: str, seconds: int = 3600) -> Done:
+        path = world.hub.kubeconfig_for_certificate("vera", [group], tmp_path / "kubeconfig", seconds=seconds)
+        return world.sluice("approve", app.name, "-n", app.namespace, kubeconfig=path)
+
+    with app.steady():
+        other = as_vera("accounting")
+        assert (other.code, "a group that vera is not in" in other.err) == (1, True), other
+        expired = as_vera(APPROVING, seconds=-3600)
+        assert expired.code == 1, expired
+        assert f"Cannot approve Rollout {app.namespace}/{app.name}" in expired.err
+        assert "answered 401: Unauthorized. It does not accept the credentials: wrong, or expired." in expired.err
+        assert "Log in again, or use other credentials" in expired.err
+        assert (app.status["weight"], app.status["approvals"][0]["approvals"]) == ("10%", [])
+        approved = as_vera(APPROVING)
+        assert (approved.code, "approved step-2: 1 of 1 (vera)" in approved.out) == (0, True), approved
+        app.wait_weight("50%")
+    assert [entry["actor"] for entry in app.audit() if entry["action"] == "Approve"] == ["vera"]
+
+
+def test_an_expired_token_approves_nothing(world: World, app: App, tmp_path: Path) -> None:
+    """An account approves for its group while its token is good; with an old one it is told to log in again."""
+    app.deploy()
+    account = f"system:serviceaccount:{app.namespace}:pipeline"
+    step = {"approval": {"group": f"system:serviceaccounts:{app.namespace}"}}
+    app.manage(canary(weight(10), step, weight(50), pause()))
+    _release(world, app)
+    app.wait_step(2, kind="approval")
+    app.kubectl("create", "serviceaccount", "pipeline")
+    may_approve(app, account)
+
+    def as_pipeline(seconds: int) -> Done:
+        token = world.hub.signed_token(app.namespace, "pipeline", seconds)
+        path = world.hub.kubeconfig_for_token(token, tmp_path / "kubeconfig")
+        return world.sluice("approve", app.name, "-n", app.namespace, kubeconfig=path)
+
+    expired = as_pipeline(-3600)
+    assert (expired.code, "Log in again" in expired.err, "It takes" in expired.err) == (1, True, False), expired
+    assert "token" not in expired.err
+    assert app.status["approvals"][0]["approvals"] == []
+    approved = as_pipeline(3600)
+    assert (approved.code, f"approved step-2: 1 of 1 ({account})" in approved.out) == (0, True), approved
+    app.wait_weight("50%")

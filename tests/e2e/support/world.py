@@ -94,9 +94,10 @@ class World:
         number = next(_numbers)
         return kind(self.hub, self.data_plane, namespace=f"e2e-{number}", name=name, host=f"{name}-{number}.example")
 
-    def sluice(self, *arguments: str, user: str = RELEASER) -> Done:
-        """Run the command line tool as a user, with ``--kubeconfig`` appended, and return how it ended."""
-        kubeconfig = self.kubeconfig if user == RELEASER else kubeconfig_of(self.hub, user)
+    def sluice(self, *arguments: str, user: str = RELEASER, kubeconfig: Path | None = None) -> Done:
+        """Run the command line tool as a user, or with a kubeconfig, which is appended; return how it ended."""
+        if kubeconfig is None:
+            kubeconfig = self.kubeconfig if user == RELEASER else kubeconfig_of(self.hub, user)
         command = [sys.executable, "-m", "sluice", *arguments, "--kubeconfig", str(kubeconfig)]
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
