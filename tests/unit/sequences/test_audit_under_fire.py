@@ -101,7 +101,7 @@ class Fire:
                 await self._meddle(app)
 
     async def _meddle(self, app: str) -> None:
-        await self.world.meddle(app, *self.chance.choice(((100, 0), (0, 100), (50, 50), (90, 10))))
+        await self.world.meddle(app, *self.chance.choice(((100, 0), (0, 100), (45, 55), (85, 15))))
 
     async def _one(self, app: str) -> None:
         status, roll = self.world.status(app), self.chance.random()
