@@ -34,7 +34,8 @@ _RELEASE = ".Release.Namespace"
 # Its account in a member is another matter: `sluice clusters add` makes it, in this namespace of every member.
 _IN_MEMBERS = re.compile(rf"{_NAMESPACE}(?!:sluice-member\b)")
 _STAMPS = "MutatingAdmissionPolicy"
-_FIXED = frozenset({"kubeconfig", "namespace", "http-port", "identity", "lease-name"})  # the chart says these itself
+# The chart says these itself.
+_FIXED = frozenset({"kubeconfig", "namespace", "http-port", "identity", "lease-name", "audit-key"})
 _BEGIN, _END = "<!-- values: by tools/gen_helm_chart.py -->", "<!-- end of values -->"
 
 Schema = dict[str, Any]

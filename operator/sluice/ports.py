@@ -16,11 +16,12 @@ from typing import Any, Protocol
 from sluice.api.audit import AuditSegmentSpec
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.api.rollout import Audit
+from sluice.api.rollout import Audit, AuditSignature
 from sluice.api.workload import SlotServices
 from sluice.decide.exported import Event
 from sluice.decide.model import Note, Reading, Shift, TargetRef, TargetView
 from sluice.decide.rights import Right
+from sluice.decide.signatures import Statement
 
 Obj = dict[str, Any]
 
@@ -195,6 +196,18 @@ class AuditReceiver(Protocol):
 
     async def close(self) -> None:
         """Let go of what is open."""
+        ...
+
+
+class AuditSigner(Protocol):
+    """Signs an audit's heads with a key that this process was given. It waits for nothing and does not fail."""
+
+    def sign(self, statement: Statement) -> AuditSignature:
+        """Vouch for that."""
+        ...
+
+    def knows(self, statement: Statement, signature: AuditSignature) -> bool:
+        """Whether that is signed by its own key, or one that it was told to trust."""
         ...
 
 

@@ -47,6 +47,7 @@ class Settings:
         audit_events: how events are put into HTTP requests; see `adapters.audit.cloudevents.MODES`.
         audit_token_file: path of a bearer token for that URL.
         audit_resend_hours: how old an entry may be that is sent anew after a start.
+        audit_key: path of the PEM file with the Ed25519 key that signs the audit; None to leave it unsigned.
     """
 
     kubeconfig: str | None = None
@@ -69,3 +70,4 @@ class Settings:
     audit_events: str = "structured"
     audit_token_file: str | None = None
     audit_resend_hours: int = 24
+    audit_key: str | None = None

@@ -23,7 +23,17 @@ from sluice.engine.store import Store
 from sluice.engine.telemetry import Meter, NoMeter, Telemetry
 from sluice.engine.writes import Ports
 from sluice.errors import InvalidSpec
-from sluice.ports import AuditArchive, AuditReceiver, AuditSink, Clock, Cluster, MetricProvider, Notifier, TrafficRouter
+from sluice.ports import (
+    AuditArchive,
+    AuditReceiver,
+    AuditSigner,
+    AuditSink,
+    Clock,
+    Cluster,
+    MetricProvider,
+    Notifier,
+    TrafficRouter,
+)
 from sluice.settings import Settings
 
 
@@ -34,6 +44,7 @@ class Outlets:
     notifier: Notifier
     audit: AuditSink
     archive: AuditArchive
+    signer: AuditSigner | None = None
     meter: Meter = field(default_factory=NoMeter)
 
 
@@ -72,6 +83,7 @@ def build_engine(
         notifier=outlets.notifier,
         audit=outlets.audit,
         archive=outlets.archive,
+        signer=outlets.signer,
         clock=clock,
         name=branch.name if branch is not None else "",
     )
@@ -90,6 +102,20 @@ def routers_over(store: Store, cluster: Cluster) -> Mapping[Kind, TrafficRouter]
     """The router of each kind of target."""
     routes = RouteRouter(store, cluster)
     return {Kind.HTTP_ROUTE: routes, Kind.GRPC_ROUTE: routes, Kind.SERVICE: SelectorRouter(store, cluster)}
+
+
+def signer_of(settings: Settings) -> AuditSigner | None:
+    """Who signs the audit; None where no key was given.
+
+    Raises:
+        InvalidSpec: the file holds no key that can sign.
+        Unavailable: it can't be read.
+    """
+    if not settings.audit_key:
+        return None
+    from sluice.adapters.audit.keys import SigningKey  # noqa: PLC0415 - who has no key loads no cryptography
+
+    return SigningKey.load(Path(settings.audit_key))
 
 
 def receiver_of(settings: Settings) -> AuditReceiver | None:

@@ -1,7 +1,9 @@
-"""Who keeps the audit outside is said by settings; what can't work is told at the start, in a sentence."""
+"""Who keeps the audit outside, and who signs it, is said by settings; what can't work is told at the start."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,29 @@ async def test_the_operator_does_not_start_without_its_audit(caplog: pytest.LogC
     [told] = caplog.records
     assert told.message == "the audit has nowhere to go: correct --audit-to"
     assert "/dev/null/audit can't be written" in told.__dict__["error"]
+
+
+async def test_the_operator_does_not_start_with_a_key_that_cannot_sign(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rather than leaving unsigned what everybody takes for signed."""
+    file = tmp_path / "key.pem"
+    file.write_text("-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n")
+    assert await _operate(Settings(audit_key=str(file))) == 1
+    assert await _operate(Settings(audit_key=str(tmp_path / "none.pem"))) == 1
+    unreadable, missing = caplog.records
+    assert unreadable.message == missing.message == "the audit can't be signed: correct --audit-key, or leave it out"
+    assert f"{file} holds a private key that can't be read" in unreadable.__dict__["error"]
+    assert "none.pem can't be read: No such file or directory" in missing.__dict__["error"]
+    assert "secret" not in unreadable.__dict__["error"]
+
+
+def test_who_has_no_key_loads_no_cryptography() -> None:
+    """Neither the operator nor the command that checks."""
+    program = (
+        "import sys; from sluice.handlers import process; from sluice.cli import audit, trail;"
+        "from sluice.ops import audit;"
+        "from sluice.settings import Settings; from sluice.wiring import signer_of;"
+        "assert signer_of(Settings()) is None; assert 'cryptography' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -34,4 +34,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 - {{ include "sluice.argument" (dict "name" $name "value" $value) | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.audit.signingKey.secretName }}
+- --audit-key=/etc/sluice/audit-key/audit-key.pem
+{{- end }}
 {{- end }}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.common import Model
-from sluice.api.rollout import AuditEntry
+from sluice.api.rollout import AuditEntry, AuditSignature
 
 
 def segment_name(uid: str, first: int) -> str:
@@ -23,7 +23,8 @@ class AuditedRollout(Model):
 class AuditSegmentSpec(Model):
     """Spec of an AuditSegment. Immutable (CEL).
 
-    `first` and `last` are the numbers of its first and last entry, `head` is the last one's hash.
+    `first` and `last` are the numbers of its first and last entry, `head` is the last one's hash. `signature` is of the
+    head; absent where the operator had no key, or could not vouch for what it sealed.
     """
 
     rollout: AuditedRollout
@@ -31,12 +32,17 @@ class AuditSegmentSpec(Model):
     last: int
     head: str
     entries: tuple[AuditEntry, ...]
+    signature: AuditSignature | None = None
 
     @classmethod
     def of(cls, rollout: AuditedRollout, entries: tuple[AuditEntry, ...]) -> AuditSegmentSpec:
-        """The segment of these entries, at least one."""
+        """The segment of these entries, at least one; unsigned."""
         last = entries[-1]
         return cls(rollout=rollout, first=entries[0].seq, last=last.seq, head=last.hash, entries=entries)
+
+    def signed(self, signature: AuditSignature | None) -> AuditSegmentSpec:
+        """The same, with this signature; None for none. Two segments are the same whoever signed them."""
+        return self.model_copy(update={"signature": signature})
 
     @property
     def name(self) -> str:

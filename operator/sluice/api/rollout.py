@@ -244,12 +244,24 @@ class AuditEntry(Model):
     hash: str
 
 
+class AuditSignature(Model):
+    """Of a chain's head, by who told the entries from `since` on.
+
+    `key_id` is the SHA-256 of the public key (DER, SubjectPublicKeyInfo), in hex; `value` is base64.
+    """
+
+    key_id: str
+    since: int
+    value: str
+
+
 class Audit(Model):
-    """The tail of the audit chain."""
+    """The tail of the audit chain; `signature` is of its head."""
 
     seq: int = 0
     head: str = ""
     entries: tuple[AuditEntry, ...] = ()
+    signature: AuditSignature | None = None
 
 
 class Confirmation(StrEnum):

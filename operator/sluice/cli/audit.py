@@ -12,10 +12,13 @@ import click
 
 from sluice.cli import refusals
 from sluice.cli.help import Command, Group
-from sluice.cli.options import cluster_options, format_option, object_name
+from sluice.cli.options import DATES, cluster_options, format_option, object_name
 from sluice.cli.session import Access, Session, with_session
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sluice.decide.signatures import Check
     from sluice.ops.audit import Trail
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +63,20 @@ def _as_it_is(_context: click.Context, _parameter: click.Parameter, path: Path |
     if path is None:
         return None
     return AsItWas(path, path.stat().st_size if path.exists() else 0)
+
+
+def _read(keys: tuple[Path, ...]) -> dict[str, Check]:
+    """The public keys in these files, by their id."""
+    from sluice.adapters.audit.keys import load_public_keys
+    from sluice.errors import SluiceError
+
+    found = dict[str, "Check"]()
+    for path in keys:
+        try:
+            found |= load_public_keys(path)
+        except SluiceError as error:
+            raise click.BadParameter(str(error), param_hint="--key") from error
+    return found
 
 
 def _of_rollout(command: F) -> F:
@@ -119,14 +136,33 @@ def log_command(trail: Trail, last: int | None) -> None:
     callback=_as_it_is,
     help="JSON lines that were kept outside of the cluster, to be compared: events, or an earlier export.",
 )
+@click.option(
+    "--key",
+    "keys",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The operator's public key, in PEM: all that is told must be signed by it, or by another; may be repeated.",
+)
+@click.option(
+    "--signed-since",
+    type=click.DateTime(DATES),
+    metavar="TIME",
+    help="From when on, in UTC, the operator had its key: entries before the first one since then may be unsigned.",
+)
 @_of_rollout
-def verify_command(trail: Trail, output: str | None, copy: AsItWas | None) -> None:
+def verify_command(
+    trail: Trail, output: str | None, copy: AsItWas | None, keys: tuple[Path, ...], signed_since: datetime | None
+) -> None:
     """Check that the audit of a Rollout is whole.
 
     Entries that are missing, doubled, moved, changed or put in are told with their number and where they are. Anchored
-    is what is whole from the first entry on, and sealed: nobody can change it but who may delete AuditSegments. Nothing
-    is signed; the tail can be rewritten, all of it together, by who may write the Rollout's status. With a copy from
-    outside of the cluster that is found, too: what the copy has must be what the cluster has.
+    is what is whole from the first entry on, and sealed: nobody can change it but who may delete AuditSegments.
+
+    Who may write segments or statuses can write a history anew that is whole in itself. Where the operator has a key,
+    --key finds that: what is not signed is wrong. Old entries of before the key are let pass by --signed-since. Not
+    found is that the newest entries are gone, all of them from some entry on. With a copy from outside of the cluster
+    that is found, too: what the copy has must be what the cluster has.
 
     Exit codes:
       0  nothing is wrong
@@ -137,14 +173,26 @@ def verify_command(trail: Trail, output: str | None, copy: AsItWas | None) -> No
       sluice audit verify checkout -n shop
       sluice audit verify checkout -n shop -o json
       sluice audit verify checkout -n shop --copy audit.jsonl
+      sluice audit verify checkout -n shop --key audit-key.pub.pem --signed-since 2026-11-22T12:00:00
     """
+    from datetime import UTC
+
     from sluice.cli.exits import FAILED
     from sluice.cli.trail import compared_with, print_proof
+    from sluice.decide.signatures import check_signatures
 
+    if signed_since is not None and not keys:
+        raise click.UsageError("--signed-since says which entries --key is for: give the operator's public key, too.")
+    signed = None
+    if keys:
+        signed = check_signatures(
+            trail.proof, trail.claims, _read(keys), signed_since.replace(tzinfo=UTC) if signed_since else None
+        )
+        trail = replace(trail, proof=signed.proof)
     compared = compared_with(trail, copy.lines()) if copy is not None else None
-    proof = compared.proof if compared is not None else trail.proof
-    print_proof(replace(trail, proof=proof), output, compared)
-    if not proof.whole:
+    trail = replace(trail, proof=compared.proof) if compared is not None else trail
+    print_proof(trail, output, signed, compared)
+    if not trail.proof.whole:
         raise click.exceptions.Exit(FAILED)
 
 

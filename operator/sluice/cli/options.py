@@ -15,6 +15,7 @@ from sluice.cli.session import Access
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 TIMEOUT_SECONDS = 30.0
+DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,3})?")
 
 

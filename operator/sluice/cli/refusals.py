@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sluice.cli.help import Command
-from sluice.cli.options import format_option
+from sluice.cli.options import DATES, format_option
 
 if TYPE_CHECKING:
     from sluice.views.refusals import Refusal
 
 _UNKNOWN = 401
-_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 
 @click.command("refusals", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("--since", type=click.DateTime(_DATES), metavar="TIME", help="Only what came then, in UTC, or later.")
+@click.option("--since", type=click.DateTime(DATES), metavar="TIME", help="Only what came then, in UTC, or later.")
 @click.option("--who", metavar="USER", help="Only of one user.")
 @format_option("json", "yaml")
 def command(files: tuple[str, ...], since: datetime | None, who: str | None, output: str | None) -> None:

@@ -123,6 +123,13 @@ def _own_name() -> str:
     show_default=True,
     help="How old entries may be that are sent anew after a start, for nobody knows what was taken.",
 )
+@click.option(
+    "--audit-key",
+    metavar="PATH",
+    envvar="SLUICE_AUDIT_KEY",
+    help="A PEM file with the Ed25519 private key that signs the audit, and the public keys of those before it; by "
+    "default the audit is unsigned.",
+)
 def command(**options: Any) -> None:
     """Run the operator.
 

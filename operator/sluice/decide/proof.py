@@ -32,6 +32,8 @@ class Fault(StrEnum):
     UNREADABLE = "Unreadable"
     FOREIGN = "Foreign"
     ENDS_WRONG = "EndsWrong"
+    UNSIGNED = "Unsigned"
+    SIGNED_WRONG = "SignedWrong"
 
 
 @dataclass(frozen=True, slots=True)

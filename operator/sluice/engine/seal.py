@@ -10,6 +10,7 @@ from sluice.api.conditions import Reason
 from sluice.api.rollout import Audit, AuditEntry, RolloutStatus
 from sluice.decide.audit import HELD_ENTRIES, MAX_ENTRIES, next_sealed, overflows, trimmed
 from sluice.decide.model import Note
+from sluice.engine.signing import Signing
 from sluice.engine.store import Obj
 from sluice.engine.writes import About, Ports
 from sluice.errors import NotLeader, SluiceError, Unavailable
@@ -19,7 +20,7 @@ PATIENCE_SECONDS = 2.0  # what a run aborts for is written after the status, and
 
 
 class Sealer:
-    """Seals what a status has too much of.
+    """Seals what a status has too much of, and signs what is told, where there is a key.
 
     Args:
         ports: the world.
@@ -35,23 +36,25 @@ class Sealer:
         are told when that begins, and again when there are so many that the oldest are about to be lost.
 
         Returns:
-            The status to write, without what is sealed.
+            The status to write, without what is sealed, its head signed.
 
         Raises:
             NotLeader: this process may not write any more.
         """
-        audit = planned.audit
-        if audit.seq == observed.status.audit.seq:
+        audit, stored = planned.audit, observed.status.audit
+        if audit.seq == stored.seq:
             return planned
-        while overflows(audit) and (part := next_sealed(audit, observed.status.audit.seq)):
+        signing = self._signing(observed, stored)
+        while overflows(audit) and (part := next_sealed(audit, stored.seq)):
             try:
-                audit = trimmed(audit, await self._keep(observed, part))
+                audit = trimmed(audit, await self._keep(signing, part))
             except NotLeader:
                 raise
             except SluiceError as error:
                 self._tell(rollout, observed, audit, error)
                 break
-        return planned if audit is planned.audit else planned.model_copy(update={"audit": audit})
+        audit = audit.model_copy(update={"signature": signing.of_head(audit)})
+        return planned.model_copy(update={"audit": audit})
 
     async def seal_all(self, rollout: Obj, observed: About, stored: Audit) -> None:
         """Seal all that is left of a Rollout that is about to go.
@@ -66,25 +69,29 @@ class Sealer:
         Raises:
             NotLeader: this process may not write any more.
         """
-        audit = stored
+        audit, signing = stored, self._signing(observed, stored)
         try:
             while part := next_sealed(audit, stored.seq):
-                audit = trimmed(audit, await self._keep(observed, part))
+                audit = trimmed(audit, await self._keep(signing, part))
         except NotLeader:
             raise
         except SluiceError as error:
             message = f"entries {audit.entries[0].seq} to {stored.seq} of the audit go with the Rollout: {error}"
             self._note(rollout, observed, message)
 
-    async def _keep(self, observed: About, part: tuple[AuditEntry, ...]) -> int:
+    async def _keep(self, signing: Signing, part: tuple[AuditEntry, ...]) -> int:
         """Seal a part. What was sent and not answered in time may be kept: the next try meets an equal segment."""
-        ref = observed.ref
-        owner = AuditedRollout(namespace=ref.namespace, name=ref.name, uid=ref.uid, cluster=self._ports.name or None)
+        segment = AuditSegmentSpec.of(signing.owner, part).signed(signing.of_part(part))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._ports.archive.seal(AuditSegmentSpec.of(owner, part))
+                return await self._ports.archive.seal(segment)
         except TimeoutError:
             raise Unavailable(f"no answer to a segment within {PATIENCE_SECONDS:g} s") from None
+
+    def _signing(self, observed: About, stored: Audit) -> Signing:
+        ref = observed.ref
+        owner = AuditedRollout(namespace=ref.namespace, name=ref.name, uid=ref.uid, cluster=self._ports.name or None)
+        return Signing(self._ports.signer, owner, stored)
 
     def _tell(self, rollout: Obj, observed: About, audit: Audit, error: SluiceError) -> None:
         before, now = observed.status.audit.entries, audit.entries

@@ -23,7 +23,7 @@ from sluice.decide.release import release
 from sluice.decide.revision import run_name
 from sluice.engine.store import Obj, Store
 from sluice.errors import Forbidden, NotFound, Permanent, Rejected
-from sluice.ports import AuditArchive, AuditSink, Clock, Cluster, Guard, Lane, Notifier, TrafficRouter
+from sluice.ports import AuditArchive, AuditSigner, AuditSink, Clock, Cluster, Guard, Lane, Notifier, TrafficRouter
 
 log = logging.getLogger(__name__)
 # No object has it: an apply that names it makes a new object, or is a Conflict where there is one by now.
@@ -36,7 +36,7 @@ class TemplateRefused(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What executing needs of the world. `name` is the member's; "" in the hub."""
+    """What executing needs of the world. `signer` is None without a key. `name` is the member's; "" in the hub."""
 
     cluster: Cluster
     routers: Mapping[Kind, TrafficRouter]
@@ -44,6 +44,7 @@ class Ports:
     audit: AuditSink
     archive: AuditArchive
     clock: Clock
+    signer: AuditSigner | None = None
     name: str = ""
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from sluice.adapters.audit.segments import SegmentArchive
 from sluice.adapters.kube.member import connect_member
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.at import AtAddress
-from sluice.adapters.silent import SilentNotifier
 from sluice.api.names import MEMBER_LABEL, Kind
 from sluice.decide.sharding import Shards
 from sluice.engine.engine import Engine
@@ -19,7 +17,7 @@ from sluice.engine.members import Members
 from sluice.engine.precedence import Precedence
 from sluice.engine.site import MIRRORED, Headquarters
 from sluice.handlers.inventory import Discovery
-from sluice.ports import AuditSink, Clock, Cluster, MetricProvider, Obj
+from sluice.ports import Clock, Cluster, MetricProvider, Obj
 from sluice.settings import Settings
 from sluice.wiring import Branch, Outlets, build_engine
 
@@ -38,7 +36,7 @@ class Fleet:
         engine: the hub's, which leads Rollouts over fleets.
         metrics: answers queries, where a member has no Prometheus of its own.
         fence: asked before each write, in the hub and in members.
-        audit: is told what their engines tell.
+        outlets: where their engines tell of what they do.
 
     Attributes:
         members: every replica looks at all of them, so that it can take over from any other at once.
@@ -55,9 +53,9 @@ class Fleet:
         engine: Engine,
         metrics: MetricProvider,
         fence: Fence,
-        audit: AuditSink,
+        outlets: Outlets,
     ) -> None:
-        self._outlets = Outlets(SilentNotifier(), audit, SegmentArchive(cluster, settings.namespace))
+        self._outlets = outlets
         self._clock = clock
         self._metrics = metrics
         self._fence = fence

@@ -33,6 +33,7 @@ from sluice.adapters.kube.terms import LeaseTimes
 from sluice.adapters.kube.transport import Transport
 from sluice.adapters.kube.watch import Informer
 from sluice.adapters.metrics.prometheus import PrometheusProvider
+from sluice.adapters.silent import SilentNotifier
 from sluice.api.names import Kind
 from sluice.decide.sharding import Shards
 from sluice.engine.engine import Engine
@@ -45,10 +46,10 @@ from sluice.handlers.fleet import Fleet
 from sluice.handlers.http import HttpServer
 from sluice.handlers.scrape import Scrape
 from sluice.handlers.watcher import KopfWatcher, WatcherSettings
-from sluice.ports import AuditArchive, AuditReceiver, AuditSink, Obj
+from sluice.ports import AuditArchive, AuditReceiver, AuditSigner, AuditSink, Obj
 from sluice.settings import Settings
 from sluice.telemetry import PrometheusMeter, configure_logging
-from sluice.wiring import Outlets, build_engine, receiver_of
+from sluice.wiring import Outlets, build_engine, receiver_of, signer_of
 
 _log = logging.getLogger(__name__)
 # Without these nothing can be decided. The others may be missing: a cluster need not have a Gateway, for example.
@@ -72,12 +73,17 @@ async def _operate(settings: Settings) -> int:
     except SluiceError as error:
         _log.error("the audit has nowhere to go: correct --audit-to", extra={"error": str(error)})
         return 1
+    try:
+        signer = signer_of(settings)
+    except SluiceError as error:
+        _log.error("the audit can't be signed: correct --audit-key, or leave it out", extra={"error": str(error)})
+        return 1
     credentials = load_credentials(settings.kubeconfig, settings.context)
     async with Transport(credentials) as transport:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(troubles.handle)
         denied = await _addresses_of(credentials.server)
-        process = OperatorProcess(settings, credentials, transport, denied=denied, receiver=receiver)
+        process = OperatorProcess(settings, credentials, transport, denied=denied, receiver=receiver, signer=signer)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)
         return await process.run()
@@ -103,6 +109,7 @@ class OperatorProcess:
         transport: the connections to the API server.
         denied: (IP address, port) pairs that no metric query may reach.
         receiver: keeps the audit outside of the cluster; None for nobody.
+        signer: signs the audit; None for nobody.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class OperatorProcess:
         *,
         denied: tuple[tuple[str, int], ...] = (),
         receiver: AuditReceiver | None = None,
+        signer: AuditSigner | None = None,
     ) -> None:
         self._settings = settings
         self._receiver = receiver
@@ -145,7 +153,7 @@ class OperatorProcess:
         self._engine: Engine = build_engine(
             self._cluster,
             metrics=self._provider,
-            outlets=Outlets(self._recorder, audit, archive, self._meter),
+            outlets=Outlets(self._recorder, audit, archive, signer, self._meter),
             fence=self._fence,
             clock=self._clock,
         )
@@ -159,7 +167,7 @@ class OperatorProcess:
             engine=self._engine,
             metrics=self._provider,
             fence=self._fence,
-            audit=audit,
+            outlets=Outlets(SilentNotifier(), audit, archive, signer),
         )
         self._watcher: KopfWatcher | None = None
         self._scrape = Scrape(self._meter, self._engine, transport, self._keeper, self._fleet.members)

@@ -9,6 +9,7 @@ from sluice.api.common import ObjectRef
 from sluice.api.names import ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.decide.metadata import mapping
 from sluice.decide.proof import STATUS, Piece, Proof, verify
+from sluice.decide.signatures import Claim
 from sluice.errors import Conflict, NotFound
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import Target
@@ -24,12 +25,14 @@ class Trail:
         there: whether the Rollout is there; its segments outlive it.
         segments: how many there are.
         proof: of all of it.
+        claims: signatures, not checked.
     """
 
     rollout: ObjectRef
     there: bool
     segments: int
     proof: Proof
+    claims: tuple[Claim, ...] = ()
 
 
 async def fetch_trail(cluster: Cluster, target: Target, operator_namespace: str, uid: str = "") -> Trail:
@@ -56,15 +59,18 @@ async def fetch_trail(cluster: Cluster, target: Target, operator_namespace: str,
         segments = await cluster.list(Kind.AUDIT_SEGMENT, operator_namespace, labels=labels)
     uid = uid or known or _only_uid(segments, target)
     pieces = [Piece.of_segment(segment, uid) for segment in segments]
+    ref = ObjectRef(namespace=target.namespace, name=target.name, uid=uid)
+    claims = [Claim.of_segment(segment, ref) for segment in segments]
     there = rollout is not None and uid == known
     if rollout is not None and there:
-        pieces.append(Piece.read(STATUS, mapping(rollout.get("status")).get("audit"), sealed=False))
+        audit = mapping(rollout.get("status")).get("audit")
+        pieces.append(Piece.read(STATUS, audit, sealed=False))
+        claims.append(Claim.of_status(audit, ref))
     if not pieces:
         raise NotFound(
             f"{target} with the UID {uid} is not there, nor is anything sealed of it in {operator_namespace}."
         )
-    ref = ObjectRef(namespace=target.namespace, name=target.name, uid=uid)
-    return Trail(ref, there, len(segments), verify(pieces))
+    return Trail(ref, there, len(segments), verify(pieces), tuple(claim for claim in claims if claim is not None))
 
 
 async def _fetch_rollout(cluster: Cluster, target: Target) -> Obj | None:

@@ -63,7 +63,7 @@ class FleetWorld(World):
         engine = build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(self.notifier, self.audit, archive),
+            outlets=Outlets(self.notifier, self.audit, archive, self.signer),
             fence=fence,
             clock=self.clock,
         )
@@ -97,7 +97,7 @@ class FleetWorld(World):
         return build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(SilentNotifier(), self.audit, archive),
+            outlets=Outlets(SilentNotifier(), self.audit, archive, self.signer),
             fence=fence,
             clock=self.clock,
             branch=Branch(name, MIRRORED, precedence),

@@ -15,6 +15,7 @@ from sluice.api.names import Kind, Slot
 from sluice.api.rollout import RolloutStatus
 from sluice.api.units import BasisPoints
 from sluice.engine.fence import Fence
+from sluice.ports import AuditSigner
 from sluice.sim import manifests
 from sluice.sim.budgets import FakeBudgets
 from sluice.sim.clock import VirtualClock
@@ -36,6 +37,7 @@ class Stage:
 
     Attributes:
         people: the cluster as those write it who are not Sluice.
+        signer: signs the audit, of an operator that starts from now on; None for nobody.
         metrics: Prometheus; says 0 to everything until scripted.
         traffic: the requests to each app, by its name.
         versions: of pods that are no objects, by group.
@@ -55,6 +57,7 @@ class Stage:
         self.metrics = FakeMetrics(self.clock, constant(0.0))
         self.notifier = FakeNotifier(self.clock)
         self.audit = FakeAudit()
+        self.signer: AuditSigner | None = None
         self.operator = Operator(self.cluster, build or self._build)
         self.versions: dict[str, str] = {}
         self.error_ratios: dict[str, float] = {}
@@ -66,7 +69,7 @@ class Stage:
         return build_engine(
             cluster,
             metrics=self.metrics,
-            outlets=Outlets(self.notifier, self.audit, SegmentArchive(cluster, SYSTEM)),
+            outlets=Outlets(self.notifier, self.audit, SegmentArchive(cluster, SYSTEM), self.signer),
             fence=Fence(mastery),
             clock=self.clock,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from sluice.api.audit import AuditedRollout, AuditSegmentSpec
 from sluice.api.names import ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.api.rollout import Audit
 from sluice.decide.audit import Telling, append, entry_id
+from sluice.decide.signatures import Statement
 from sluice.errors import Conflict, NotFound, Rejected
 from unit.decide.observed import NOW
+from unit.decide.signing import signing_key
 
 
 def chain(count: int, word: str = "green to 10%") -> Audit:
@@ -37,9 +40,16 @@ async def stored(world: World, spec: AuditSegmentSpec) -> AuditSegmentSpec:
     return AuditSegmentSpec.parse(found["spec"], "stored")
 
 
-async def test_what_is_sealed_is_kept(world: World) -> None:
-    """Unchanged, with no owner that could take it along, and found by its Rollout's labels."""
+def signed(spec: AuditSegmentSpec, name: str = "operator") -> AuditSegmentSpec:
+    """The same, signed with a key."""
+    return spec.signed(signing_key(name).sign(Statement(spec.rollout, 1, spec.last, spec.head)))
+
+
+@pytest.mark.parametrize("key", [None, "operator"])
+async def test_what_is_sealed_is_kept(world: World, key: str | None) -> None:
+    """Unchanged, signature included, with no owner that could take it along, and found by its Rollout's labels."""
     archive, spec = SegmentArchive(world.cluster, world.namespace), segment(chain(8), 1, 8)
+    spec = signed(spec, key) if key else spec
     assert await archive.seal(spec) == 8
     assert await stored(world, spec) == spec
     labels = {ROLLOUT_NAMESPACE_LABEL: "shop", ROLLOUT_LABEL: "checkout", ROLLOUT_UID_LABEL: spec.rollout.uid}
@@ -56,6 +66,40 @@ async def test_the_same_again_is_no_failure(world: World) -> None:
     assert [await archive.seal(spec), await archive.seal(spec)] == [5, 5]
     assert await archive.seal(segment(audit, 1, 8, spec.rollout.uid)) == 5
     assert await stored(world, spec) == spec
+
+
+@pytest.mark.parametrize("first, second", [(None, "one"), ("one", None), ("one", "two")])
+async def test_the_same_again_is_the_same_whoever_signed_it(
+    world: World, first: str | None, second: str | None
+) -> None:
+    """A shard may go to a replica with another key, or none, between sealing and trimming: nothing is held up."""
+    archive, audit = SegmentArchive(world.cluster, world.namespace), chain(8)
+    bare = segment(audit, 1, 5)
+    there, again = (signed(bare, key) if key else bare for key in (first, second))
+    assert [await archive.seal(there), await archive.seal(again)] == [5, 5]
+    longer = segment(audit, 1, 8, bare.rollout.uid)
+    assert await archive.seal(signed(longer, second) if second else longer) == 5
+    assert await stored(world, bare) == there
+    assert await archive.ending_before(bare.rollout.uid, 6) == there
+
+
+async def test_a_signature_makes_nothing_else_the_same(world: World) -> None:
+    """Other entries stay others, with whatever signature."""
+    archive, spec = SegmentArchive(world.cluster, world.namespace), segment(chain(8), 1, 5)
+    await archive.seal(signed(spec))
+    other = segment(chain(8, "never"), 1, 5, spec.rollout.uid)
+    with pytest.raises(Conflict, match="is there already"):
+        await archive.seal(other.signed(signed(spec).signature))
+
+
+@pytest.mark.parametrize("wrong", [{"key_id": "0" * 65}, {"value": "A" * 89}, {"since": 0}])
+@pytest.mark.parametrize("world", [pytest.param("apiserver", marks=pytest.mark.cluster)], indirect=True)
+async def test_what_is_no_signature_is_refused(world: World, wrong: dict[str, Any]) -> None:
+    """By the CRD: what is longer than one, or vouches for an entry that never was."""
+    spec = signed(segment(chain(3), 1, 3))
+    assert spec.signature is not None
+    with pytest.raises(Rejected, match=r"spec\.signature"):
+        await SegmentArchive(world.cluster, world.namespace).seal(spec.signed(spec.signature.model_copy(update=wrong)))
 
 
 async def test_something_else_under_its_name_is_a_conflict(world: World) -> None:
@@ -86,10 +130,18 @@ async def test_a_namespace_that_is_not_there(world: World) -> None:
         await SegmentArchive(world.cluster, "nowhere").seal(segment(chain(3), 1, 3))
 
 
-async def test_a_segment_is_immutable(world: World) -> None:
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"op": "replace", "path": "/spec/entries/0/message", "value": "never"},
+        {"op": "replace", "path": "/spec/signature/since", "value": 2},
+        {"op": "remove", "path": "/spec/signature"},
+    ],
+    ids=["entry", "signature", "no signature"],
+)
+async def test_a_segment_is_immutable(world: World, forged: dict[str, Any]) -> None:
     """By the CRD, for everybody."""
-    spec = segment(chain(3), 1, 3)
+    spec = signed(segment(chain(3), 1, 3))
     await SegmentArchive(world.cluster, world.namespace).seal(spec)
-    forged = [{"op": "replace", "path": "/spec/entries/0/message", "value": "never"}]
     with pytest.raises(Rejected, match="immutable"):
-        await world.cluster.patch_json(Kind.AUDIT_SEGMENT, world.namespace, spec.name, forged)
+        await world.cluster.patch_json(Kind.AUDIT_SEGMENT, world.namespace, spec.name, [forged])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,8 +27,8 @@ COMMANDLINE = ParameterSource.COMMANDLINE
 Key = tuple[str, str, str]
 
 
-def kustomized(folder: str, namespace: str = "sluice-system") -> dict[Key, Json]:
-    """The objects of a folder of manifests/, in another namespace; without the namespace itself."""
+def kustomized(folder: str | Path, namespace: str = "sluice-system") -> dict[Key, Json]:
+    """The objects of a folder (a path, or a name in manifests/) in another namespace; without the namespace itself."""
     kubectl = str(builder.binary("kubectl"))
     done = subprocess.run(
         [kubectl, "kustomize", ROOT / "manifests" / folder], capture_output=True, text=True, check=True
@@ -100,6 +101,24 @@ def container(rendered: dict[Key, Json]) -> Json:
     [deployment] = [each for (kind, *_), each in rendered.items() if kind == "Deployment"]
     [found] = deployment["spec"]["template"]["spec"]["containers"]
     return dict(found)
+
+
+def test_with_a_signing_key_it_is_manifests_signed_audit(helm: Helm, tmp_path: Path) -> None:
+    """The Secret is mounted for the operator's group alone, and the operator told where; all else is as before."""
+    kustomization = {
+        "resources": [os.path.relpath(ROOT / "manifests" / "base", tmp_path)],
+        "components": [os.path.relpath(ROOT / "manifests" / "signed-audit", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
+    rendered = helm.template("--set", "audit.signingKey.secretName=sluice-audit-key")
+    assert without_helms(by_name(rendered)) == kustomized(tmp_path)
+    told = container(by_name(rendered))
+    assert told["args"] == ["run", "--audit-key=/etc/sluice/audit-key/audit-key.pem"]
+    assert told["securityContext"]["readOnlyRootFilesystem"]
+    [deployment] = [each for each in rendered if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["fsGroup"]) == (True, 65532)
+    assert pod["volumes"][1]["secret"] == {"secretName": "sluice-audit-key", "defaultMode": 0o440}
 
 
 def test_crds_can_be_left_to_others(helm: Helm) -> None:
@@ -215,6 +234,11 @@ def test_the_usual_pod_settings(helm: Helm, tmp_path: Path) -> None:
         (r"podLabels.app\.kubernetes\.io/name=mine", "invalid propertyName 'app.kubernetes.io/name'"),
         ("crds.install=maybe", "at '/crds/install': got string, want boolean"),
         ("env[0].name=POD_NAMESPACE", "at '/env/0/name'"),
+        (
+            "audit.signingKey.secretName=Audit Key",
+            "at '/audit/signingKey/secretName': 'Audit Key' does not match pattern",
+        ),
+        ("settings.auditKey=/key.pem", "at '/settings': additional properties 'auditKey' not allowed"),
     ],
 )
 def test_nonsense_is_refused(helm: Helm, value: str, sentence: str) -> None:

@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from sluice.adapters.audit.keys import SigningKey
 from sluice.api.audit import AuditedRollout, AuditSegmentSpec
 from sluice.api.common import ObjectRef
 from sluice.api.names import ROLLOUT_LABEL, ROLLOUT_NAMESPACE_LABEL, ROLLOUT_UID_LABEL, Kind
 from sluice.api.rollout import Audit
 from sluice.decide.audit import Telling, append, entry_id, trimmed
 from sluice.decide.exported import event_of
+from sluice.decide.signatures import Statement
 from sluice.errors import Forbidden
 from sluice.sim.clock import START
+from unit.decide.signing import private_key, signing_key
 
 SYSTEM = "sluice-system"
 
@@ -27,10 +31,11 @@ def chain(count: int) -> Audit:
     return audit
 
 
-def seal(shell: Any, audit: Audit, first: int, last: int, uid: str) -> None:
+def seal(shell: Any, audit: Audit, first: int, last: int, uid: str, *, key: SigningKey | None = None) -> None:
     """Store a segment of some entries."""
     owner = AuditedRollout(namespace="shop", name="checkout", uid=uid)
     spec = AuditSegmentSpec.of(owner, audit.entries[first - 1 : last])
+    spec = spec.signed(key.sign(Statement(owner, 1, last, spec.head)) if key is not None else None)
     labels = {ROLLOUT_NAMESPACE_LABEL: "shop", ROLLOUT_LABEL: "checkout", ROLLOUT_UID_LABEL: uid}
     shell.add(
         Kind.AUDIT_SEGMENT,
@@ -48,6 +53,34 @@ def audited(shell: Any, rollout: Any) -> Any:
     seal(shell, chain(20), 1, 8, uid)
     seal(shell, chain(20), 9, 16, uid)
     return shell
+
+
+@pytest.fixture
+def signed(shell: Any, rollout: Any) -> Any:
+    """The same, all of it signed."""
+    shell.add(Kind.NAMESPACE, {"metadata": {"name": SYSTEM}})
+    uid = shell.add(Kind.ROLLOUT, rollout())["metadata"]["uid"]
+    sign_tail(shell, chain(20), 16, uid)
+    for first in (1, 9):
+        seal(shell, chain(20), first, first + 7, uid, key=signing_key("operator"))
+    return shell
+
+
+def sign_tail(shell: Any, audit: Audit, sealed: int, uid: str) -> None:
+    """Write a tail and the signature of its head into checkout's status."""
+    owner = AuditedRollout(namespace="shop", name="checkout", uid=uid)
+    signature = signing_key("operator").sign(Statement(owner, 1, audit.seq, audit.head))
+    tamper(shell, trimmed(audit, sealed).model_copy(update={"signature": signature}))
+
+
+def public(folder: Path, *names: str) -> str:
+    """A file with public keys."""
+    file = folder / f"{'-'.join(names)}.pem"
+    pems = (
+        private_key(name).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for name in names
+    )
+    file.write_bytes(b"".join(pems))
+    return str(file)
 
 
 def uid_of(shell: Any) -> str:
@@ -79,7 +112,7 @@ def test_verify_tells_how_far_it_is_sealed(audited: Any) -> None:
         [
             f"Rollout shop/checkout ({uid_of(audited)}): 20 entries",
             "anchored to 16, in 2 segments",
-            "signed to 0: segments are not signed",
+            "signed to 0: there are no signatures",
             "unsigned tail 17 to 20, in the status",
             "nothing is wrong",
         ],
@@ -192,3 +225,80 @@ def test_a_history_that_was_written_anew_is_found_by_a_copy(audited: Any, tmp_pa
     assert "wrong at 21 in copy: Missing: entry 21 is in the copy, and not in the cluster" in result.stdout
     assert "nothing is wrong" not in result.stdout
     assert audited(f"audit verify checkout --copy {tmp_path}/none.jsonl").exit_code == 2
+
+
+def test_verify_checks_signatures(signed: Any, tmp_path: Path) -> None:
+    """To its last entry, by which key; without one it says that nobody looked."""
+    key = signing_key("operator").key_id
+    result = signed(f"audit verify checkout --key {public(tmp_path, 'operator')}")
+    assert (result.exit_code, result.stdout.splitlines()[1:]) == (
+        0,
+        [
+            "anchored to 16, in 2 segments",
+            f"signed to 20 by key {key[:16]}",
+            "tail 17 to 20, in the status",
+            "nothing is wrong",
+        ],
+    )
+    told = json.loads(signed(f"audit verify checkout -o json --key {public(tmp_path, 'operator')}").stdout)
+    assert (told["signaturesChecked"], told["signedFrom"], told["signedTo"], told["signedBy"]) == (True, 1, 20, [key])
+    assert f"signed by key {key[:16]}, not checked: see --key" in signed("audit verify checkout").stdout
+    told = json.loads(signed("audit verify checkout -o json").stdout)
+    assert (told["signaturesChecked"], told["signedTo"], told["signedBy"]) == (False, 0, [key])
+
+
+def test_verify_takes_several_keys(signed: Any, tmp_path: Path) -> None:
+    """In one file or in several; those of which nobody said so count for nothing."""
+    for keys in (
+        public(tmp_path, "older", "operator"),
+        f"{public(tmp_path, 'older')} --key {public(tmp_path, 'operator')}",
+    ):
+        assert signed(f"audit verify checkout --key {keys}").exit_code == 0
+    result = signed(f"audit verify checkout --key {public(tmp_path, 'older')}")
+    assert result.exit_code == 1
+    name = signing_key("operator").key_id[:16]
+    assert f"signed to 0 by the keys that were given; those by key {name} were not checked" in result.stdout
+    assert f"wrong at 1 in {uid_of(signed)}-0000000001: Unsigned: entries 1 to 16 are not signed" in result.stdout
+    assert "wrong at 17 in status: Unsigned: entries 17 to 20 are not signed" in result.stdout
+    assert "unsigned tail 17 to 20, in the status" in result.stdout
+
+
+def test_verify_finds_a_history_that_was_written_anew(signed: Any, tmp_path: Path) -> None:
+    """Whole in itself, without a signature: nothing else in the cluster tells."""
+    anew = chain(20).model_copy(update={"signature": None})
+    body = {"status": {"audit": {**trimmed(anew, 16).dump(), "signature": None}}}
+    signed.cluster.store.merge(Kind.ROLLOUT, "shop", "checkout", body, subresource="status", manager="mallory")
+    for first in (1, 9):
+        name = f"{uid_of(signed)}-{first:010d}"
+        signed.cluster.store.delete(Kind.AUDIT_SEGMENT, SYSTEM, name, uid=None, manager="mallory")
+        seal(signed, anew, first, first + 7, uid_of(signed))
+    assert signed("audit verify checkout").exit_code == 0
+    assert "signed to 0: there are no signatures" in signed("audit verify checkout").stdout
+    assert signed(f"audit verify checkout --key {public(tmp_path, 'operator')}").exit_code == 1
+
+
+def test_verify_lets_pass_what_is_of_before_the_key(audited: Any, tmp_path: Path) -> None:
+    """By the time at which there was one; that says nothing without a key."""
+    key = public(tmp_path, "operator")
+    assert audited(f"audit verify checkout --key {key}").exit_code == 1
+    result = audited(f"audit verify checkout --key {key} --signed-since 2999-01-01")
+    assert (result.exit_code, "signed to 0" in result.stdout, "unsigned tail 17 to 20" in result.stdout) == (
+        0,
+        True,
+        True,
+    )
+    assert audited(f"audit verify checkout --key {key} --signed-since 1999-01-01").exit_code == 1
+    refused = audited("audit verify checkout --signed-since 2999-01-01")
+    assert (refused.exit_code, "give the operator's public key, too" in refused.stderr) == (2, True)
+
+
+def test_verify_refuses_what_is_no_public_key(signed: Any, tmp_path: Path) -> None:
+    """A private one above all; which file, and what to give in its place."""
+    file = tmp_path / "private.pem"
+    file.write_bytes(private_key("operator").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    refused = signed(f"audit verify checkout --key {file}")
+    assert (refused.exit_code, "Give its public half: openssl pkey -in" in " ".join(refused.stderr.split())) == (
+        2,
+        True,
+    )
+    assert signed(f"audit verify checkout --key {tmp_path}/none.pem").exit_code == 2

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sluice.api.names import FIELD_MANAGER, Kind
+from sluice.decide.signatures import check_signatures
 from sluice.errors import Conflict, SluiceError, Unavailable
 from sluice.ops.audit import fetch_trail
 from sluice.ops.outcome import Target
@@ -25,6 +26,7 @@ from sluice.sim.cluster import Call
 from sluice.sim.stage import SYSTEM
 from sluice.sim.store import Change
 from sluice.sim.world import World
+from unit.decide.signing import public_keys, signing_key
 from unit.defects import gathered
 from unit.sequences.ledger import Ledger
 
@@ -147,6 +149,7 @@ def _loaded(seed: int) -> Iterator[None]:
 
 async def _story(seed: int) -> tuple[World, Ledger, Fire]:
     world = World()
+    world.signer = signing_key("operator")
     ledger, fire = Ledger(world), Fire(world, seed)
     fire.over = True
     for app in APPS:
@@ -168,7 +171,7 @@ async def _story(seed: int) -> tuple[World, Ledger, Fire]:
 @pytest.mark.timeout(PROPERTY_TIMEOUT_SECONDS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_thousand_changes_are_told_once_each(seed: int) -> None:
-    """Nothing is missing from the audit, nothing is doubled, and nothing is told that did not happen."""
+    """Nothing is missing from the audit, doubled, or told that did not happen; and all of it is signed."""
     assert len(SEEDS) * CHANGES > 1_000
 
     async def story() -> None:
@@ -178,7 +181,9 @@ def test_a_thousand_changes_are_told_once_each(seed: int) -> None:
         segments = 0
         for app in APPS:
             trail = await fetch_trail(world.people, Target(Kind.ROLLOUT, world.namespace, app), SYSTEM)
-            assert trail.proof.whole, (app, trail.proof.findings[:3])
+            signed = check_signatures(trail.proof, trail.claims, public_keys("operator"))
+            assert signed.proof.whole, (app, signed.proof.findings[:3])
+            assert signed.to == trail.proof.last
             segments += trail.segments
             wrong = list(ledger.wrong(app, trail.proof.entries))
             assert not wrong, (app, wrong[:5])

@@ -52,7 +52,7 @@ class SegmentArchive:
             raise Conflict(f"{where} was there, and is gone: somebody deletes segments") from error
         except InvalidSpec as error:
             raise Conflict(f"{where} is there already, and can't be read: {error}") from error
-        if known != AuditSegmentSpec.of(segment.rollout, segment.entries[: len(known.entries)]):
+        if known.signed(None) != AuditSegmentSpec.of(segment.rollout, segment.entries[: len(known.entries)]):
             raise Conflict(f"{where} is there already, and tells otherwise: compare it with the Rollout's status")
         return known.last
 
