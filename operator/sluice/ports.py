@@ -202,6 +202,11 @@ class AuditReceiver(Protocol):
 class AuditSigner(Protocol):
     """Signs an audit's heads with a key that this process was given. It waits for nothing and does not fail."""
 
+    @property
+    def key_id(self) -> str:
+        """Which key that is; see `api.rollout.AuditSignature`."""
+        ...
+
     def sign(self, statement: Statement) -> AuditSignature:
         """Vouch for that."""
         ...

@@ -203,6 +203,7 @@ def identity(value: object) -> str:
 def can_run(words: list[str]) -> bool:
     """Whether a kubectl command needs neither an editor nor a file of the reader's own."""
     files = [after for word, after in itertools.pairwise(words) if word in {"-f", "--kubeconfig"}]
+    files += [word.rpartition("=")[2] for word in words if word.startswith("--from-file=")]
     return "edit" not in words and all((ROOT / file).exists() for file in files)
 
 

@@ -149,7 +149,7 @@ def check_signatures(
         keys: the trusted public ones, by their id.
         due: entries before the first one of then, or later, may be unsigned; None: none may.
     """
-    findings, vouched, by = list[Finding](), set[int](), set[str]()
+    findings, spans, by = list[Finding](), list[tuple[int, int]](), set[str]()
     hashes = {entry.seq: entry.hash for entry in proof.entries}
     begins = _begins_of(proof.entries)
     for claim in claims:
@@ -159,8 +159,9 @@ def check_signatures(
         if not check(said.text, claim.signature.value):
             findings.append(Finding(said.last, claim.where, Fault.SIGNED_WRONG, _wrong(claim)))
         elif hashes.get(said.last) == said.head and said.last in begins:
-            vouched.update(range(max(said.since, begins[said.last]), said.last + 1))
+            spans.append((max(said.since, begins[said.last]), said.last))
             by.add(claim.signature.key_id)
+    vouched = _joined(spans)
     first = next((entry.seq for entry in proof.entries if due is None or entry.at >= due), proof.last + 1)
     bare = [(e.seq, place) for e, place in zip(proof.entries, proof.places, strict=True) if e.seq not in vouched]
     findings += _unsigned(bare, first)
@@ -181,6 +182,15 @@ def _begins_of(entries: Sequence[AuditEntry]) -> dict[int, int]:
             begins[entry.seq] = begins.get(seq, entry.seq)
         seq, head = entry.seq, entry.hash
     return begins
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> set[int]:
+    """The numbers in any of these. Most of them overlap: each signature reaches back to the first."""
+    numbers, done = set[int](), 0
+    for low, high in sorted(spans):
+        numbers.update(range(max(low, done + 1), high + 1))
+        done = max(done, high)
+    return numbers
 
 
 def _unsigned(bare: Sequence[tuple[int, str]], first: int) -> list[Finding]:

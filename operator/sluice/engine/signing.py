@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 
 from sluice.api.audit import AuditedRollout
@@ -9,6 +10,8 @@ from sluice.api.rollout import Audit, AuditEntry, AuditSignature
 from sluice.decide.audit import broken_at
 from sluice.decide.signatures import Statement, vouched_since
 from sluice.ports import AuditSigner
+
+log = logging.getLogger(__name__)
 
 
 class Signing:
@@ -43,7 +46,15 @@ class Signing:
 
     @cached_property
     def _since(self) -> int:
-        return vouched_since(self.owner, self._stored, self._signer.knows) if self._signer is not None else 0
+        if self._signer is None:
+            return 0
+        since = vouched_since(self.owner, self._stored, self._signer.knows)
+        if since > self._stored.seq > 0:
+            rollout = f"{self.owner.namespace}/{self.owner.name}"
+            log.warning(
+                "no known key signed the audit so far: signing begins anew", extra={"rollout": rollout, "since": since}
+            )
+        return since
 
     @cached_property
     def _leads_to_head(self) -> bool:

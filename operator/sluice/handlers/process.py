@@ -78,6 +78,8 @@ async def _operate(settings: Settings) -> int:
     except SluiceError as error:
         _log.error("the audit can't be signed: correct --audit-key, or leave it out", extra={"error": str(error)})
         return 1
+    if signer is not None:
+        _log.info("signs the audit", extra={"key": signer.key_id})
     credentials = load_credentials(settings.kubeconfig, settings.context)
     async with Transport(credentials) as transport:
         loop = asyncio.get_running_loop()

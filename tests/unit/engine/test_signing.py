@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
+from sluice.adapters.audit.keys import SigningKey
 from sluice.api.common import ObjectRef
 from sluice.api.names import Kind
-from sluice.api.rollout import Audit
+from sluice.api.rollout import Audit, AuditSignature
 from sluice.decide.audit import MAX_ENTRIES
 from sluice.decide.proof import STATUS, Fault, Piece, verify
-from sluice.decide.signatures import Claim, Signed, check_signatures
+from sluice.decide.signatures import Claim, Signed, Statement, check_signatures
+from sluice.sim.cluster import Call
 from sluice.sim.stage import SYSTEM
-from unit.decide.signing import public_keys, signing_key
+from unit.decide.signing import private_key, public_keys, signing_key
 from unit.decide.test_signatures import rewritten
-from unit.engine.scene import APP, OPEN, Scene, play, rest
+from unit.engine.scene import APP, OPEN, Scene, on_route, play, rest
 from unit.engine.test_seal import make_entries
 
 
@@ -162,6 +164,42 @@ def test_shards_that_go_to_and_fro_between_keys_hold_nothing_up() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("stop", ["kill", "abort"])
+def test_what_stops_is_written_before_anything_is_signed(stop: str) -> None:
+    """A kill's weight waits for no signature; nor does an abort's, but for the one of the status that announces it."""
+
+    async def story(scene: Scene) -> None:
+        order = list[str]()
+
+        class Watched(SigningKey):
+            def sign(self, statement: Statement) -> AuditSignature:
+                order.append("sign")
+                return super().sign(statement)
+
+        def watch(call: Call) -> None:
+            if on_route(call) and call.writes and call.phase == "before":
+                order.append("route")
+
+        scene.world.signer = Watched(private_key("one"))
+        await scene.start(OPEN)
+        await make_entries(scene, MAX_ENTRIES)
+        await rest(5)
+        scene.world.cluster.faults.append(watch)
+        order.clear()
+        if stop == "kill":
+            await scene.world.engage(reason="5xx")
+            await scene.world.until_phase(APP, "Killed", timeout_seconds=10)
+            assert order[0] == "route"
+        else:
+            await scene.world.act(APP, "Abort")
+            await scene.world.until(lambda: scene.world.green_share(APP) == 0, timeout_seconds=10)
+            assert order.index("route") <= 2  # that, and the segment for which its entries are one too many
+        await rest(5)
+        assert check(scene).to == scene.world.status(APP).audit.seq
+
+    play(story)
+
+
 Attack = Callable[[Scene, Audit], None]
 
 
@@ -199,7 +237,7 @@ def all_of_it(scene: Scene, audit: Audit) -> None:
 
 
 @pytest.mark.parametrize("attack", [anew, anew_with_its_signature, within, all_of_it])
-def test_nobody_has_the_operator_sign_what_it_did_not_tell(attack: Attack) -> None:
+def test_nobody_has_the_operator_sign_what_it_did_not_tell(attack: Attack, caplog: pytest.LogCaptureFixture) -> None:
     """Who may write statuses and delete segments puts it where the operator reads it: it is sealed, and not signed."""
 
     async def story(scene: Scene) -> None:
@@ -217,5 +255,7 @@ def test_nobody_has_the_operator_sign_what_it_did_not_tell(attack: Attack) -> No
         unsigned = [each for each in signed.proof.findings if each.fault is Fault.UNSIGNED]
         assert unsigned
         assert unsigned[0].seq <= forged[0]
+        begun = [each for each in caplog.records if each.message.endswith("signing begins anew")]
+        assert bool(begun) == (attack is not within)  # there the head itself is the true one
 
     play(story)

@@ -42,6 +42,9 @@ class SigningKey:
     Args:
         key: the one to sign with.
         trusted: those before it, whose signatures it takes on.
+
+    Attributes:
+        key_id: of the one to sign with.
     """
 
     def __init__(self, key: Ed25519PrivateKey, *trusted: Ed25519PublicKey) -> None:
