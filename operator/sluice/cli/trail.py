@@ -104,8 +104,7 @@ def _how_signed(trail: Trail, signed: Signed | None) -> str:
     if signed is None:
         claimed = _named(claim.signature.key_id for claim in trail.claims)
         return f"signed by {claimed}, not checked: see --key" if claimed else "signed to 0: there are no signatures"
-    others = _named({claim.signature.key_id for claim in trail.claims} - set(signed.keys))
-    beside = f"; those by {others} were not checked" if others else ""
+    beside = f"; those by {_named(signed.unknown)} were not checked" if signed.unknown else ""
     if not signed.to:
         return f"signed to 0 by the keys that were given{beside}"
     begins = f"from {signed.since} " if signed.since > 1 else ""

@@ -128,6 +128,7 @@ class Signed:
         since: from this entry on all that has to be signed is; 0 for none.
         to: up to this one; 0 for none.
         keys: the ids of the keys that vouch for it.
+        unknown: the ids of keys by which there are signatures, and that were not given.
         tail: what of the status nobody vouches for: its first and last number; None for nothing.
     """
 
@@ -135,6 +136,7 @@ class Signed:
     since: int
     to: int
     keys: tuple[str, ...]
+    unknown: tuple[str, ...]
     tail: tuple[int, int] | None
 
 
@@ -149,14 +151,14 @@ def check_signatures(
         keys: the trusted public ones, by their id.
         due: entries before the first one of then, or later, may be unsigned; None: none may.
     """
-    findings, spans, by = list[Finding](), list[tuple[int, int]](), set[str]()
+    findings, spans, by, unknown = list[Finding](), list[tuple[int, int]](), set[str](), set[str]()
     hashes = {entry.seq: entry.hash for entry in proof.entries}
     begins = _begins_of(proof.entries)
     for claim in claims:
         said, check = claim.statement, keys.get(claim.signature.key_id)
         if check is None:
-            continue
-        if not check(said.text, claim.signature.value):
+            unknown.add(claim.signature.key_id)
+        elif not check(said.text, claim.signature.value):
             findings.append(Finding(said.last, claim.where, Fault.SIGNED_WRONG, _wrong(claim)))
         elif hashes.get(said.last) == said.head and said.last in begins:
             spans.append((max(said.since, begins[said.last]), said.last))
@@ -169,7 +171,8 @@ def check_signatures(
     since, to = _reach(vouched, first, proof.last)
     tail = [seq for seq, place in bare if place == STATUS]
     told = replace(proof, findings=tuple(ordered))
-    return Signed(told, since, to, tuple(sorted(by)), (tail[0], tail[-1]) if tail else None)
+    ends = (tail[0], tail[-1]) if tail else None
+    return Signed(told, since, to, tuple(sorted(by)), tuple(sorted(unknown)), ends)
 
 
 def _begins_of(entries: Sequence[AuditEntry]) -> dict[int, int]:

@@ -263,6 +263,20 @@ def test_verify_takes_several_keys(signed: Any, tmp_path: Path) -> None:
     assert "unsigned tail 17 to 20, in the status" in result.stdout
 
 
+def test_verify_tells_a_wrong_signature_of_a_known_key(signed: Any, tmp_path: Path) -> None:
+    """Where it is, and of which key: it was looked at."""
+    body = {"status": {"audit": {"signature": {"value": "A" * 86 + "=="}}}}
+    signed.cluster.store.merge(Kind.ROLLOUT, "shop", "checkout", body, subresource="status", manager="mallory")
+    key = signing_key("operator").key_id[:16]
+    result = signed(f"audit verify checkout --key {public(tmp_path, 'operator')}")
+    assert result.exit_code == 1
+    assert f"signed to 16 by key {key}\n" in result.stdout
+    assert (
+        f"wrong at 20 in status: SignedWrong: its signature, by key {key}, is not of what stands there" in result.stdout
+    )
+    assert "wrong at 17 in status: Unsigned: entries 17 to 20 are not signed" in result.stdout
+
+
 def test_verify_finds_a_history_that_was_written_anew(signed: Any, tmp_path: Path) -> None:
     """Whole in itself, without a signature: nothing else in the cluster tells."""
     anew = chain(20).model_copy(update={"signature": None})
