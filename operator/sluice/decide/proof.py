@@ -152,7 +152,7 @@ def verify(pieces: Iterable[Piece]) -> Proof:
     """Check a chain: order, gaps, doubles, changes, and that every piece ends where it says.
 
     What is not found: a tail rewritten as a whole, hashes and all, by somebody who may write the status; and what a
-    cluster's administrator deletes and makes anew.
+    cluster's administrator deletes and makes anew. Signatures tell: see `decide.signatures`.
 
     Args:
         pieces: segments in any order, and the status' tail, if the Rollout is there.
