@@ -21,6 +21,9 @@ PYTEST := $(PY) -m pytest
 
 # Narrow any test target: make unit ARGS='-k gates -x'
 ARGS ?=
+# Tests run in so many processes, file by file; on the testbed each has a network namespace and clusters of its own.
+WORKERS ?= 2
+BESIDE := --dist=loadfile --tx='$(WORKERS)*popen//python=$(PY) -m testbed run -- $(PY)'
 
 .PHONY: help
 help: ## List the targets
@@ -92,13 +95,15 @@ format: $(STAMP) ## Format, and mend what ruff can mend safely
 test: unit contract e2e ## Every test: unit and property, contract, end to end with real traffic
 
 unit: $(STAMP) ## Unit and property tests: no cluster, seconds
-	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) tests/unit -n $(WORKERS) --dist=worksteal $(ARGS)
 
 contract: $(STAMP) ## Contract tests, against a real API server that the testbed starts
-	$(TESTBED) run -- $(PYTEST) tests/contract --target=testbed $(ARGS)
+	$(TESTBED) build
+	PYTHONPATH=tests $(PYTEST) tests/contract --target=testbed $(BESIDE) $(ARGS)
 
 e2e: $(STAMP) ## End-to-end tests, on the testbed: real API server, real proxy, real Prometheus
-	$(TESTBED) run -- $(PYTEST) tests/e2e --target=testbed $(ARGS)
+	$(TESTBED) build
+	PYTHONPATH=tests $(PYTEST) tests/e2e --target=testbed $(BESIDE) $(ARGS)
 
 .PHONY: demo demo-real
 demo: $(STAMP) ## A canary, an abort and a kill switch in the terminal; needs no cluster
