@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -77,18 +76,17 @@ def _print(refusals: list[Refusal], output: str | None) -> None:
 
 
 def _row(refusal: Refusal) -> list[str]:
-    who = itertools.chain([refusal.who or "nobody known"], [f"as {refusal.acting_as}"] if refusal.acting_as else [])
-    words: list[Any] = [
-        _moment(refusal.at)[:19],
-        " ".join(who),
+    acting = f" as {refusal.acting_as}" if refusal.acting_as else ""
+    return [
+        _moment(refusal.at),
+        f"{refusal.who or 'nobody known'}{acting}",
         refusal.verb,
         refusal.what,
-        refusal.code,
+        str(refusal.code),
         refusal.rule or ("credentials" if refusal.code == _UNKNOWN else "rights"),
         refusal.address,
         refusal.why,
     ]
-    return [str(word) for word in words]
 
 
 def _moment(at: datetime | None) -> str:
