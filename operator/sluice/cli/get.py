@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +16,7 @@ from sluice.cli.session import Access, Session, with_session
 if TYPE_CHECKING:
     from sluice.cli.listing import Listing
 
+F = TypeVar("F", bound=Callable[..., Any])
 _RESOURCES = {
     **dict.fromkeys(("rollouts", "rollout", "ro"), "rollouts"),
     **dict.fromkeys(("switches", "switch", "killswitches", "killswitch", "ks"), "switches"),
@@ -39,16 +41,27 @@ def _resource(_context: click.Context, _parameter: click.Parameter, value: str) 
     return _RESOURCES[value]
 
 
+def listing_options(command: F) -> F:
+    """Add the name and the options of a command that lists objects; they are passed as in `list_objects`."""
+
+    @click.argument("name", required=False, callback=object_name)
+    @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+    @click.option(
+        "-l", "--selector", metavar="LABELS", help="Only those with these labels, such as app=checkout,tier!=test."
+    )
+    @click.option("-w", "--watch", is_flag=True, help="Go on showing changes until interrupted.")
+    @format_option("wide", "json", "yaml", "name")
+    @cluster_options
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        return command(*args, **options)
+
+    return wrapped  # type: ignore[return-value]  # click reads the options off it
+
+
 @click.command("get", cls=Command)
 @click.argument("resource", default="rollouts", callback=_resource, metavar="[rollouts|switches]")
-@click.argument("name", required=False, callback=object_name)
-@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
-@click.option(
-    "-l", "--selector", metavar="LABELS", help="Only those with these labels, such as app=checkout,tier!=test."
-)
-@click.option("-w", "--watch", is_flag=True, help="Go on showing changes until interrupted.")
-@format_option("wide", "json", "yaml", "name")
-@cluster_options
+@listing_options
 def command(access: Access, *, watch: bool, **what: Any) -> None:
     """List Rollouts, or kill switches.
 
@@ -63,7 +76,15 @@ def command(access: Access, *, watch: bool, **what: Any) -> None:
       sluice get rollouts checkout -n shop -o yaml
       sluice get switches -A
     """
-    query = Query(**what)
+    list_objects(access, Query(**what), watch=watch)
+
+
+def list_objects(access: Access, query: Query, *, watch: bool) -> None:
+    """Print what a query asks for, once or for as long as it is watched.
+
+    Raises:
+        UsageError: options that mean nothing together.
+    """
     if query.name and query.all_namespaces:
         raise click.UsageError("an object is named in one namespace: leave out -A, or the name.")
     if watch and query.output == "name":

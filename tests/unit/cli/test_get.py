@@ -93,6 +93,13 @@ def test_a_switch_by_its_name_may_be_the_clusters(shop: Any) -> None:
     assert json.loads(shop("get switches freeze -o json").stdout)["kind"] == "ClusterKillSwitch"
 
 
+@pytest.mark.parametrize("line", ["", "-A -o wide", "freeze -o yaml", "nothing"])
+def test_switches_have_a_command_of_their_own(shop: Any, line: str) -> None:
+    """`sluice switches` is `sluice get switches`, whatever is asked."""
+    short, whole = shop(f"switches {line}"), shop(f"get switches {line}")
+    assert (short.exit_code, short.stdout, short.stderr) == (whole.exit_code, whole.stdout, whole.stderr)
+
+
 def test_what_may_not_be_read_beside_is_a_note(shop: Any) -> None:
     """Who may not list ClusterKillSwitches still sees the namespace's, and learns that some are missing."""
 
