@@ -97,9 +97,20 @@ class Cluster(Protocol):
         ...
 
     async def patch_merge(
-        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Obj,
+        *,
+        subresource: str = "",
+        lane: Lane = Lane.NORMAL,
+        dry_run: bool = False,
     ) -> Obj:
-        """Apply a JSON merge patch (RFC 7386). `metadata.resourceVersion` in the body is a precondition."""
+        """Apply a JSON merge patch (RFC 7386). `metadata.resourceVersion` in the body is a precondition.
+
+        With `dry_run` all is checked and nothing stored.
+        """
         ...
 
     async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:

@@ -53,12 +53,20 @@ class Relay:
         return await self._cluster.patch_json(self.there(kind), namespace, name, operations, lane=lane, guard=guard)
 
     async def patch_merge(
-        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Obj,
+        *,
+        subresource: str = "",
+        lane: Lane = Lane.NORMAL,
+        dry_run: bool = False,
     ) -> Obj:
         """Apply a merge patch."""
         await self.await_turn(lane)
         return await self._cluster.patch_merge(
-            self.there(kind), namespace, name, body, subresource=subresource, lane=lane
+            self.there(kind), namespace, name, body, subresource=subresource, lane=lane, dry_run=dry_run
         )
 
     async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:

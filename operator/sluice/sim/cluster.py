@@ -208,13 +208,23 @@ class FakeCluster:
         )
 
     async def patch_merge(
-        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Obj,
+        *,
+        subresource: str = "",
+        lane: Lane = Lane.NORMAL,
+        dry_run: bool = False,
     ) -> Obj:
         """Apply a merge patch."""
-        call = Call("patch_merge", kind, namespace, name, self.manager, subresource, lane)
+        call = Call("patch_merge", kind, namespace, name, self.manager, subresource, lane, dry_run)
         return await self._do(
             call,
-            lambda: self.store.merge(kind, namespace, name, body, subresource=subresource, manager=self.manager),
+            lambda: self.store.merge(
+                kind, namespace, name, body, subresource=subresource, manager=self.manager, dry_run=dry_run
+            ),
         )
 
     async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:

@@ -103,8 +103,20 @@ class ObjectStore:
         """
         return self._create(kind, namespace, wire(body), Writer(manager), checked=checked)
 
-    def merge(self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str, manager: str) -> Obj:
+    def merge(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Obj,
+        *,
+        subresource: str,
+        manager: str,
+        dry_run: bool = False,
+    ) -> Obj:
         """Apply a merge patch, to the object or to a subresource (`status`, or `scale` with `spec.replicas`).
+
+        With `dry_run` the answer is what would be stored.
 
         Raises:
             NotFound: the object is not there.
@@ -121,7 +133,19 @@ class ObjectStore:
             )
         if subresource == "scale" and kind in SCALED:
             patch = _scaling(SCALED[kind], patch["spec"]["replicas"])
-        return self._update(kind, old, merged(old, patch), Writer(manager, subresource=subresource))
+        return self._update(kind, old, merged(old, patch), Writer(manager, subresource=subresource), dry_run=dry_run)
+
+    def restore(self, kind: Kind, obj: Obj) -> Obj:
+        """Store another API server's object as it is, uid and generation included; only the resourceVersion is new.
+
+        It is greater than the one it had there, so that nothing that is made here ever gets a uid of that server's.
+        """
+        copy = wire(obj)
+        meta = copy["metadata"]
+        version = str(meta.get("resourceVersion") or "0")
+        self._version = max(self._version, int(version) if version.isdecimal() else 0)
+        old = self.peek(kind, meta.get("namespace", ""), meta["name"])
+        return self._store("ADDED" if old is None else "MODIFIED", kind, old, copy, Writer("restore"))
 
     def corrupt(self, kind: Kind, namespace: str, name: str, patch: Obj, *, manager: str) -> Obj:
         """Apply a merge patch whatever comes of it, as somebody does who is past all rules.

@@ -167,6 +167,20 @@ async def test_status_is_written_apart(world: World) -> None:
     assert kept["status"]["parents"][0]["controllerName"] == "example.com/gw"
 
 
+async def test_a_dry_run_of_a_merge_patch_stores_nothing(world: World) -> None:
+    """Its answer is the object as it would be, and what would be refused is; what is stored stays as it was."""
+    made = await make_route(world)
+    change = {"spec": {"hostnames": ["other.example"]}}
+    told = await world.cluster.patch_merge(ROUTE, world.namespace, "checkout", change, dry_run=True)
+    assert told["spec"]["hostnames"] == ["other.example"]
+    assert told["metadata"]["generation"] == made["metadata"]["generation"] + 1
+    assert await world.cluster.get(ROUTE, world.namespace, "checkout") == made
+    with pytest.raises(Rejected):
+        await world.cluster.patch_merge(
+            ROUTE, world.namespace, "checkout", {"metadata": {"labels": {"a": "no label!"}}}, dry_run=True
+        )
+
+
 async def test_merge_patch_removes_by_null(world: World) -> None:
     """A null in a merge patch removes an annotation; the others stay."""
     await make_route(world)

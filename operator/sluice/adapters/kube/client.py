@@ -15,6 +15,8 @@ from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.errors import NotFound
 from sluice.ports import Guard, Lane, Leadership, Obj
 
+_DRY_RUN = {"dryRun": "All"}
+
 
 class AlwaysLeader:
     """For what needs no Lease: the Lease itself, the CLI, tests."""
@@ -72,12 +74,24 @@ class KubeCluster:
         return await self._write(Request("PATCH", path, what, str(kind), body, JSON_PATCH, lane=lane), guard)
 
     async def patch_merge(
-        self, kind: Kind, namespace: str, name: str, body: Obj, *, subresource: str = "", lane: Lane = Lane.NORMAL
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        body: Obj,
+        *,
+        subresource: str = "",
+        lane: Lane = Lane.NORMAL,
+        dry_run: bool = False,
     ) -> Obj:
         """Apply a merge patch. Conflict where `metadata.resourceVersion` in it is no longer the object's."""
         path = object_path(kind, namespace, name, subresource)
-        what = f"patch {'the ' + subresource + ' of ' if subresource else ''}{describe(kind, namespace, name)}"
-        return await self._write(Request("PATCH", path, what, str(kind), orjson.dumps(body), MERGE_PATCH, lane=lane))
+        doing = "dry run of" if dry_run else "patch"
+        what = f"{doing} {'the ' + subresource + ' of ' if subresource else ''}{describe(kind, namespace, name)}"
+        params = _DRY_RUN if dry_run else None
+        return await self._write(
+            Request("PATCH", path, what, str(kind), orjson.dumps(body), MERGE_PATCH, params=params, lane=lane)
+        )
 
     async def apply(self, kind: Kind, namespace: str, name: str, body: Obj, *, dry_run: bool = False) -> Obj:
         """Apply with force, and make what is not there. The body may leave out apiVersion, kind, namespace and name.
@@ -89,7 +103,7 @@ class KubeCluster:
         whole["metadata"]["name"] = name
         what = f"{'dry run of' if dry_run else 'apply'} {describe(kind, namespace, name)}"
         path = object_path(kind, namespace, name)
-        params = {"force": "true", **({"dryRun": "All"} if dry_run else {})}
+        params = {"force": "true", **(_DRY_RUN if dry_run else {})}
         return await self._write(
             Request("PATCH", path, what, str(kind), orjson.dumps(whole), APPLY_PATCH, params=params)
         )
