@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sluice.cli.files import read_files
 from sluice.cli.help import Command
 from sluice.cli.options import object_name
 from sluice.decide.texts import count_of
@@ -16,9 +14,6 @@ from sluice.decide.texts import count_of
 if TYPE_CHECKING:
     from sluice.ops.lint.finding import Finding
     from sluice.ops.lint.linter import Linter
-
-STDIN = "-"
-_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 
 
 @click.command("lint", cls=Command)
@@ -62,7 +57,7 @@ def command(paths: tuple[str, ...], namespace: str, output: str | None, *, stric
         linter = Linter(namespace)
     except SluiceError as error:
         raise failure_of(error) from error
-    files = list(_files(paths))
+    files = list(read_files(paths))
     for file, text in files:
         linter.add(file, text)
     findings = linter.finish()
@@ -74,33 +69,6 @@ def command(paths: tuple[str, ...], namespace: str, output: str | None, *, stric
     click.echo(", ".join(summary), err=True)
     if errors or (strict and warnings):
         raise click.exceptions.Exit(FAILED)
-
-
-def _files(paths: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Each file's name and text, once; of folders, in the order of names."""
-    read = set()
-    for each in paths:
-        if each == STDIN:
-            yield "stdin", sys.stdin.read()
-            continue
-        for file in _inside(Path(each)):
-            if file.resolve() in read:
-                continue
-            read.add(file.resolve())
-            try:
-                yield str(file), file.read_text(encoding="utf-8-sig")
-            except (OSError, UnicodeDecodeError) as error:
-                raise click.UsageError(f"{file} cannot be read: {error}") from error
-
-
-def _inside(path: Path) -> list[Path]:
-    """A file itself; of a folder, every manifest in it and below, but for what is hidden."""
-    if not path.exists():
-        raise click.UsageError(f"there is no file or folder {path}")
-    if not path.is_dir():
-        return [path]
-    found = sorted(each for each in path.rglob("*") if each.suffix in _ENDINGS and each.is_file())
-    return [each for each in found if not any(part.startswith(".") for part in each.relative_to(path).parts)]
 
 
 def _tell(linter: Linter, findings: list[Finding], output: str | None) -> None:

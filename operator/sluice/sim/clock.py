@@ -11,6 +11,7 @@ import asyncio
 import selectors
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -31,9 +32,10 @@ TURNS_PER_SECOND = 5_000  # of the loop, in one virtual second: far more than an
 class _JumpingSelector(selectors.DefaultSelector):
     """Serves what is ready; instead of waiting, moves the time on."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns_per_second: int) -> None:
         super().__init__()
         self.seconds = 0.0
+        self._most_turns = turns_per_second
         self._second = 0
         self._turns = 0
 
@@ -52,16 +54,16 @@ class _JumpingSelector(selectors.DefaultSelector):
         if int(self.seconds) != self._second:
             self._second, self._turns = int(self.seconds), 0
         self._turns += 1
-        if self._turns > TURNS_PER_SECOND:
+        if self._turns > self._most_turns:
             busy = sorted(task.get_name() for task in asyncio.all_tasks(asyncio.get_running_loop()))
-            raise Livelock(f"{TURNS_PER_SECOND} turns at {self.seconds:.3f} virtual seconds, with: {', '.join(busy)}")
+            raise Livelock(f"{self._most_turns} turns at {self.seconds:.3f} virtual seconds, with: {', '.join(busy)}")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time()` begins at 0 and moves only by jumps from timer to timer."""
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, turns_per_second: int = TURNS_PER_SECOND) -> None:
+        self._jumping = _JumpingSelector(turns_per_second)
         super().__init__(self._jumping)
         self._clock_resolution = 1e-6  # far above what rounding can cost in a year, or a due timer would never be seen
 
@@ -88,11 +90,16 @@ class VirtualClock:
             return 0.0
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], *, turns_per_second: int = TURNS_PER_SECOND) -> T:
     """Run a coroutine to its end in a virtual loop of its own, and cancel what it left behind.
+
+    Args:
+        main: the coroutine.
+        turns_per_second: how many turns of the loop in one virtual second are still honest work.
 
     Raises:
         Deadlock: it waits for something that nothing is going to do.
+        Livelock: it takes more turns than that.
     """
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=partial(VirtualLoop, turns_per_second)) as runner:
         return runner.run(main)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from sluice.adapters.audit.segments import SegmentArchive
 from sluice.api.action import RolloutActionStatus
@@ -18,7 +19,7 @@ from sluice.engine.fence import Fence
 from sluice.ports import AuditSigner
 from sluice.sim import manifests
 from sluice.sim.budgets import FakeBudgets
-from sluice.sim.clock import VirtualClock
+from sluice.sim.clock import START, VirtualClock
 from sluice.sim.cluster import FakeCluster
 from sluice.sim.deployments import FakeDeployments
 from sluice.sim.gateway import FakeEndpoints, FakeGateway
@@ -44,10 +45,10 @@ class Stage:
         error_ratios: by version, the share of simulated requests that fail; the traffic's, not Prometheus's.
     """
 
-    def __init__(self, *, namespace: str = NAMESPACE, build: Build | None = None) -> None:
+    def __init__(self, *, namespace: str = NAMESPACE, build: Build | None = None, starts_at: datetime = START) -> None:
         self.namespace = namespace
-        self.clock = VirtualClock()
-        self.cluster = FakeCluster(self.clock, namespaces=(namespace, SYSTEM))
+        self.clock = VirtualClock(starts_at)
+        self.cluster = FakeCluster(self.clock, namespaces=tuple(dict.fromkeys((namespace, SYSTEM))))
         self.people = self.cluster.as_manager("kubectl")
         self.gateway = FakeGateway(self.cluster, self.clock)
         self.endpoints = FakeEndpoints(self.cluster)

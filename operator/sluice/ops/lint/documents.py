@@ -88,6 +88,16 @@ def read(text: str) -> Iterator[Document]:
         raise Unreadable(1, f"this is no YAML: {' '.join(str(error).split())}") from error
 
 
+def items(document: Document) -> Iterator[Document]:
+    """A document, or the items of a List."""
+    value = document.value
+    if not isinstance(value, dict) or not str(value.get("kind", "")).endswith("List") or "items" not in value:
+        yield document
+        return
+    listed = value["items"] if isinstance(value["items"], list) else []
+    yield from (document.part("items", index) for index in range(len(listed)))
+
+
 class _Builder:
     """Makes a value of a node, and notes lines on the way."""
 

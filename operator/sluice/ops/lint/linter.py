@@ -10,7 +10,7 @@ from typing import Any
 from sluice.api.names import GROUP, VERSION
 from sluice.decide.metadata import mapping
 from sluice.ops.lint import crds, meaning, metadata, rules, schema
-from sluice.ops.lint.documents import Document, Unreadable, read
+from sluice.ops.lint.documents import Document, Unreadable, items, read
 from sluice.ops.lint.finding import Finding, Level, Problem, shown
 from sluice.ops.lint.meaning import Thing
 
@@ -63,7 +63,7 @@ class Linter:
         """Check the objects of a file, each alone."""
         try:
             for document in read(text):
-                for each in _items(document):
+                for each in items(document):
                     self._check(file, each)
         except Unreadable as error:
             hint = "; is it a template? Render it first" if "{{" in text else ""
@@ -130,16 +130,6 @@ _OF_EVERY_OBJECT: dict[str, Any] = {
     "kind": {"type": "string"},
     "metadata": {"x-kubernetes-preserve-unknown-fields": True},
 }
-
-
-def _items(document: Document) -> Iterator[Document]:
-    """A document, or the items of a List."""
-    value = document.value
-    if not isinstance(value, dict) or not str(value.get("kind", "")).endswith("List") or "items" not in value:
-        yield document
-        return
-    items = value["items"] if isinstance(value["items"], list) else []
-    yield from (document.part("items", index) for index in range(len(items)))
 
 
 def _of_type(known: Mapping[str, Any], kind: str, version: str) -> Iterator[Problem]:
