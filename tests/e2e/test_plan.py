@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from e2e.support.fixtures import MakeApp
 from e2e.support.manifests import Json, canary, pause, weight
 from e2e.support.waiting import until
 from e2e.support.world import RELEASER, World
-from e2e.test_policies import freeze, policy
+from e2e.test_policies import policy
+from sluice.sim import manifests
 
 STEPS = canary(weight(10), pause(), weight(50), pause("2s"))
 _KINDS = "rollouts,rolloutruns,killswitches,httproutes,services,endpointslices"
@@ -102,7 +104,7 @@ def test_a_plan_comes_true(world: World, make_app: MakeApp, tmp_path: Path) -> N
     app.wait_phase("Killed")
 
     world.sluice("release", "stop", "-n", app.namespace, "--reason", "fixed")
-    with policy(world, app, windows=[freeze(600)]) as rule:
+    with policy(world, app, windows=[manifests.freeze(datetime.now(UTC), 600)]) as rule:
         rule.wait(lambda status: status["state"] == "Frozen", "that it is frozen")
         later = rollout(app, "v3")
         (told,) = plan(world, app, tmp_path, later)["rollouts"]

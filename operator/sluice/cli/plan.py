@@ -46,8 +46,8 @@ def command(paths: tuple[str, ...], access: Access, output: str | None, *, offli
     Not told: of a Rollout over a fleet, anything but its batches and what holds it; what becomes of objects that the
     files leave out; which fields a tool that applies server-side would take out, and kubectl would of Deployments,
     Services and routes (of the other kinds its own record of what it applied is heeded). The operator is taken to run,
-    and to be of this version. A course ends after 14 days, or after many measurements (of
-    half a day, by default intervals).
+    and to be of this version. A course ends after 14 days, or after 1,500 changes of a status, which is about half a
+    day of measuring every 30 s; what comes after is listed without times.
 
     What it reads is in the ClusterRole sluice-planner; a dry run takes the rights to apply the object, too.
 
