@@ -34,7 +34,7 @@ def test_each_line_says_by_what_it_was_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["audit", "refusals", str(log)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
-    at, what = "2026-11-22T10:00:00", ["patch", "killswitches.sluice.dev", "shop/stop"]
+    at, what = "2026-11-22T10:00:00Z", ["patch", "killswitches.sluice.dev", "shop/stop"]
     assert rows[1:] == [
         [at, "mallory", *what, "422", "sluice-killswitch-release", "10.0.0.7", "say", "why"],
         [at, "mallory", *what, "403", "rights", "10.0.0.7", "no"],
