@@ -13,7 +13,7 @@ from e2e.support.app import App
 from e2e.support.fixtures import MakeApp
 from e2e.support.manifests import Json, canary, pause, weight
 from e2e.support.waiting import until
-from e2e.support.world import RELEASER, World
+from e2e.support.world import PLANNER, World
 from e2e.test_policies import policy
 from sluice.sim import manifests
 
@@ -58,7 +58,7 @@ def plan(world: World, app: App, folder: Path, *objects: Json, code: int = 0) ->
     file = folder / "all.yaml"
     file.write_text(yaml.safe_dump_all(objects))
     before = versions(app)
-    done = world.sluice("plan", str(file), "-o", "json")
+    done = world.sluice("plan", str(file), "-o", "json", user=PLANNER)
     assert done.code == code, f"{done.out}{done.err}"
     assert versions(app) == before
     told: Json = json.loads(done.out)
@@ -69,7 +69,7 @@ def grant(app: App) -> None:
     """Let the user of the command line move the app's routes and Services, which a Rollout may not do for less."""
     resources = "--resource=httproutes.gateway.networking.k8s.io,services,deployments.apps"
     app.kubectl("create", "role", "mover", "--verb=get,patch,update,create", resources)
-    app.kubectl("create", "rolebinding", "mover", "--role=mover", f"--user={RELEASER}")
+    app.kubectl("create", "rolebinding", "mover", "--role=mover", f"--user={PLANNER}")
 
 
 def test_a_plan_comes_true(world: World, make_app: MakeApp, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_what_the_api_server_refuses_is_told(world: World, make_app: MakeApp, tm
     app.wait_phase("Healthy")
 
     told = plan(world, app, tmp_path, rollout(app, "v2"), code=1)
-    assert f"{RELEASER} may not move HTTPRoute {app.name}" in told["objects"][0]["message"]
+    assert f"{PLANNER} may not move HTTPRoute {app.name}" in told["objects"][0]["message"]
     assert told["rollouts"] == []
     grant(app)
 

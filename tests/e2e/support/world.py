@@ -27,10 +27,11 @@ from testbed import Cluster, DataPlane, Testbed
 from testbed.processes import session
 
 RELEASER = "rita"  # may read, use every verb on Rollouts, engage and release switches, everywhere
+PLANNER = "pia"  # may the same, and read what plans need
 APPROVERS = ("anna", "ben")  # of the group APPROVING; they may approve, reject and read, everywhere
 STRANGER = "sam"  # may the same, and is of no group
 APPROVING = "release-managers"
-_ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser", "sluice-planner")
+_ROLES = ("view", "sluice-viewer", "sluice-editor", "sluice-operator-verbs", "sluice-releaser")
 LONE_LEASE_SECONDS = 3
 _READY_SECONDS = 120
 MEMBER_PROBE_SECONDS = 0.5
@@ -156,13 +157,14 @@ def _time_of(line: str) -> str:
 @contextmanager
 def world(replicas: int = 2) -> Iterator[World]:
     """Start all of it, and end all of it."""
-    users: dict[str, list[str]] = {name: [] for name in (*PROBERS, RELEASER, STRANGER)}
+    users: dict[str, list[str]] = {name: [] for name in (*PROBERS, RELEASER, PLANNER, STRANGER)}
     users |= {name: [APPROVING] for name in APPROVERS}
     with Testbed(clusters=1, data_plane=True, users=users) as testbed:
         hub = testbed.hub
         install(hub)
         approvers = [_binding("sluice-approver", name) for name in (*APPROVERS, STRANGER, RELEASER)]
-        hub.apply(yaml.safe_dump_all([*(_binding(role) for role in _ROLES), *approvers]))
+        planners = [_binding(role, PLANNER) for role in (*_ROLES, "sluice-planner")]
+        hub.apply(yaml.safe_dump_all([*(_binding(role) for role in _ROLES), *planners, *approvers]))
         kubeconfig = kubeconfig_of(hub, RELEASER)
         prometheus = testbed.data_plane.prometheus_url
         often = ["--member-probe-seconds", str(MEMBER_PROBE_SECONDS)]
