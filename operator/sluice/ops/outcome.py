@@ -10,6 +10,17 @@ from sluice.api.names import Kind
 PATIENCE_SECONDS = 30.0
 
 
+def plural_of(kind: Kind) -> str:
+    """What several objects of a kind are called.
+
+    >>> plural_of(Kind.ROLLOUT), plural_of(Kind.KILL_SWITCH), plural_of(Kind.ROLLOUT_POLICY)
+    ('Rollouts', 'KillSwitches', 'RolloutPolicies')
+    """
+    if kind.endswith("y"):
+        return f"{kind.removesuffix('y')}ies"
+    return f"{kind}es" if kind.endswith("h") else f"{kind}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The object that a verb is aimed at; without a name, all of a kind."""
@@ -20,7 +31,7 @@ class Target:
 
     def __str__(self) -> str:
         if not self.name:
-            plural = f"{self.kind}{'es' if self.kind.endswith('h') else 's'}"
+            plural = plural_of(self.kind)
             return f"{plural} in {self.namespace}" if self.namespace else plural
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sluice.api.names import Kind
 from sluice.errors import Forbidden, NotFound
+from sluice.ops.outcome import plural_of
 from sluice.ports import Cluster, Obj
 
 _EVERYWHERE = (
@@ -119,7 +120,7 @@ async def _copy(cluster: Cluster, copies: Copies, places: Sequence[tuple[Kind, s
             copies.unread.add((kind, namespace))
             where = f" in namespace {namespace}" if namespace else ""
             so = _SO.get(kind, f"what there is of kind {kind} is not known")
-            copies.notes.append(f"{so}: no right to list {kind}s{where}".replace("Switchs", "Switches"))
+            copies.notes.append(f"{so}: no right to list {plural_of(kind)}{where}")
         copies.objects += [(kind, obj) for obj in listed]
 
 
