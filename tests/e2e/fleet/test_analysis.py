@@ -10,7 +10,7 @@ from e2e.fleet_recorder import FleetRecorder
 from e2e.support.app import Json
 from e2e.support.fixtures import show
 from e2e.support.fleet_app import FleetApp
-from e2e.support.four import Four
+from e2e.support.four import FULL, Four
 from e2e.support.manifests import canary, metric, pause, weight
 from e2e.support.waiting import until
 
@@ -54,8 +54,15 @@ def app(four: Four, request: pytest.FixtureRequest) -> Iterator[FleetApp]:
     made.everywhere(member_2="v2-in-2")
     made.shown_by("v2", members_responding=MEMBERS, members_total=MEMBERS)
     made.shown_by("v2-in-2", members_responding=MEMBERS, members_total=MEMBERS)
+    until(lambda: reporting(made) == set(FULL), "the hub's Prometheus to know the numbers of all that have any")
     yield made.lead(STEPS)
     made.remove()
+
+
+def reporting(app: FleetApp) -> set[str]:
+    """The clusters whose numbers the hub's Prometheus has: one that has none yet does not report."""
+    found = app.data_plane.query(f'sum by (cluster) (members_total{{namespace="{app.namespace}"}})')
+    return {each["metric"]["cluster"] for each in found}
 
 
 def numbers(app: FleetApp, scope: str) -> dict[str, float | None]:

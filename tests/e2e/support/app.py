@@ -18,6 +18,9 @@ SLUICE = "/apis/sluice.dev/v1alpha1"
 GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
+_SAID = (
+    "{.status.phase}: {.status.message}{range .status.conditions[*]}{'\\n'}{.type}={.status} {.reason}: {.message}{end}"
+)
 
 
 class App:
@@ -403,9 +406,13 @@ class App:
     # ------------------------------------------------------------------------------------------ failing
 
     def dump(self) -> str:
-        """What a person would look at: the Rollout, its actions and switches, its route, its Events."""
+        """What a person would look at: the Rollout, its actions and switches, its route, its Events.
+
+        What it says comes first, since who reads this in a log may have its beginning only.
+        """
         parts = []
         for arguments in (
+            ("get", "rollout", self.name, "-o", f"jsonpath={_SAID}"),
             ("get", "rollout", self.name, "-o", "yaml"),
             ("get", "rolloutactions,killswitches,rolloutruns"),
             (
