@@ -12,7 +12,7 @@ from sluice.api.killswitch import Effect, Scope, SwitchState
 from sluice.api.names import API_VERSION, Kind
 from sluice.api.units import format_duration
 from sluice.decide.texts import count_of
-from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, Rejected, SluiceError
+from sluice.errors import Conflict, Forbidden, InvalidSpec, NotFound, Rejected
 from sluice.ops.explain import explaining, resource
 from sluice.ops.outcome import PATIENCE_SECONDS, Ending, Outcome, Target
 from sluice.ops.patience import insist, until
@@ -130,12 +130,19 @@ class _Order:
             raise refused from None
 
     async def _rolls_back(self) -> bool:
-        """Whether it is a Rollback already; not, where the person may engage it, but not read it."""
+        """Whether it is a Rollback already; not, where the person may engage it, but not read it.
+
+        That no answer comes says neither, and a Rollback must not become a Divert by that.
+        """
         try:
-            there = await self.cluster.get(self.target.kind, self.target.namespace, self.target.name)
-        except SluiceError:
+            return Fields(await self.read(self.target.kind)).text("spec", "effect") == Effect.ROLLBACK
+        except (NotFound, Forbidden):
             return False
-        return Fields(there).text("spec", "effect") == Effect.ROLLBACK
+
+    async def read(self, kind: Kind) -> Obj:
+        """Read the switch, or what else has its name."""
+        namespace, name = self.target.namespace, self.target.name
+        return await insist(lambda: self.cluster.get(kind, namespace, name), self.insist_seconds)
 
     async def create(self, scope: Scope) -> Obj:
         """Create the switch, engaged."""
@@ -164,7 +171,7 @@ async def _engage_or_create(order: _Order) -> Obj | Outcome:
     try:
         return await order.engage()
     except NotFound:
-        if await _is_rollout(order.cluster, order.target):
+        if await _is_rollout(order):
             return Outcome(Ending.REJECTED, _meant_a_rollout(order.target), order.target)
     try:
         return await order.create(Scope())
@@ -177,7 +184,7 @@ async def _create_or_engage(order: _Order, scope: Scope) -> Obj | Outcome:
     try:
         return await order.create(scope)
     except Conflict:
-        there = Fields(await order.cluster.get(target.kind, target.namespace, target.name)).at("spec", "scope").value
+        there = Fields(await order.read(target.kind)).at("spec", "scope").value
     if not _same_scope(there, scope):
         return Outcome(
             Ending.REJECTED,
@@ -188,11 +195,11 @@ async def _create_or_engage(order: _Order, scope: Scope) -> Obj | Outcome:
     return await order.engage()
 
 
-async def _is_rollout(cluster: Cluster, target: Target) -> bool:
-    if target.kind is not Kind.KILL_SWITCH:
+async def _is_rollout(order: _Order) -> bool:
+    if order.target.kind is not Kind.KILL_SWITCH:
         return False
     try:
-        await cluster.get(Kind.ROLLOUT, target.namespace, target.name)
+        await order.read(Kind.ROLLOUT)
     except (NotFound, Forbidden):
         return False
     return True

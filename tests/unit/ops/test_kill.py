@@ -134,6 +134,30 @@ def test_force_leaves_a_rollback_what_it_is(waiting_at_a_pause: Prepare) -> None
     run(main())
 
 
+@pytest.mark.parametrize("refusal, times, effect", [(Unavailable, 3, "Rollback"), (Forbidden, 1, "Divert")])
+def test_force_weakens_no_rollback_because_it_could_not_be_read(
+    waiting_at_a_pause: Prepare, refusal: type[Unavailable] | type[Forbidden], times: int, effect: str
+) -> None:
+    """An API server that is away is asked again; only who may not read the switch engages the Divert that all know."""
+
+    async def main() -> None:
+        world = await waiting_at_a_pause()
+        armed(world, effect="Rollback")
+        left = [times]
+
+        def fail(call: Call) -> None:
+            if call.verb == "get" and call.kind is Kind.KILL_SWITCH and call.manager == "cli" and left[0]:
+                left[0] -= 1
+                raise refusal("no answer")
+
+        world.cluster.faults.append(fail)
+        ours = world.cluster.as_manager("cli")
+        assert (await kill(ours, STOP, reason="leaks", manner=Manner(force=True))).ending is Ending.DONE
+        assert (await world.cluster.get(Kind.KILL_SWITCH, "shop", "stop"))["spec"]["effect"] == effect
+
+    run(main())
+
+
 def test_it_insists_while_the_api_server_is_away(waiting_at_a_pause: Prepare) -> None:
     """A kill is tried again until it is taken."""
 
