@@ -37,10 +37,7 @@ _ONE_BY_ONE = 10  # namespaces; of more, what is in all is listed at once, where
 # Without these the operator would seem to see what is not so: a Service that is missing, a run that never was.
 VITAL = frozenset({Kind.ROLLOUT_RUN, Kind.SERVICE, Kind.ENDPOINT_SLICE, Kind.HTTP_ROUTE, Kind.GRPC_ROUTE})
 VITAL_FOR_PODS = frozenset({Kind.DEPLOYMENT, Kind.POD, Kind.POD_DISRUPTION_BUDGET})
-VITAL_FOR_TEMPLATES = {
-    Kind.ANALYSIS_TEMPLATE: "analysis templates of the namespace",
-    Kind.CLUSTER_ANALYSIS_TEMPLATE: "cluster-scoped analysis templates",
-}
+VITAL_FOR_TEMPLATES = frozenset({Kind.ANALYSIS_TEMPLATE, Kind.CLUSTER_ANALYSIS_TEMPLATE})
 _SO = {
     Kind.CLUSTER_KILL_SWITCH: "whether a ClusterKillSwitch covers any of them is not known",
     Kind.KILL_SWITCH: "whether a KillSwitch covers any of them is not known",

@@ -34,9 +34,9 @@ class Watcher:
         store = Store()
         index = Index(store)
         self._now = world.clock.now()
-        self.board = SwitchBoard(store, world.clock.now)
+        board = SwitchBoard(store, world.clock.now)
         routers = routers_over(store, world.cluster)
-        self._observer = Observer(store, index, self.board, routers, Inbox())
+        self._observer = Observer(store, index, board, routers, Inbox())
         for kind in WATCHED:
             for obj in world.cluster.store.all(kind):
                 store.apply(kind, None, obj)

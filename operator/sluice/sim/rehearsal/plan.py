@@ -137,9 +137,9 @@ def _blind(ground: Ground, rollout: Obj) -> str:
         return ""
     home, spec = key_of(rollout)[0], mapping(rollout.get("spec"))
     managed = "services" not in mapping(spec.get("workload"))
-    wanted = set(VITAL) | (set(VITAL_FOR_PODS) if managed else set())
+    wanted = VITAL | (VITAL_FOR_PODS if managed else frozenset())
     if "'templates'" in str(spec):
-        wanted |= set(VITAL_FOR_TEMPLATES)
+        wanted |= VITAL_FOR_TEMPLATES
     lacking = sorted(str(kind) for kind, where in ground.copies.unread if kind in wanted and where in {home, ""})
     return f"no right to list {', '.join(lacking)} in namespace {home}: nobody can tell without" if lacking else ""
 

@@ -9,7 +9,6 @@ from sluice.adapters.audit.segments import SegmentArchive
 from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.decide.metadata import mapping, metadata_of
 from sluice.engine.fence import Fence, WorkKey
-from sluice.engine.index import is_fleet
 from sluice.engine.store import key_of
 from sluice.ports import Mastery, MetricProvider, Obj
 from sluice.sim.clock import VirtualClock
@@ -99,8 +98,3 @@ class Rehearsal(Stage):
     def rollout(self, namespace: str, name: str) -> Obj:
         """A Rollout as it is now."""
         return self.cluster.store.get(Kind.ROLLOUT, namespace, name)
-
-
-def own_of(rollouts: Iterable[Obj]) -> list[tuple[str, str]]:
-    """The Rollouts that can be rehearsed: those of this one cluster."""
-    return [key_of(each) for each in rollouts if not is_fleet(each)]
