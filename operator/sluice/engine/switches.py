@@ -154,7 +154,7 @@ class SwitchReporter:
         """The routes in reach, and of those what is confirmed. Of one that is not engaged, members alone."""
         reach = _Reach()
         for rollout in rollouts:
-            if view.drill and is_fleet(rollout):
+            if view.drill if is_fleet(rollout) else not spec.engaged:
                 continue
             for cluster, seen in self._everywhere(rollout, spec, view):
                 if cluster:
