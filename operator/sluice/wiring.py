@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sluice.adapters.audit.cloudevents import HttpReceiver
 from sluice.adapters.audit.lines import FileReceiver, StdoutReceiver
 from sluice.adapters.traffic.routes import RouteRouter
 from sluice.adapters.traffic.selector import SelectorRouter
@@ -137,5 +136,7 @@ def receiver_of(settings: Settings) -> AuditReceiver | None:
         file.check()
         return file
     if where.startswith(("http://", "https://")):
+        from sluice.adapters.audit.cloudevents import HttpReceiver  # noqa: PLC0415 - loads aiohttp, which few need
+
         return HttpReceiver(where, settings.audit_events, Path(token) if token else None)
     raise InvalidSpec("InvalidAddress", f"--audit-to={where} is none of stdout, file:PATH, http://... and https://...")
