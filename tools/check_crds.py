@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import yaml
 
+from sluice.adapters.kube.resources import RESOURCES as SERVED
 from sluice.api.action import RolloutActionSpec, RolloutActionStatus
 from sluice.api.analysis import AnalysisTemplateSpec
 from sluice.api.audit import AuditSegmentSpec
@@ -129,12 +130,6 @@ def root_schema(crd: Schema) -> Schema:
     return schema
 
 
-def _plural(noun: str) -> str:
-    if noun.endswith("y"):
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-
-
 def _crd_problems(kind: str, resource: Resource, crd: Schema) -> Iterator[str]:
     spec, names = crd["spec"], crd["spec"]["names"]
     [version] = spec["versions"]
@@ -143,7 +138,7 @@ def _crd_problems(kind: str, resource: Resource, crd: Schema) -> Iterator[str]:
         "version": (version["name"], VERSION),
         "scope": (spec["scope"], "Namespaced" if resource.namespaced else "Cluster"),
         "name": (crd["metadata"]["name"], f"{names['plural']}.{GROUP}"),
-        "plural": (names["plural"], _plural(kind.lower())),
+        "plural": (names["plural"], SERVED[Kind(kind)].plural),
         "categories": (names.get("categories"), ["sluice"]),
         "status subresource": ("status" in version.get("subresources", {}), resource.status is not None),
     }

@@ -185,28 +185,21 @@ class Outbox:
                 self._look_before(gap.rollout, gap.cluster, entries, gap.young)
 
     async def _send_some(self) -> None:
-        batch = list(itertools.islice(self._events, self._receiver.at_once))
+        await self._send(list(itertools.islice(self._events, self._receiver.at_once)))
+
+    async def _send(self, batch: list[Event]) -> None:
+        """Send these; where one of several is refused, find it."""
         try:
             await self._receiver.send(batch)
         except Rejected as error:
             if len(batch) > 1:
-                await self._send_each(batch)
+                for event in batch:
+                    await self._send([event])
                 return
             _log.error("an audit event is refused", extra={"error": str(error), "id": batch[0]["id"]})
             self._done(batch, "dropped")
-            return
-        self._done(batch, "sent")
-
-    async def _send_each(self, batch: list[Event]) -> None:
-        """Find the one that is refused."""
-        for event in batch:
-            try:
-                await self._receiver.send([event])
-            except Rejected as error:
-                _log.error("an audit event is refused", extra={"error": str(error), "id": event["id"]})
-                self._done([event], "dropped")
-            else:
-                self._done([event], "sent")
+        else:
+            self._done(batch, "sent")
 
     def _done(self, batch: list[Event], outcome: str) -> None:
         """Forget events, unless they were dropped meanwhile for want of room."""
