@@ -16,7 +16,7 @@ A number that cannot be had, or is too old, says neither that there is budget le
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -28,7 +28,7 @@ from sluice.api.errorbudget import BudgetLook, BudgetStatus, BurnRate, ErrorBudg
 from sluice.api.units import FULL, format_duration
 from sluice.decide.analysis import ERROR_RETRY_MAX
 from sluice.decide.coverage import reach
-from sluice.decide.model import Measurement, Reading, ReadingKind
+from sluice.decide.model import Measure, Measurement, Reading, ReadingKind
 from sluice.decide.promql import fill_window
 from sluice.decide.texts import REASON_BYTES, clip
 from sluice.decide.thresholds import number
@@ -121,26 +121,20 @@ def questions(
     """
     allowed_share(budget.objective)
     server = budget.prometheus
-    return tuple(
-        ResolvedMetric(
+
+    def question(span: timedelta) -> ResolvedMetric:
+        good = fill_window(budget.good_query, span, f"{where}: goodQuery", placeholders)
+        total = fill_window(budget.total_query, span, f"{where}: totalQuery", placeholders)
+        return ResolvedMetric(
             name=_name(span),
-            prometheus=PrometheusQuery(
-                query=_share(
-                    fill_window(budget.good_query, span, f"{where}: goodQuery", placeholders),
-                    fill_window(budget.total_query, span, f"{where}: totalQuery", placeholders),
-                ),
-                address=server.address,
-                secret_ref=server.secret_ref,
-            ),
+            prometheus=PrometheusQuery(query=_share(good, total), address=server.address, secret_ref=server.secret_ref),
             interval=max(budget.interval, min(span / _ASKED_PER_RANGE, _INTERVAL_MAX)),
             threshold=Threshold(min=0),
-            min_samples=MinSamples(
-                query=fill_window(budget.total_query, span, f"{where}: totalQuery", placeholders), value=0
-            ),
+            min_samples=MinSamples(query=total, value=0),
             cluster_scoped=cluster_scoped,
         )
-        for span in ranges(budget)
-    )
+
+    return tuple(map(question, ranges(budget)))
 
 
 def ranges(budget: ErrorBudget) -> tuple[timedelta, ...]:
@@ -149,8 +143,16 @@ def ranges(budget: ErrorBudget) -> tuple[timedelta, ...]:
     return tuple(dict.fromkeys([budget.window, *(span for rate in rates for span in (rate.long, rate.short))]))
 
 
-def due(look: BudgetLook | None, question: ResolvedMetric, now: datetime) -> datetime:
-    """When a range is to be looked at next. May lie in the past."""
+def due_looks(
+    budget: ErrorBudget, known: BudgetStatus, asked: Iterable[ResolvedMetric], now: datetime
+) -> Iterator[tuple[datetime, Measure]]:
+    """What is to be asked next of each range, and when, which may lie in the past."""
+    looks = {look.range: look for look in known.looks}
+    for span, question in zip(ranges(budget), asked, strict=True):
+        yield _due(looks.get(span), question, now), Measure(metric=question, scope=SCOPE)
+
+
+def _due(look: BudgetLook | None, question: ResolvedMetric, now: datetime) -> datetime:
     if look is None or look.asked_at is None or look.asked_at > now:
         return now
     failed = look.burn_rate is None

@@ -112,7 +112,9 @@ def plan_watch(seen: WatchSeen, now: datetime) -> WatchPlan:
         reason = f"tripped by itself: {tripped.message}"
         condition = _condition(seen, now, "True", Reason.TRIPPED, reason)
         return WatchPlan(watch, tripped, (condition,), engage=clip(reason, CONDITION_BYTES))
-    due = [*_due_metrics(seen, watch, now), *_due_looks(seen, watch, now)]
+    due = [*_due_metrics(seen, watch, now)]
+    if seen.wires.budget is not None and watch.budget is not None:
+        due += error_budget.due_looks(seen.wires.budget, watch.budget, seen.wires.looks, now)
     measures = tuple(measure for at, measure in due if at <= now)
     wake_at = min((at for at, _ in due if at > now), default=None)
     return WatchPlan(watch, None, (_said(seen, watch, now),), measures, wake_at=wake_at)
@@ -233,14 +235,6 @@ def _due_metrics(seen: WatchSeen, watch: Watch, now: datetime) -> Iterator[tuple
         due = analysis.due(metrics[tally.name], tally, now)
         if due is not None:
             yield due, Measure(metric=metrics[tally.name], scope=SCOPE)
-
-
-def _due_looks(seen: WatchSeen, watch: Watch, now: datetime) -> Iterator[tuple[datetime, Measure]]:
-    if seen.wires.budget is None or watch.budget is None:
-        return
-    looks = {look.range: look for look in watch.budget.looks}
-    for span, question in zip(error_budget.ranges(seen.wires.budget), seen.wires.looks, strict=True):
-        yield error_budget.due(looks.get(span), question, now), Measure(metric=question, scope=error_budget.SCOPE)
 
 
 def _said(seen: WatchSeen, watch: Watch, now: datetime) -> Condition:

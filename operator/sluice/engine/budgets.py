@@ -9,7 +9,6 @@ from sluice.api.common import ObjectRef
 from sluice.api.errorbudget import BudgetStatus, ErrorBudget
 from sluice.api.names import Kind
 from sluice.decide import error_budget
-from sluice.decide.model import Measure
 from sluice.decide.policies import budget_questions
 from sluice.engine.measure import Inbox, Measurer, WholeSubject
 from sluice.ports import Clock, MetricProvider
@@ -41,14 +40,11 @@ class BudgetMeter:
         measured = self._measurer.inbox.measurements(ref.uid, run)
         seen = error_budget.taken_in(budget, known, measured, asked)
         self._measurer.inbox.drop(ref.uid, run, measured)
-        now, looks = self._clock.now(), {look.range: look for look in seen.looks}
-        times = []
-        for span, question in zip(error_budget.ranges(budget), asked, strict=True):
-            due_at = error_budget.due(looks.get(span), question, now)
+        now, times = self._clock.now(), []
+        for due_at, measure in error_budget.due_looks(budget, seen, asked, now):
             if due_at <= now:
-                self._measurer.ask(WholeSubject(ref, run), Measure(metric=question, scope=error_budget.SCOPE))
-                due_at = now + question.interval
-            times.append(due_at)
+                self._measurer.ask(WholeSubject(ref, run), measure)
+            times.append(due_at if due_at > now else now + measure.metric.interval)
         return seen, min(times)
 
     def forget(self, uid: str) -> None:

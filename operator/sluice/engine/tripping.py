@@ -11,13 +11,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.autotrip import Watch
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.killswitch import KillSwitchSpec, KillSwitchStatus
 from sluice.api.names import Kind
-from sluice.decide.metadata import mapping
+from sluice.decide.metadata import mapping, sequence
 from sluice.decide.model import Note, SwitchView
 from sluice.decide.sharding import Shards, shard_of
 from sluice.decide.tripwires import resolve_auto_trip
@@ -26,6 +25,7 @@ from sluice.engine.levers import Levers
 from sluice.engine.measure import Inbox, Measurer, WholeSubject
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.switchboard import SWITCH_KINDS
+from sluice.engine.templates import template_lookup
 from sluice.engine.writes import Ports
 from sluice.errors import InvalidSpec
 from sluice.ports import Lane, MetricProvider
@@ -106,7 +106,8 @@ class Tripwires:
         if spec.auto_trip is None or spec.engaged:
             return seen
         try:
-            wires = resolve_auto_trip(spec.auto_trip, self._lookup(ref.namespace), namespace=ref.namespace)
+            lookup = template_lookup(self._store, ref.namespace)
+            wires = resolve_auto_trip(spec.auto_trip, lookup, namespace=ref.namespace)
         except InvalidSpec as problem:
             return replace(seen, problem=(problem.reason, str(problem)))
         mine = self._watches.get(ref.uid)
@@ -115,14 +116,6 @@ class Tripwires:
         seen = replace(seen, wires=wires)
         watch = current(seen)
         return replace(seen, measurements=self._measurer.inbox.measurements(ref.uid, run_of(watch)))
-
-    def _lookup(self, namespace: str) -> Callable[[TemplateRef], AnalysisTemplateSpec | None]:
-        def lookup(of: TemplateRef) -> AnalysisTemplateSpec | None:
-            kind = Kind.CLUSTER_ANALYSIS_TEMPLATE if of.cluster_scope else Kind.ANALYSIS_TEMPLATE
-            found = self._store.get(kind, "" if of.cluster_scope else namespace, of.name)
-            return AnalysisTemplateSpec.parse(found.get("spec") or {}, f"{kind} {of.name}: spec") if found else None
-
-        return lookup
 
     def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
         """A template may be one that switches measure by: they are looked at again."""
@@ -149,5 +142,5 @@ class Tripwires:
 
 def _named(switch: Obj) -> set[str]:
     """The templates that a switch names, whatever it holds."""
-    templates = mapping(mapping(switch.get("spec")).get("autoTrip")).get("templates")
-    return {str(mapping(each).get("name")) for each in templates} if isinstance(templates, list) else set()
+    named = sequence(mapping(mapping(switch.get("spec")).get("autoTrip")).get("templates"))
+    return {str(mapping(each).get("name")) for each in named}

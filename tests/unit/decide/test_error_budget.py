@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from sluice.decide.error_budget import (
     assess_budget,
     burn_rates,
     burning,
-    due,
+    due_looks,
     questions,
     ranges,
     taken_in,
@@ -187,13 +187,20 @@ def test_how_often_each_range_is_asked() -> None:
     events = Events(budget())
     told = {question.name: question.interval.total_seconds() for question in events.asked}
     assert told == {"range-720h": 600, "range-1h": 60, "range-5m": 30, "range-6h": 360, "range-30m": 30}
-    month = events.asked[0]
-    assert due(None, month, NOW) == NOW
+    assert month_due(events, NOW) == NOW
     events.see(0.0)
-    assert due(events.status.looks[0], month, NOW) == NOW + timedelta(minutes=10)
-    assert due(events.status.looks[0], month, NOW - HOUR) == NOW - HOUR  # the clock was put back
+    assert month_due(events, NOW) == NOW + timedelta(minutes=10)
+    assert month_due(events, NOW - HOUR) == NOW - HOUR  # the clock was put back
     events.tell("range-720h", AWAY, AWAY)
-    assert due(events.status.looks[0], month, NOW) == NOW + timedelta(seconds=10)
+    assert month_due(events, NOW) == NOW + timedelta(seconds=10)
+
+
+def month_due(events: Events, now: datetime) -> datetime:
+    """When the whole window is to be looked at next."""
+    due = {
+        measure.metric.name: due_at for due_at, measure in due_looks(events.budget, events.status, events.asked, now)
+    }
+    return due["range-720h"]
 
 
 def test_a_burn_since_then_lies_after_it() -> None:
