@@ -20,7 +20,6 @@ FIELD_MANAGER = "sluice"
 # where an account that may `vouch` (such as a GitOps tool's) says whose change it applies.
 CHANGED_BY_ANNOTATION = f"{GROUP}/changed-by"
 REQUESTER_ANNOTATION = f"{GROUP}/requester"
-REQUESTED_BY_ANNOTATION = f"{GROUP}/requested-by"
 
 # On a route or Service that a Rollout moves. The owner is `<namespace>/<rollout name>/<rollout uid>`.
 OWNER_ANNOTATION = f"{GROUP}/rollout"

@@ -324,3 +324,8 @@ class RolloutStatus(Model):
     history: tuple[HistoryEntry, ...] = ()
     fleet: FleetStatus | None = None
     audit: Audit = Audit()
+
+    @property
+    def under_way(self) -> Revision | None:
+        """The revision of the run that is under way; None where none is."""
+        return self.revision if self.revision is not None and self.revision.outcome is None else None

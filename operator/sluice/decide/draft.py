@@ -86,7 +86,7 @@ class Draft:
     @property
     def under_way(self) -> bool:
         """Whether a run is under way."""
-        return self.status.revision is not None and self.status.revision.outcome is None
+        return self.status.under_way is not None
 
     @property
     def run_spec(self) -> RolloutRunSpec | None:

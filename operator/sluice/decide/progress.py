@@ -19,18 +19,7 @@ from sluice.decide import analysis, approvals, coverage, faults, gates, oncall
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
-
-FROZEN = frozenset(
-    {
-        Reason.HELD_BY_SWITCH,
-        Reason.INVALID_SPEC,
-        Reason.RUN_LOST,
-        Reason.PAUSED_BY_SPEC,
-        Reason.PAUSED_BY_ACTION,
-        Reason.HELD_BY_ACTION,
-        Reason.HELD_BY_HAND,
-    }
-)
+from sluice.decide.hold import FROZEN
 
 
 def relative_metrics(spec: RolloutRunSpec) -> tuple[ResolvedMetric, ...]:

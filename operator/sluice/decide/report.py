@@ -25,7 +25,7 @@ from sluice.decide.coverage import BACKGROUND
 from sluice.decide.draft import Draft
 from sluice.decide.faults import cause_of, faults_of
 from sluice.decide.gates import broken_glass
-from sluice.decide.hold import Hold
+from sluice.decide.hold import PAUSING, Hold
 from sluice.decide.model import TargetView
 from sluice.decide.progress import describe, scope_of
 from sluice.decide.rollback import returned_from
@@ -35,21 +35,6 @@ from sluice.decide.traffic import forcing
 
 _TRUE: Status = "True"
 _FALSE: Status = "False"
-PAUSING = frozenset(
-    {
-        Reason.HELD_BY_SWITCH,
-        Reason.HELD_BY_POLICY,
-        Reason.INVALID_SPEC,
-        Reason.RUN_LOST,
-        Reason.PAUSED_BY_SPEC,
-        Reason.PAUSED_BY_ACTION,
-        Reason.HELD_BY_ACTION,
-        Reason.HELD_BY_HAND,
-        Reason.AWAITS_PROMOTION,
-        Reason.WAITS_FOR_APPROVAL,
-        Reason.ANALYSIS_HOLDS,
-    }
-)
 
 
 def report(draft: Draft) -> None:
@@ -78,7 +63,7 @@ def with_stalled(status: RolloutStatus, reason: str, message: str, generation: i
         for kind, value in ((ConditionType.READY, _FALSE), (ConditionType.STALLED, _TRUE))
     }
     changes: dict[str, Any] = {"observed_generation": generation}
-    if status.revision is not None and status.revision.outcome is None:
+    if status.under_way is not None:
         del told[ConditionType.READY]
     else:
         changes |= {"phase": Phase.DEGRADED, "message": clip(message, MESSAGE_BYTES)}

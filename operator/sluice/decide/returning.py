@@ -99,13 +99,14 @@ def divert(
         One shift per target that still gives the candidate more. Empty without a run under way, and where stable
         has no ready endpoint (a candidate that answers is better than a stable that cannot), unless by force.
     """
-    if status.stable is None or status.revision is None or status.revision.outcome is not None:
+    revision = status.under_way
+    if status.stable is None or revision is None:
         return ()
     share = FULL if switch.forced_by else bears
     if not share:
         return ()
     cause = Cause(
-        run=run_id(ref.uid, status.revision.number),
+        run=run_id(ref.uid, revision.number),
         action=DRILL if switch.drill else "divert",
         switch=switch.id,
         reason=why_diverted(switch, bears),

@@ -241,17 +241,25 @@ def rolling_back(switches: Sequence[SwitchView]) -> SwitchView | None:
     return switches[0] if switches and switches[0].effect is Effect.ROLLBACK else None
 
 
-def stopping(switches: Sequence[SwitchView], revision: Revision | None, *, led: bool) -> Sequence[SwitchView]:
+def leads_back(run: Revision | None, *, led: bool) -> bool:
+    """Whether the run under way leads back: a switch's own does, and that of a part in no run of its fleet.
+
+    Args:
+        run: its revision; None where none is under way.
+        led: whether it is of a part.
+    """
+    return run is not None and (bool(run.switch) or (led and run.fleet_run is None))
+
+
+def stopping(switches: Sequence[SwitchView], run: Revision | None, *, led: bool) -> Sequence[SwitchView]:
     """Those of the switches that stop what is under way: none, where that leads back and the strictest rolls back.
 
     Args:
         switches: engaged and covering, strictest first.
-        revision: of the current or last run. A switch's own leads back; and that of a part in no run of its fleet.
+        run: the revision of the run under way, if one is.
         led: whether it is of a part.
     """
-    back = revision is not None and (bool(revision.switch) or (led and revision.fleet_run is None))
-    under_way = revision is not None and revision.outcome is None
-    return () if back and under_way and rolling_back(switches) is not None else switches
+    return () if leads_back(run, led=led) and rolling_back(switches) is not None else switches
 
 
 def title_of(switch: str) -> str:
@@ -267,11 +275,6 @@ def title_of(switch: str) -> str:
 def run_id(rollout_uid: str, revision: int) -> str:
     """How causes name a run."""
     return f"{rollout_uid}/{revision}"
-
-
-def place_of(ref: ObjectRef) -> str:
-    """How a switch's status names a Rollout that was deleted."""
-    return f"{ref.namespace}/{ref.name}"
 
 
 def owner_id(ref: ObjectRef) -> str:

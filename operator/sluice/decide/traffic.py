@@ -100,7 +100,7 @@ def ready_pods(draft: Draft, slot: Slot, revision_hash: str) -> int:
 
 def stopped_by(draft: Draft) -> Sequence[SwitchView]:
     """The switches that stop what is under way, strictest first; all that cover it, where nothing is."""
-    return stopping(draft.observed.switches, draft.status.revision, led=draft.observed.led)
+    return stopping(draft.observed.switches, draft.status.under_way, led=draft.observed.led)
 
 
 def forcing(draft: Draft) -> SwitchView | None:

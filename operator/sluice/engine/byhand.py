@@ -157,8 +157,8 @@ class _Hand:
         if is_fleet(rollout):
             return [Told(about, _OVER_A_FLEET, failed=True)]
         seen = self._observer.moves_of(rollout)
-        revision, stable = seen.status.revision, seen.status.stable
-        if seen.services is None or revision is None or stable is None or revision.outcome is not None:
+        stable = seen.status.stable
+        if seen.services is None or stable is None or seen.status.under_way is None:
             later = _LATER if self._view.effect is Effect.ROLLBACK else ""
             return [Told(about, f"has no run under way, and so no candidate{later}")]
         shifts = shifts_of(rollout, seen, self._view, now=self._now)

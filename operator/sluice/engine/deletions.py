@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from sluice.api.common import ObjectRef
 from sluice.api.killswitch import MOST_DELETED
 from sluice.decide.model import SwitchView
-from sluice.decide.switches import place_of
 from sluice.engine.store import Store
 from sluice.engine.writes import Ports
 from sluice.errors import NotFound, Rejected
@@ -32,7 +31,7 @@ class Deletions:
         Raises:
             SluiceError: one does not. The Rollout is let go of by a later pass.
         """
-        place = place_of(ref)
+        place = str(ref)
         for switch in () if self._ports.name else covering:
             if place in switch.deleted:
                 continue

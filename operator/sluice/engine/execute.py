@@ -128,7 +128,7 @@ class Executor:
 
         def not_covered() -> None:
             covering = self._board.covering(Reached.of(observed.ref, observed.labels, observed.status))
-            if stopping(covering, observed.status.revision, led=observed.led):
+            if stopping(covering, observed.status.under_way, led=observed.led):
                 raise Conflict(f"a kill switch engaged before {shift.target.ref} was written")
 
         await self.shift(shift, guard=not_covered if shift.grows else None)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sluice.api.analysis import AnalysisTemplateSpec, TemplateRef
 from sluice.api.common import ObjectRef
 from sluice.api.conditions import Reason
 from sluice.api.fleet import FixedAnalysis
@@ -27,13 +26,14 @@ from sluice.decide.model import Marked, Observed, RunView, TargetRef, TargetView
 from sluice.decide.pods import AskedTemplate
 from sluice.decide.returning import stable_bears
 from sluice.decide.revision import desired_of
-from sluice.decide.switches import Reached, owner_id, stopping
+from sluice.decide.switches import Reached, leads_back, owner_id, rolling_back
 from sluice.engine.index import Index, is_fleet, places_in, places_of
 from sluice.engine.measure import Inbox
 from sluice.engine.policyboard import PolicyBoard
 from sluice.engine.records import Records
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
+from sluice.engine.templates import template_lookup
 from sluice.engine.workloads import Subject, WorkloadObserver
 from sluice.errors import InvalidSpec
 from sluice.ports import TrafficRouter
@@ -225,10 +225,9 @@ class Observer:
         )
 
     def _returns(self, reached: Reached, status: RolloutStatus) -> bool:
-        if status.revision is None or status.revision.outcome is not None:
+        if not leads_back(status.under_way, led=self._abroad):
             return False
-        covering = self._board.covering(reached)
-        return bool(covering) and not stopping(covering, status.revision, led=self._abroad)
+        return rolling_back(self._board.covering(reached)) is not None
 
     def _stable_bears(
         self,
@@ -278,13 +277,7 @@ class Observer:
 
     def resolve(self, ref: ObjectRef, spec: RolloutSpec) -> Templates:
         """The metrics of a spec's analyses, as the templates are now."""
-
-        def lookup(of: TemplateRef) -> AnalysisTemplateSpec | None:
-            kind = Kind.CLUSTER_ANALYSIS_TEMPLATE if of.cluster_scope else Kind.ANALYSIS_TEMPLATE
-            found = self._store.get(kind, "" if of.cluster_scope else ref.namespace, of.name)
-            return AnalysisTemplateSpec.parse(found.get("spec") or {}, f"{kind} {of.name}: spec") if found else None
-
-        return templates.resolve_all(spec, lookup)
+        return templates.resolve_all(spec, template_lookup(self._store, ref.namespace))
 
     def _dropped(
         self, ref: ObjectRef, rollout: Obj, spec: RolloutSpec | None, services: SlotServices | None, traffic: Traffic
@@ -335,10 +328,9 @@ class Observer:
 
 def _may_begin(spec: RolloutSpec | None, status: RolloutStatus, asked: AskedTemplate | None) -> bool:
     """Whether a run could begin: none is under way, and something else than what is stable is asked for."""
-    under_way = status.revision is not None and status.revision.outcome is None
     desired = desired_of(spec, asked, status.stable) if spec is not None else None
     settled = desired is None or (status.stable is not None and desired.slot is status.stable.slot)
-    return not under_way and not settled
+    return status.under_way is None and not settled
 
 
 def _fixed(analysis: dict[str, Any]) -> Templates:

@@ -231,8 +231,8 @@ def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
 
 def _is_returned_to(seen: Moves) -> bool:
     """Whether a return that a switch makes is under way."""
-    revision = seen.status.revision
-    return revision is not None and revision.outcome is None and bool(revision.switch)
+    run = seen.status.under_way
+    return run is not None and bool(run.switch)
 
 
 def _is_meant(switch: KillSwitchSpec, view: SwitchView, labels: dict[str, str], seen: Moves) -> bool:

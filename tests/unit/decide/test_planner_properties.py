@@ -312,7 +312,7 @@ def test_growth_passes_every_gate(example: tuple[Observed, datetime]) -> None:
 
 
 def _assert_may_grow(seen: Observed, made: Plan, shift: Shift, now: datetime) -> None:
-    assert (tuple(stopping(seen.switches, made.status.revision, led=seen.led)), seen.deleting, seen.rival) == (
+    assert (tuple(stopping(seen.switches, made.status.under_way, led=seen.led)), seen.deleting, seen.rival) == (
         (),
         False,
         "",

@@ -13,26 +13,12 @@ from sluice.decide.conditions import tell_condition
 from sluice.decide.fleet import measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
-from sluice.decide.hold import Hold
+from sluice.decide.hold import PAUSING, Hold
 from sluice.decide.switches import engagement
 from sluice.decide.texts import MESSAGE_BYTES, clip, some
 
 MOST_SHOWN = 24
 _MESSAGE_BYTES = 200
-_PAUSING = frozenset(
-    {
-        Reason.HELD_BY_SWITCH,
-        Reason.HELD_BY_POLICY,
-        Reason.INVALID_SPEC,
-        Reason.RUN_LOST,
-        Reason.PAUSED_BY_SPEC,
-        Reason.PAUSED_BY_ACTION,
-        Reason.HELD_BY_ACTION,
-        Reason.AWAITS_PROMOTION,
-        Reason.WAITS_FOR_APPROVAL,
-        Reason.ANALYSIS_HOLDS,
-    }
-)
 # Who has to be looked at comes first.
 _ORDER = (
     ClusterPhase.FAILED,
@@ -134,7 +120,7 @@ def _condition(course: Course, kind: ConditionType, status: Status, reason: Reas
 
 
 def _pausing(course: Course) -> Hold | None:
-    return next((hold for hold in course.holds if hold.reason in _PAUSING), None)
+    return next((hold for hold in course.holds if hold.reason in PAUSING), None)
 
 
 def _rejected(course: Course) -> bool:

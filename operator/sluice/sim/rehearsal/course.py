@@ -166,8 +166,7 @@ class _Recorder:
             return True
         if self._people.needed(status):
             return not await self._people.act(status)
-        under_way = status.revision is not None and status.revision.outcome is None
-        return self._is_settled() and self._is_answered() and not under_way and status.phase in _ENDED
+        return self._is_settled() and self._is_answered() and status.under_way is None and status.phase in _ENDED
 
     def _is_settled(self) -> bool:
         """Whether the operator has looked, which it does also where the Rollout itself is as it was."""
@@ -187,7 +186,7 @@ class _Recorder:
         if before is not None and status.stable is not None and before.stable is None:
             version = f" ({status.stable.version})" if status.stable.version else ""
             self._tell(f"adopted: {status.stable.slot}{version} is stable", "adopted")
-        if status.step is not None and status.revision is not None and status.revision.outcome is None:
+        if status.step is not None and status.under_way is not None:
             self._tell(self._step(status), "step", number, status.step.index)
         self._look_at_waits(status, number)
         if status.revision is not None and status.revision.outcome is not None:

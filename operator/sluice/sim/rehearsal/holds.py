@@ -70,9 +70,8 @@ def _holds(seen: Observed, now: datetime) -> Iterator[HoldLine]:
 
 def _by_policy(seen: Observed, now: datetime) -> Iterator[HoldLine]:
     desired = desired_of(seen.spec, seen.asked, seen.status.stable) if seen.spec is not None else None
-    begun = seen.status.revision is not None and seen.status.revision.outcome is None
     for policy in seen.policies:
-        if begun or desired is None:
+        if seen.status.under_way is not None or desired is None:
             hold = policies.hold_growth((policy,), now)
         else:
             hold = policies.hold_beginning((policy,), Asked(desired.hash, desired.version), now)

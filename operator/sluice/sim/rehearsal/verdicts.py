@@ -47,7 +47,6 @@ def judge(before: RolloutStatus, after: RolloutStatus, desired: Desired | None) 
         desired: what the spec asks for; None where that means nothing.
     """
     ended = _ended(before, after)
-    begun = after.revision is not None and after.revision.outcome is None
     started = _number(after) > _number(before)  # one without waits may be over by now
     if started and ended is None:
         return Verdict.START, after.message
@@ -55,7 +54,7 @@ def judge(before: RolloutStatus, after: RolloutStatus, desired: Desired | None) 
         outcome, message = ended
         told = after.message if message in after.message else f"{message}; {after.message}"
         return _ENDS.get(outcome, Verdict.END), told
-    if begun:
+    if after.under_way is not None:
         return Verdict.GO_ON, after.message
     stalled = condition_of(after.conditions, ConditionType.STALLED)
     if stalled is not None and stalled.status == "True":
@@ -77,9 +76,9 @@ def _number(status: RolloutStatus) -> int:
 
 def _ended(before: RolloutStatus, after: RolloutStatus) -> tuple[Outcome, str] | None:
     """How the run ended that was under way; None where none was, or it goes on."""
-    if before.revision is None or before.revision.outcome is not None:
+    if before.under_way is None:
         return None
-    number = before.revision.number
+    number = before.under_way.number
     if after.revision is not None and after.revision.number == number:
         return (after.revision.outcome, after.revision.message) if after.revision.outcome is not None else None
     entry = next((each for each in after.history if each.number == number), None)
@@ -96,8 +95,8 @@ def stable_line(status: RolloutStatus) -> RevisionLine | None:
 
 def candidate_line(status: RolloutStatus, desired: Desired | None) -> RevisionLine | None:
     """What a run leads to, or would."""
-    revision = status.revision
-    if revision is not None and revision.outcome is None:
+    revision = status.under_way
+    if revision is not None:
         return RevisionLine(str(revision.slot), revision.version or "", revision.hash, revision.number)
     if desired is None or (status.stable is not None and desired.slot is status.stable.slot):
         return None
@@ -106,7 +105,6 @@ def candidate_line(status: RolloutStatus, desired: Desired | None) -> RevisionLi
 
 def next_run_only(changed: Sequence[str], before: RolloutStatus, after: RolloutStatus) -> tuple[str, ...]:
     """Of the changed fields, those that the run under way goes on without."""
-    goes_on = before.revision is not None and before.revision.outcome is None and _number(before) == _number(after)
-    if not goes_on or after.revision is None or after.revision.outcome is not None:
+    if before.under_way is None or after.under_way is None or _number(before) != _number(after):
         return ()
     return tuple(field for field in changed if field.startswith(_KEPT_BY_RUN))
