@@ -40,10 +40,10 @@ from sluice.engine.index import Index
 from sluice.engine.legs import leg_of
 from sluice.engine.measure import FleetSubject, Measurer
 from sluice.engine.observe import Observer
-from sluice.engine.policyboard import is_under_way
 from sluice.engine.records import Records
 from sluice.engine.seal import Sealer
 from sluice.engine.sites import Sites, hub_of
+from sluice.engine.standing import is_under_way
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
 from sluice.engine.writes import Ports, Writer

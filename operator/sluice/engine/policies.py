@@ -10,17 +10,17 @@ from typing import Any
 from sluice.api.common import ObjectRef
 from sluice.api.errorbudget import BudgetStatus
 from sluice.api.names import Kind
-from sluice.api.rollout import Queued
 from sluice.decide.metadata import labels_of, mapping, sequence
-from sluice.decide.moments import earliest, latest
+from sluice.decide.moments import earliest
 from sluice.decide.policing import Picture, police
 from sluice.decide.turns import Applicant
 from sluice.engine.budgets import BudgetMeter
 from sluice.engine.fence import WorkKey
-from sluice.engine.policyboard import Policy, PolicyBoard, began_of, is_held, is_under_way
+from sluice.engine.policyboard import Policy, PolicyBoard
+from sluice.engine.standing import is_held
 from sluice.engine.store import Obj, Store, key_of
 from sluice.engine.writes import Ports, merge_patch
-from sluice.errors import InvalidSpec, NotFound
+from sluice.errors import NotFound
 from sluice.ports import MetricProvider
 
 
@@ -65,8 +65,8 @@ class PolicyKeeper:
             return
         for policy in self._board.concerned(before, after):
             yield Kind.ROLLOUT_POLICY, "", policy.name
-        for rollout in self._board.followers(before, after):
-            yield Kind.ROLLOUT, *key_of(rollout)
+        for key in self._board.followers(before, after):
+            yield Kind.ROLLOUT, *key
 
     def _policed(self, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:
         """A policy changed: all Rollouts where it says something else, else whose turn it is."""
@@ -142,18 +142,15 @@ class PolicyKeeper:
         return self._meter.look(ref, budget, policy.budget or BudgetStatus())
 
     def _picture(self, policy: Policy) -> Picture:
-        began_at: datetime | None = None
-        rollouts, under_way, applicants = 0, dict[str, str](), dict[str, Applicant]()
-        for rollout in self._board.rollouts_of(policy):
-            rollouts += 1
-            began_at = latest(began_at, began_of(rollout))
-            uid, name = str(rollout["metadata"]["uid"]), "/".join(key_of(rollout))
-            queued = _queued(rollout)
-            if is_under_way(rollout):
-                under_way[uid] = name
-            elif queued is not None:
-                applicants[uid] = Applicant(name, uid, queued.since, asks=queued.policy == policy.name)
-        return Picture(rollouts, under_way, applicants, began_at)
+        covered = self._board.covered_by(policy)
+        under_way = {each.uid: each.name for each in covered.values() if each.under_way}
+        applicants = {
+            each.uid: Applicant(each.name, each.uid, each.queued.since, asks=each.queued.policy == policy.name)
+            for each in covered.values()
+            if each.queued is not None and not each.under_way
+        }
+        began = (each.began_at for each in covered.values() if each.began_at is not None)
+        return Picture(len(covered), under_way, applicants, max(began, default=None))
 
 
 def _state(policy: Obj) -> object:
@@ -162,11 +159,3 @@ def _state(policy: Obj) -> object:
 
 def _turns(policy: Obj) -> list[Any]:
     return sequence(mapping(policy.get("status")).get("turns"))
-
-
-def _queued(rollout: Obj) -> Queued | None:
-    given = mapping(rollout.get("status")).get("queued")
-    try:
-        return Queued.parse(given, "status.queued") if given else None
-    except InvalidSpec:
-        return None

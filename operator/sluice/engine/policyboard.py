@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
 from typing import NamedTuple
 
 from sluice.api.common import LabelSelector, ObjectRef
-from sluice.api.conditions import ConditionType, Reason
 from sluice.api.errorbudget import BudgetStatus
 from sluice.api.names import Kind
 from sluice.api.policy import RolloutPolicySpec, RolloutPolicyStatus, Turn
-from sluice.api.rollout import RolloutStatus
-from sluice.api.units import parse_time
-from sluice.decide.metadata import labels_of, mapping, metadata_of, sequence
+from sluice.decide.metadata import labels_of, mapping, metadata_of
 from sluice.decide.policies import budget_questions
 from sluice.decide.policyview import PolicyView, Reference
-from sluice.engine.store import Obj, Store, key_of
+from sluice.engine.chosen import Chosen, labels_of_namespace, matches
+from sluice.engine.standing import Standing, is_touched, reference_to, standing_of
+from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.errors import InvalidSpec
 
 
@@ -43,12 +40,33 @@ class PolicyBoard:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._policies: dict[str, Policy] = {}
+        # By policy; of those that were asked for.
+        self._covered: dict[str, Chosen[Standing]] = {}
+        self._first: dict[str, Chosen[Reference]] = {}
+        self._standings: dict[Key, Standing] = {}  # for all policies; those that any of them asked for
         store.listen(self._changed)
 
     def _changed(self, kind: Kind, before: Obj | None, after: Obj | None) -> None:
-        if kind is not Kind.ROLLOUT_POLICY:
-            return
-        name = key_of(after or before or {})[1]
+        key = key_of(after or before or {})
+        if kind is Kind.ROLLOUT:
+            self._standings.pop(key, None)
+            self._take_in(key, after)
+        elif kind is Kind.NAMESPACE and (before is None or after is None or labels_of(before) != labels_of(after)):
+            for rollout in self._store.of_namespace(Kind.ROLLOUT, key[1]):
+                self._take_in(key_of(rollout), rollout)
+        elif kind is Kind.ROLLOUT_POLICY:
+            self._read_anew(key[1], before, after)
+
+    def _take_in(self, key: Key, rollout: Obj | None) -> None:
+        for covered in self._covered.values():
+            covered.take_in(key, rollout)
+        for first in self._first.values():
+            first.take_in(key, rollout)
+
+    def _read_anew(self, name: str, before: Obj | None, after: Obj | None) -> None:
+        if after is None or (before or {}).get("spec") != after.get("spec"):
+            self._covered.pop(name, None)
+            self._first.pop(name, None)
         if after is None:
             self._policies.pop(name, None)
         else:
@@ -71,7 +89,7 @@ class PolicyBoard:
             labels: its own.
             begins: whether a run of it could begin now: only then is it looked at who has to be stable before.
         """
-        home = self._labels_of_namespace(ref.namespace)
+        home = labels_of_namespace(self._store, ref.namespace)
         return tuple(
             PolicyView(
                 name=policy.name,
@@ -80,58 +98,59 @@ class PolicyBoard:
                 turn=policy.turns[ref.uid].since if ref.uid in policy.turns else None,
                 budget=policy.budget,
                 goes_first=_goes_first(policy, labels, home),
-                references=tuple(self._references(policy)) if begins else (),
+                references=self._references(policy) if begins else (),
             )
             for policy in self._policies.values()
-            if _matches(policy.selector, policy.namespace_selector, labels, home)
+            if matches(policy.selector, policy.namespace_selector, labels, home)
         )
 
-    def rollouts_of(self, policy: Policy) -> Iterator[Obj]:
+    def covered_by(self, policy: Policy) -> Chosen[Standing]:
         """The Rollouts that a policy covers."""
-        return self._matching(policy.selector, policy.namespace_selector)
+        if policy.name not in self._covered:
+            chosen = Chosen(self._store, policy.selector, policy.namespace_selector, self._standing_of)
+            self._covered[policy.name] = chosen
+        return self._covered[policy.name]
 
     def is_touched(self, before: Obj | None, after: Obj | None) -> bool:
         """Whether a change of a Rollout may mean anything to any policy."""
-        return bool(self._policies) and _standing(before) != _standing(after)
+        return bool(self._policies) and is_touched(before, after)
 
     def concerned(self, before: Obj | None, after: Obj | None) -> list[Policy]:
         """The policies whose picture a change of a Rollout may change."""
-        sides = [(labels_of(each), self._labels_of_namespace(key_of(each)[0])) for each in (before, after) if each]
+        homes = [(labels_of(each), key_of(each)[0]) for each in (before, after) if each]
+        sides = [(labels, labels_of_namespace(self._store, home)) for labels, home in homes]
         return [
             policy
             for policy in self._policies.values()
-            if any(_matches(policy.selector, policy.namespace_selector, labels, home) for labels, home in sides)
+            if any(matches(policy.selector, policy.namespace_selector, labels, home) for labels, home in sides)
         ]
 
-    def followers(self, before: Obj | None, after: Obj | None) -> Iterator[Obj]:
+    def followers(self, before: Obj | None, after: Obj | None) -> list[Key]:
         """The Rollouts that may go on because of how another stands now: those that a policy has come after it."""
         changed = after or before or {}
-        labels, home = labels_of(changed), self._labels_of_namespace(key_of(changed)[0])
-        for policy in self._policies.values():
-            if _goes_first(policy, labels, home):
-                yield from filter(is_held, self.rollouts_of(policy))
+        labels, home = labels_of(changed), labels_of_namespace(self._store, key_of(changed)[0])
+        return [
+            key
+            for policy in self._policies.values()
+            if _goes_first(policy, labels, home)
+            for key, standing in self.covered_by(policy).items()
+            if standing.held
+        ]
 
-    def _references(self, policy: Policy) -> Iterator[Reference]:
-        first = policy.spec.require_stable if policy.spec is not None else None
-        if first is None:
-            return
-        for rollout in self._matching(first.selector, first.namespace_selector):
-            namespace, name = key_of(rollout)
-            try:
-                status = RolloutStatus.parse(rollout.get("status") or {}, "status")
-            except InvalidSpec:
-                status = RolloutStatus()
-            yield Reference.of(f"{namespace}/{name}", status)
+    def _references(self, policy: Policy) -> tuple[Reference, ...]:
+        required = policy.spec.require_stable if policy.spec is not None else None
+        if required is None:
+            return ()
+        if policy.name not in self._first:
+            chosen = Chosen(self._store, required.selector, required.namespace_selector, reference_to)
+            self._first[policy.name] = chosen
+        return self._first[policy.name].by_name()
 
-    def _matching(self, selector: LabelSelector, namespace_selector: LabelSelector) -> Iterator[Obj]:
-        for rollout in self._store.all(Kind.ROLLOUT):
-            home = self._labels_of_namespace(key_of(rollout)[0])
-            if _matches(selector, namespace_selector, labels_of(rollout), home):
-                yield rollout
-
-    def _labels_of_namespace(self, namespace: str) -> dict[str, str] | None:
-        found = self._store.get(Kind.NAMESPACE, "", namespace)
-        return labels_of(found) if found is not None else None
+    def _standing_of(self, rollout: Obj) -> Standing:
+        key = key_of(rollout)
+        if key not in self._standings:
+            self._standings[key] = standing_of(rollout)
+        return self._standings[key]
 
 
 def _read(name: str, policy: Obj) -> Policy:
@@ -163,56 +182,7 @@ def _selector(given: Obj, field: str) -> LabelSelector:
         return LabelSelector()
 
 
-def _matches(
-    selector: LabelSelector, namespace_selector: LabelSelector, labels: dict[str, str], home: dict[str, str] | None
-) -> bool:
-    """Whether both match. A namespace that is not known yet may have any labels: better held than let go."""
-    return selector.matches(labels) and (home is None or namespace_selector.matches(home))
-
-
 def _goes_first(policy: Policy, labels: dict[str, str], home: dict[str, str] | None) -> bool:
     """Whether a Rollout is one of those that have to be stable before others."""
     first = policy.spec.require_stable if policy.spec is not None else None
-    return first is not None and home is not None and _matches(first.selector, first.namespace_selector, labels, home)
-
-
-def _standing(rollout: Obj | None) -> tuple[object, ...] | None:
-    """What policies look at in a Rollout."""
-    if rollout is None:
-        return None
-    status = mapping(rollout.get("status"))
-    fleet = mapping(status.get("fleet"))
-    return (
-        labels_of(rollout),
-        status.get("queued"),
-        status.get("phase"),
-        is_under_way(rollout),
-        status.get("stable"),
-        fleet.get("stable"),
-    )
-
-
-def is_held(rollout: Obj) -> bool:
-    """Whether a Rollout says that a policy holds it."""
-    conditions = map(mapping, sequence(mapping(rollout.get("status")).get("conditions")))
-    told = ((each.get("type"), each.get("reason")) for each in conditions)
-    return (ConditionType.PAUSED, Reason.HELD_BY_POLICY) in told
-
-
-def is_under_way(rollout: Obj) -> bool:
-    """Whether a run of it is under way, here or over a fleet."""
-    return any(revision and not revision.get("outcome") for revision in _revisions(rollout))
-
-
-def began_of(rollout: Obj) -> datetime | None:
-    """When its newest run began, under way or not."""
-    times = [str(revision["startedAt"]) for revision in _revisions(rollout) if revision.get("startedAt")]
-    try:
-        return max(map(parse_time, times), default=None)
-    except ValueError:
-        return None
-
-
-def _revisions(rollout: Obj) -> list[Obj]:
-    status = mapping(rollout.get("status"))
-    return [mapping(each.get("revision")) for each in (status, mapping(status.get("fleet")))]
+    return first is not None and home is not None and matches(first.selector, first.namespace_selector, labels, home)

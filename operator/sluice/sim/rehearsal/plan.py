@@ -81,7 +81,7 @@ def reach(ground: Ground) -> tuple[dict[Guard, list[Key]], list[Key]]:
             guards[place_of(each.asked)] = sorted(map(key_of, board.rollouts_of(*parsed))) if parsed else []
         elif each.asked.kind is Kind.ROLLOUT_POLICY:
             policy = policies.get(each.asked.name)
-            guards[place_of(each.asked)] = sorted(map(key_of, policies.rollouts_of(policy))) if policy else []
+            guards[place_of(each.asked)] = sorted(policies.covered_by(policy)) if policy else []
     asked = [place_of(each.asked)[1:] for each in ground.tried if each.asked.kind is Kind.ROLLOUT and each.after]
     asked += [key_of(rollout) for rollout in store.all(Kind.ROLLOUT) if _stirred(ground, rollout)]
     covered = [key for keys in guards.values() for key in keys]
