@@ -27,7 +27,7 @@ _TOKENS = "serviceaccount-token"  # the one controller that a member without pod
 _ROUTES = "/apis/gateway.networking.k8s.io/v1/httproutes"
 _ACCOUNT = "system:serviceaccount:sluice-system:sluice-member"
 _OK = 200
-_REFUSED = 400
+_REFUSED = 4  # hundred
 _LOOK_SECONDS = 0.05
 Json = dict[str, Any]
 
@@ -102,22 +102,28 @@ class Four(Members):
     operator: Operator
 
 
-def writes_of_operator(cluster: Cluster) -> list[Json]:
-    """The audit log's word on what a member's account wrote there, oldest first: what was refused is not in it.
+def writes_of_operator(cluster: Cluster, since: datetime) -> list[Json]:
+    """The audit log's word on what a member's account wrote there, as it arrived: what was refused is not in it.
 
-    Questions (access reviews) are no writes, though they are created.
+    An entry of 500 or more may be of a write that was carried out: of one whose client gave up in that moment it says
+    504, stored or not. Questions (access reviews) are no writes, though they are created.
     """
     if cluster.audit_log is None:
         raise AssertionError(f"{cluster.name} keeps no audit log")
     entries = [json.loads(line) for line in cluster.audit_log.read_text().splitlines() if line.endswith("}")]
-    return [
+    written = [
         entry
         for entry in entries
         if entry["user"].get("username") == _ACCOUNT  # a server that starts knows nobody yet, and says 401
         and entry["verb"] in {"create", "update", "patch", "delete"}
         and entry["objectRef"]["resource"] != "selfsubjectaccessreviews"
-        and entry["responseStatus"]["code"] < _REFUSED
+        and entry["responseStatus"]["code"] // 100 != _REFUSED
     ]
+    return sorted((entry for entry in written if _received_at(entry) >= since), key=_received_at)
+
+
+def _received_at(entry: Json) -> datetime:
+    return datetime.fromisoformat(entry["requestReceivedTimestamp"])
 
 
 class Gatekeeper:
