@@ -238,6 +238,7 @@ def test_the_kubectl_commands_of_the_documents_work(shop: Cluster) -> None:
     """Each as written, one after the other; what writes, with `--dry-run=server`."""
     found = [(document, words) for document, words in commands("kubectl") if can_run(words)]
     assert len(found) >= 8, found
+    shop.apply(yaml.safe_dump_all(objects()))
     shop.apply(ROOT / "manifests" / "samples" / "minimal" / "kill-switch.yaml")
     shop.apply(yaml.safe_dump(apps.service(NAMESPACE, "checkout", "checkout", "blue")))
     for document, words in found:
