@@ -119,7 +119,8 @@ testbed: $(STAMP) ## Leave a testbed running, with a kubeconfig to play with; ME
 testbed-down: $(STAMP) ## Stop it
 	@$(TESTBED) down
 
-.PHONY: bench-kill bench-idle bench-update bench-fleet bench-fleet-away bench-fleet-plots bench-fleet-sim bench-shards bench-large
+.PHONY: bench-kill bench-idle bench-update bench-fleet bench-fleet-away bench-fleet-plots bench-fleet-sim bench-shards bench-large bench-policies \
+  bench-audit
 bench-kill: $(STAMP) ## How long a kill takes, beside a bare client; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/kill.py $(ARGS)
 
@@ -146,6 +147,12 @@ bench-shards: $(STAMP) ## What three replicas give beside one, on the same fleet
 
 bench-large: $(STAMP) ## 10,000 Rollouts on one process and on three: ready, memory, a kill of all; the last line is JSON
 	@$(TESTBED) run -- $(PY) bench/large.py $(ARGS)
+
+bench-policies: $(STAMP) ## What policies over 10,000 Rollouts cost each pass, in memory; the last line is JSON
+	@$(PY) bench/policies.py $(ARGS)
+
+bench-audit: $(STAMP) ## How long it takes to check an audit of 10,000 entries; the last line is JSON
+	@$(PY) bench/proof.py $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve pyproject.toml anew into the lock file (UPGRADE=1: take newer versions)
