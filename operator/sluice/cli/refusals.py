@@ -20,7 +20,7 @@ _UNKNOWN = 401
 @click.command("refusals", cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("--since", type=click.DateTime(DATES), metavar="TIME", help="Only what came then, in UTC, or later.")
-@click.option("--who", metavar="USER", help="Only of one user.")
+@click.option("--who", metavar="USER", help='Only of one user; "" for those of whom nobody knows who they are.')
 @format_option("json", "yaml")
 def command(files: tuple[str, ...], since: datetime | None, who: str | None, output: str | None) -> None:
     """Tell what the API server refused of Sluice, by its own audit log.
@@ -57,8 +57,12 @@ def _chosen(refusals: Iterator[Refusal], since: datetime | None, who: str | None
     return [
         each
         for each in refusals
-        if (least is None or (each.at is not None and each.at >= least)) and who in {None, each.who, each.acting_as}
+        if (least is None or (each.at is not None and each.at >= least)) and (who is None or _is_of(each, who))
     ]
+
+
+def _is_of(refusal: Refusal, who: str) -> bool:
+    return who == refusal.who or (bool(who) and who == refusal.acting_as)
 
 
 def _print(refusals: list[Refusal], output: str | None) -> None:

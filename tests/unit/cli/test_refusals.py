@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from sluice.cli.main import cli
@@ -40,3 +41,14 @@ def test_each_line_says_by_what_it_was_refused(tmp_path: Path) -> None:
         [at, "mallory", *what, "403", "rights", "10.0.0.7", "no"],
         [at, "nobody", "known", *what, "401", "credentials", "10.0.0.7", "Unauthorized"],
     ]
+
+
+@pytest.mark.parametrize("who, users", [("mallory", ["mallory"]), ("eve", ["gitops"]), ("", [""]), ("alice", [])])
+def test_only_those_of_one_user(tmp_path: Path, who: str, users: list[str]) -> None:
+    """Also of who acts as another; and "" are those of whom nobody knows who they are."""
+    acting = event(403, "no", user={"username": "gitops"}, impersonatedUser={"username": "eve"})
+    log = tmp_path / "audit.log"
+    log.write_text("\n".join([event(403, "no"), acting, event(401, "Unauthorized", user={})]))
+    done = CliRunner().invoke(cli, ["audit", "refusals", str(log), "--who", who, "-o", "json"])
+    assert done.exit_code == 0, done.output
+    assert [each["who"] for each in json.loads(done.stdout)] == users
