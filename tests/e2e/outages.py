@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contract.crds.rights import await_right
 from installation import NAMESPACE
-from testbed import Cluster
+from testbed import Cluster, DataPlane
 from testbed.processes import session
 
 AFTERMATH_SECONDS = 10.0  # in which an operator may still tell of what it was refused before
@@ -23,8 +23,8 @@ def _record() -> Path:
 
 
 @contextlib.contextmanager
-def outage(hub: Cluster) -> Iterator[None]:
-    """The API server is away for the length of the ``with``, and serves the operator again at its end."""
+def outage(hub: Cluster, plane: DataPlane) -> Iterator[None]:
+    """The API server is away for the length of the ``with``, and serves operator and Gateway again at its end."""
     began = time.time()
     hub.stop_apiserver()
     try:
@@ -34,6 +34,7 @@ def outage(hub: Cluster) -> Iterator[None]:
         # A right in every namespace, and one by a Role: roles of either kind are read by themselves.
         await_right(hub, OPERATOR, "list", "rollouts.sluice.dev")
         await_right(hub, OPERATOR, "patch", "leases.coordination.k8s.io", namespace=NAMESPACE, name="sluice")
+        plane.restart_contour()
         with _record().open("a") as record:
             record.write(f"{began} {time.time() + AFTERMATH_SECONDS}\n")
 

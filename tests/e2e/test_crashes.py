@@ -217,7 +217,7 @@ def test_a_run_goes_on_after_the_api_server_was_away(both: tuple[Operator, Opera
     with app.steady(), Recorder(app) as record:
         app.release()
         app.wait_weight("10%")
-        with outage(app.hub):
+        with outage(app.hub, app.data_plane):
             app.lets_go()
             pass_time(time.monotonic() + OUTAGE_SECONDS)
         until(lambda: share_all(both), "the two to share", MASTER_SECONDS)

@@ -72,7 +72,7 @@ def test_a_run_outlives_the_hub_and_a_token(four: Four, app: FleetApp) -> None:
     with app.loaded(), FleetRecorder(app) as record:
         app.ship(first, {"name": "rest", "pause": {}})
         app["member-1"].wait_percent(20)
-        with outage(four.hub):
+        with outage(four.hub, app.data_plane):
             pass_time(OUTAGE_SECONDS)
         app.wait_batch("rest", stage="Paused")
         old = four.fleet.token("member-2")
