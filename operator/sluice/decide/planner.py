@@ -18,19 +18,18 @@ from sluice.decide import drills, following, measuring, oncall, people, progress
 from sluice.decide.adoption import adopt
 from sluice.decide.draft import Draft
 from sluice.decide.followers import lead
-from sluice.decide.gates import broken_glass, target_unfit
+from sluice.decide.gates import target_unfit
+from sluice.decide.killing import obey_glass, obey_switches
 from sluice.decide.leaving import let_drop, let_go
 from sluice.decide.model import FinalizerChange, Observed, Plan, Shift
 from sluice.decide.pace import keep_pace
 from sluice.decide.report import report
-from sluice.decide.returning import why_diverted
 from sluice.decide.revision import run_name
 from sluice.decide.roles import dress
 from sluice.decide.slots import tend
 from sluice.decide.source import retire
 from sluice.decide.steering import confirm, steer
-from sluice.decide.switches import diverting, kept, rolling_back, run_id, title_of
-from sluice.decide.traffic import stable_takes, stopped_by
+from sluice.decide.switches import kept
 
 RUN_LOST_AFTER = timedelta(seconds=10)
 
@@ -98,13 +97,13 @@ def _go(draft: Draft) -> None:
     spec = draft.observed.spec
     keep_pace(draft)
     drills.recall(draft)
-    _obey_switches(draft)
+    obey_switches(draft)
     drills.rehearse(draft)
     untold.recall(draft)
     _notice_loss(draft)
     measuring.absorb(draft)
     _leave_the_dead(draft)
-    _obey_glass(draft)
+    obey_glass(draft)
     oncall.let_go(draft)
     people.obey(draft)
     measuring.judge(draft)
@@ -135,46 +134,6 @@ def _tell_refusal(draft: Draft) -> None:
         reason, message = draft.observed.write_problem
         draft.hold(Reason(reason), message, counts=True)
         draft.stall(reason, message)
-
-
-def _obey_switches(draft: Draft) -> None:
-    """A Divert ends the run of an exposed candidate, also one that was released before this pass saw it."""
-    if not draft.under_way or not (draft.exposed or draft.status.drilled):
-        return
-    switch = diverting(stopped_by(draft))
-    if switch is not None:
-        message = f"killed by {switch}, engaged by {switch.actor}: {why_diverted(switch, stable_takes(draft))}"
-        message += _removed(draft)
-        draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
-        return
-    run = run_id(draft.observed.ref.uid, draft.number)
-    stamp = next(
-        (
-            target.cause
-            for target in draft.observed.targets
-            if target.cause and target.cause.switch and (target.cause.run, target.cause.action) == (run, "divert")
-        ),
-        None,
-    )
-    if stamp is not None:
-        message = f"killed by {title_of(stamp.switch)}, engaged by {stamp.actor}: {stamp.reason}"
-        draft.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=stamp.actor)
-
-
-def _removed(draft: Draft) -> str:
-    """What a Rollback switch does further about the candidate, for the end of a message."""
-    if rolling_back(draft.observed.switches) is None:
-        return ""
-    if draft.workload is None:
-        return f"; the pods of {draft.service(draft.candidate)} are not Sluice's to remove"
-    return f"; the pods of {draft.workload_of(draft.candidate)} go once they are drained"
-
-
-def _obey_glass(draft: Draft) -> None:
-    """A hold that a person wrote onto a route acts as an engaged Divert."""
-    text = broken_glass(draft)
-    if text and draft.under_way and draft.exposed:
-        draft.end_run(Outcome.KILLED, Reason.HELD_BY_HAND, f"killed by hand: {text}")
 
 
 def _notice_loss(draft: Draft) -> None:

@@ -7,6 +7,8 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from sluice.api.outcome import Outcome
+from sluice.api.rollout import RolloutStatus
 from sluice.decide.alarms import is_news
 from sluice.decide.model import FinalizerChange, Note, Observed, Plan, Shift
 from sluice.decide.report import with_stalled
@@ -62,6 +64,10 @@ class Executor:
             raise killing
         version = await self._prepare(rollout, observed, plan)
         status = await self._sealer.seal(rollout, observed, plan.status)
+        if _completes(observed, status) and not stopping(
+            observed.switches, observed.status.under_way, led=observed.led
+        ):
+            self._insist_on_leave(observed, "its run was completed")
         changed = await self._writer.write_status(rollout, observed, status, version)
         self._persisted(observed)
         self._tell(rollout, observed, plan)
@@ -123,13 +129,17 @@ class Executor:
         """Write one share, and take the answer into the caches."""
         await self._writer.shift(shift, lane, guard)
 
+    def _insist_on_leave(self, observed: Observed, before: str) -> None:
+        """Refuse where a switch stops what is under way by now."""
+        covering = self._board.covering(Reached.of(observed.ref, observed.labels, observed.status))
+        if stopping(covering, observed.status.under_way, led=observed.led):
+            raise Conflict(f"a kill switch engaged before {before}")
+
     async def _grow_or_take(self, observed: Observed, shift: Shift) -> None:
         """A share that grows is dropped where a kill switch engaged since the plan was made (I4)."""
 
         def not_covered() -> None:
-            covering = self._board.covering(Reached.of(observed.ref, observed.labels, observed.status))
-            if stopping(covering, observed.status.under_way, led=observed.led):
-                raise Conflict(f"a kill switch engaged before {shift.target.ref} was written")
+            self._insist_on_leave(observed, f"{shift.target.ref} was written")
 
         await self.shift(shift, guard=not_covered if shift.grows else None)
 
@@ -145,6 +155,14 @@ class Executor:
             self._ports.notifier.note(rollout, note)
         audit = self._ports.audit
         audit.follow(observed.ref, self._ports.name, plan.status.audit, observed.status.audit.seq)
+
+
+def _completes(observed: Observed, status: RolloutStatus) -> bool:
+    revision = status.revision
+    ended = observed.status.under_way is not None and status.under_way is None
+    # What completes under a switch that was seen (a Rollback's own return) has its leave.
+    seen = stopping(observed.switches, observed.status.under_way, led=observed.led)
+    return ended and revision is not None and revision.outcome is Outcome.COMPLETED and not seen
 
 
 def log_share(shift: Shift) -> None:

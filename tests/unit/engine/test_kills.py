@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from sluice.api.names import Kind
+from sluice.api.names import FIELD_MANAGER, Kind
+from sluice.api.units import FULL
 from sluice.decide.returning import divert
 from sluice.engine import kills
 from sluice.engine.precedence import PASSES_WAIT_SECONDS
@@ -80,6 +82,44 @@ def test_passes_wait_as_long_as_kills_go_on_being_written() -> None:
         for app in APPS:
             await scene.world.until_phase(app, "Killed", timeout_seconds=20)
         assert [call.kind for call in scene.writes[: len(APPS)]] == [Kind.HTTP_ROUTE] * len(APPS)
+
+    play(story)
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_kill_that_a_completion_overtakes_is_obeyed(which: int) -> None:
+    """Engaged while one of the last statuses of a run, at all weight, is on its way: it is killed, and stays killed."""
+
+    async def story(scene: Scene) -> None:
+        world, seen = scene.world, asyncio.Event()
+        await scene.start(manifests.canary({"setWeight": 50}, {"pause": {"duration": "30s"}}))
+
+        def slow(call: Call) -> float | None:
+            whole = call.kind is Kind.ROLLOUT and call.manager == FIELD_MANAGER and world.green_share(APP) == FULL
+            if not whole or call.phase == "after" or world.status(APP).under_way is None:
+                return None
+            statuses.append(call)
+            if len(statuses) == which:
+                seen.set()
+            return 0.3
+
+        statuses: list[Call] = []
+        world.cluster.faults.append(slow)
+        await world.release_version(APP, "2.0")
+        async with asyncio.timeout(120):
+            await seen.wait()
+        await world.engage(reason="5xx")
+        await world.until_phase(APP, "Killed", timeout_seconds=10)
+        await rest(60)
+        status = world.status(APP)
+        assert (world.green_share(APP), status.phase) == (0, "Killed")
+        assert status.stable is not None
+        assert (status.stable.slot, status.stable.version) == ("blue", "1.4.0")
+        assert "killed by KillSwitch shop/stop" in status.message
+        assert [entry.outcome for entry in status.history] == ["Killed"]
+        await world.release()
+        await rest(60)
+        assert world.green_share(APP) == 0, "what was killed waits for a retry"
 
     play(story)
 
