@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sluice.api.common import ObjectRef
 from sluice.api.names import Slot
+from sluice.api.outcome import Outcome
 from sluice.api.rollout import RolloutStatus
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, NONE, BasisPoints, format_share, format_time
@@ -96,11 +97,12 @@ def divert(
         now: the time, aware.
 
     Returns:
-        One shift per target that still gives the candidate more. Empty without a run under way, and where stable
-        has no ready endpoint (a candidate that answers is better than a stable that cannot), unless by force.
+        One shift per target that still gives the candidate more, also that of a run which came to nothing. Empty where
+        there is no candidate, and where stable has no ready endpoint (a candidate that answers is better than a stable
+        that cannot), unless by force.
     """
-    revision = status.under_way
-    if status.stable is None or revision is None:
+    revision = status.revision
+    if status.stable is None or revision is None or revision.outcome is Outcome.COMPLETED:
         return ()
     share = FULL if switch.forced_by else bears
     if not share:

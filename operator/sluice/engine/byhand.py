@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sluice.api.killswitch import Effect, KillSwitchSpec
 from sluice.api.names import HOLD_ANNOTATION, Kind, Slot
+from sluice.api.outcome import Outcome
 from sluice.api.units import NONE, format_share, format_time
 from sluice.decide.model import Shift, SwitchView, TargetView
 from sluice.decide.pointer import pointer
@@ -157,10 +158,10 @@ class _Hand:
         if is_fleet(rollout):
             return [Told(about, _OVER_A_FLEET, failed=True)]
         seen = self._observer.moves_of(rollout)
-        stable = seen.status.stable
-        if seen.services is None or stable is None or seen.status.under_way is None:
+        revision, stable = seen.status.revision, seen.status.stable
+        if seen.services is None or stable is None or revision is None or revision.outcome is Outcome.COMPLETED:
             later = _LATER if self._view.effect is Effect.ROLLBACK else ""
-            return [Told(about, f"has no run under way, and so no candidate{later}")]
+            return [Told(about, f"has no candidate{later}")]
         shifts = shifts_of(rollout, seen, self._view, now=self._now)
         moved = {shift.target.ref for shift in shifts}
         others = [_left(target, stable.slot.other) for target in seen.targets if target.ref not in moved]
@@ -188,6 +189,9 @@ def _left(target: TargetView, candidate: Slot) -> Told:
     """Why a target needs no write, or gets none."""
     if not target.found:
         return Told(str(target.ref), target.problem, failed=True)
+    if not target.shares:
+        unread = f"nobody can tell whether {candidate} has traffic, and nothing was written: {target.problem}"
+        return Told(str(target.ref), unread, failed=True)
     if target.share(candidate) == NONE:
         return Told(str(target.ref), f"{candidate} has no traffic")
     share = format_share(target.share(candidate))

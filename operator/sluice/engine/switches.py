@@ -163,6 +163,8 @@ class SwitchReporter:
                     continue
                 if seen is not None and _is_unanswered(seen):
                     reach.unanswered.add(_place(rollout, cluster))
+                if seen is not None and not cluster and view.effect is Effect.ROLLBACK and _is_to_return(seen):
+                    reach.unreturned.add(_place(rollout, cluster))
                 if seen is None or (_add(reach, seen, view) and cluster):
                     reach.unconfirmed.add(cluster)
         return reach
@@ -194,7 +196,10 @@ class SwitchReporter:
 
 @dataclass(slots=True)
 class _Reach:
-    """What a switch covers: members by name, routes by number; and Rollouts whose stable has no ready endpoint."""
+    """What a switch covers: members by name, routes by number.
+
+    And Rollouts: whose stable has no ready endpoint, whose routes cannot be read, who is to return and has not begun.
+    """
 
     clusters: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)
@@ -203,11 +208,13 @@ class _Reach:
     pending: int = 0
     exposed: int = 0
     unanswered: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    unreturned: set[str] = field(default_factory=set)
 
     @property
     def is_pending(self) -> bool:
         """Whether anything is not confirmed."""
-        return bool(self.pending or self.unconfirmed)
+        return bool(self.pending or self.unconfirmed or self.unreturned)
 
 
 def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
@@ -219,7 +226,10 @@ def _add(reach: _Reach, seen: Moves, view: SwitchView) -> bool:
     candidate = seen.status.stable.slot.other
     returns = view.effect is Effect.ROLLBACK and _is_returned_to(seen)
     for target in seen.targets:
-        exposed = target.share(candidate) > NONE or returns
+        unread = target.found and not target.shares and _has_candidate(seen)
+        if unread:
+            reach.unread.add(str(target.ref))
+        exposed = target.share(candidate) > NONE or returns or unread
         ours = _is_ours(target, view)
         if exposed or (ours and target.acceptance is not Acceptance.ACCEPTED):
             reach.pending += 1
@@ -235,6 +245,18 @@ def _is_returned_to(seen: Moves) -> bool:
     return run is not None and bool(run.switch)
 
 
+def _is_to_return(seen: Moves) -> bool:
+    """Whether the newest run brought in what a Rollback returns from; the return's own run is not returned from."""
+    revision = seen.status.revision
+    return revision is not None and revision.outcome is Outcome.COMPLETED and not revision.switch
+
+
+def _has_candidate(seen: Moves) -> bool:
+    """Whether there is a candidate, or was one that came to nothing and may have traffic still."""
+    revision = seen.status.revision
+    return revision is not None and revision.outcome is not Outcome.COMPLETED
+
+
 def _is_meant(switch: KillSwitchSpec, view: SwitchView, labels: dict[str, str], seen: Moves) -> bool:
     """Whether a switch acts in a member with these labels, or has since it was engaged."""
     gripped = any((each.uid, each.scope) == (view.uid, view.scope) for each in seen.status.covered_by)
@@ -243,8 +265,7 @@ def _is_meant(switch: KillSwitchSpec, view: SwitchView, labels: dict[str, str], 
 
 def _is_unanswered(seen: Moves) -> bool:
     """Whether there is a candidate, or was one that came to nothing, and nothing that its traffic could return to."""
-    revision = seen.status.revision
-    return bool(seen.targets and revision and revision.outcome is not Outcome.COMPLETED and not seen.stable_bears)
+    return bool(seen.targets and _has_candidate(seen) and not seen.stable_bears)
 
 
 def _place(rollout: Obj, cluster: str) -> str:
@@ -268,9 +289,13 @@ def _message(spec: KillSwitchSpec, view: SwitchView, state: SwitchState, rollout
     waiting = f"; until {_moment(view)}" if view.expires_at is not None else ""
     if state is SwitchState.ENGAGING:
         are = "is" if reach.pending == 1 else "are"
-        waiting = f"; {count_of(reach.pending, 'route')} {are} not confirmed at 0 yet"
+        waiting = f"; {count_of(reach.pending, 'route')} {are} not confirmed at 0 yet" if reach.pending else ""
         if reach.unconfirmed:
             waiting = f"; not confirmed in {some(sorted(reach.unconfirmed), _SHOWN)}"
+        if reach.unread:
+            waiting += f"; what it gives the candidate cannot be read from {some(sorted(reach.unread), _SHOWN)}"
+        if reach.unreturned:
+            waiting += f"; not returned from yet in {some(sorted(reach.unreturned), _SHOWN)}: each says why"
     if spec.drill:
         return f"drill over {covered} by {view.actor}: {spec.reason}{waiting}"[:_MESSAGE_CHARACTERS]
     forced = f", forced by {view.forced_by}" if view.forced_by else ""

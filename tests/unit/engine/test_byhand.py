@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from sluice.api.killswitch import Effect
-from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, Kind, Slot
+from sluice.api.names import CAUSE_ANNOTATION, FIELD_MANAGER, HOLD_ANNOTATION, Kind, Slot
 from sluice.engine.byhand import Told, divert_by_hand
-from sluice.errors import Forbidden
+from sluice.errors import Forbidden, Unavailable
 from sluice.sim import manifests
 from sluice.sim.clock import run
 from sluice.sim.cluster import Call
@@ -20,6 +20,7 @@ from sluice.wiring import routers_over
 
 STEPS = manifests.canary({"setWeight": 50}, {"pause": {}})
 SHOP, APP = "shop", "checkout"
+ONLY_GREEN = [{"op": "remove", "path": "/spec/rules/0/backendRefs/0"}]
 
 
 async def at_half(switched: bool = False, *more: str) -> World:
@@ -98,6 +99,51 @@ def test_a_switched_service_goes_back_too() -> None:
         service = world.cluster.store.peek(Kind.SERVICE, SHOP, APP) or {}
         assert service["spec"]["selector"] == manifests.slot_labels(APP, Slot.BLUE)
         assert hold_of(world, Kind.SERVICE)
+
+    playing(story)
+
+
+def test_what_an_ended_run_has_left_is_taken_too() -> None:
+    """The operator died between the status that ends a run and the weight that it takes back: nobody else would."""
+
+    async def story() -> None:
+        world = await at_half()
+        world.operator.start()
+        await asyncio.sleep(5)
+        world.cluster.faults.append(no_writes_to_routes)
+        await world.act(APP, "Abort")
+        await world.until_phase(APP, "Aborted")
+        await world.operator.crash()
+        world.cluster.faults.remove(no_writes_to_routes)
+        assert world.green_share(APP) == 5000
+        await world.engage(reason="5xx")
+        told = await by_hand(world)
+        assert told[f"HTTPRoute {SHOP}/{APP}"].message == "green at 0%, was 50%"
+        assert world.green_share(APP) == 0
+        assert hold_of(world)
+        world.operator.start()
+        await asyncio.sleep(60)
+        assert (world.status(APP).phase, world.green_share(APP)) == ("Aborted", 0)
+
+    playing(story)
+
+
+def no_writes_to_routes(call: Call) -> None:
+    """Routes cannot be written."""
+    if call.kind is Kind.HTTP_ROUTE and call.writes and call.manager == FIELD_MANAGER:
+        raise Unavailable("connection refused")
+
+
+def test_what_cannot_be_read_is_no_success() -> None:
+    """A route whose rule has lost one of the slots: nobody can tell what the candidate has, and that is said."""
+
+    async def story() -> None:
+        world = await at_half()
+        await world.people.patch_json(Kind.HTTP_ROUTE, SHOP, APP, ONLY_GREEN)
+        await world.engage(reason="5xx")
+        told = (await by_hand(world))[f"HTTPRoute {SHOP}/{APP}"]
+        assert (told.failed, told.written) == (True, False)
+        assert told.message.startswith("nobody can tell whether green has traffic, and nothing was written: ")
 
     playing(story)
 

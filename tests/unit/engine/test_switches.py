@@ -97,6 +97,51 @@ def test_a_return_is_effective_once_what_served_before_has_all() -> None:
     play(story)
 
 
+def test_a_return_that_cannot_begin_is_not_effective() -> None:
+    """Neither before it begins, nor while something keeps it: the switch names who has not returned."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        await scene.world.act(APP, "PromoteFully")
+        await scene.world.until_phase(APP, "Healthy")
+        await scene.world.spec(APP, {"paused": True})
+        states: list[str] = []
+        scene.world.cluster.on_change.append(
+            lambda change: states.append(status(scene).state) if change.kind is Kind.KILL_SWITCH else None
+        )
+        await scene.world.engage(reason="5xx", effect="Rollback")
+        await rest(60)
+        engaging = status(scene)
+        assert (engaging.state, engaging.effective_at) == ("Engaging", None)
+        assert engaging.message == (
+            "Rollback of 1 Rollout by alice: 5xx; not returned from yet in shop/checkout: each says why"
+        )
+        assert "is not returned from: spec.paused is true" in scene.world.status(APP).message
+        assert "Engaged" not in states
+        await scene.world.spec(APP, {"paused": False})
+        await scene.world.until_phase(APP, "Killed")
+        await rest(5)
+        assert (status(scene).state, scene.world.green_share(APP)) == ("Engaged", 0)
+
+    play(story)
+
+
+def test_what_cannot_be_read_counts_as_traffic() -> None:
+    """Somebody takes stable out of the rule: all goes to the candidate, and the switch does not deny it."""
+
+    async def story(scene: Scene) -> None:
+        await exposed(scene, APP)
+        only_green = [{"op": "remove", "path": "/spec/rules/0/backendRefs/0"}]
+        await scene.world.people.patch_json(Kind.HTTP_ROUTE, "shop", APP, only_green)
+        await rest(5)
+        await scene.world.engage(reason="5xx")
+        await rest(30)
+        assert (status(scene).state, status(scene).diverted.pending) == ("Engaging", 1)
+        assert status(scene).message.endswith("cannot be read from HTTPRoute shop/checkout")
+
+    play(story)
+
+
 def test_a_route_that_refuses_keeps_it_engaging() -> None:
     """Nothing is claimed of a route that still gives the candidate traffic."""
 
