@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.conditions import Reason
-from sluice.api.fleet import BatchStage, ClusterPhase, OnFailure, RunBatch
+from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, OnFailure, RunBatch
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet import measuring
 from sluice.decide.fleet.advance import is_out_of_reach
@@ -37,19 +37,37 @@ def judge(course: Course) -> None:
     spec, current = course.run_spec, course.batch
     if spec is None or current is None or not course.under_way:
         return
-    for batch in spec.batches[: course.at.index]:
-        failed = course.among(batch.clusters, *_FAILED)
-        if len(failed) > batch.max_failures:
-            message = f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed"
-            message += f", {batch.max_failures} may: {_why(course, failed)}"
-            if spec.on_failure is OnFailure.ROLLBACK_CLUSTER:
-                _end_after(course, message)
-            else:
-                _act(course, spec.on_failure, batch, Reason.TOO_MANY_FAILED, message)
-            break
+    failed = _too_many(course, spec)
+    if failed is not None:
+        batch, message = failed
+        if spec.on_failure is OnFailure.ROLLBACK_CLUSTER:
+            _end_after(course, message)
+        else:
+            _act(course, spec.on_failure, batch, Reason.TOO_MANY_FAILED, message)
     cause = measuring.failure(course)
     if cause is not None and not halted(course):
         _act(course, spec.on_failure, current, cause.reason, cause.message)
+
+
+def in_the_way(course: Course) -> str:
+    """Why people cannot send a run on that `judge` will halt; "" where it will not."""
+    spec = course.run_spec
+    if spec is None or not course.under_way or spec.on_failure is not OnFailure.HOLD:
+        return ""
+    failed, cause = _too_many(course, spec), measuring.failure(course)
+    if failed is not None:
+        return _all_waits(course, failed[1])
+    return _all_waits(course, cause.message) if cause is not None else ""
+
+
+def _too_many(course: Course, spec: FleetRunSpec) -> tuple[RunBatch, str] | None:
+    """The first batch so far of which more clusters failed than may, and what there is to say of it."""
+    for batch in spec.batches[: course.at.index] if course.fleet.batch is not None else ():
+        failed = course.among(batch.clusters, *_FAILED)
+        if len(failed) > batch.max_failures:
+            message = f"{len(failed)} of {len(batch.clusters)} clusters of batch {batch.name} failed"
+            return batch, f"{message}, {batch.max_failures} may: {_why(course, failed)}"
+    return None
 
 
 def _act(course: Course, how: OnFailure, batch: RunBatch, reason: Reason, message: str) -> None:
@@ -64,7 +82,7 @@ def _act(course: Course, how: OnFailure, batch: RunBatch, reason: Reason, messag
             send_back(course, course.among(tuple(course.phases), *_HALFWAY))
             course.end_run(Outcome.ABORTED, reason, f"{message}; the batch returns{keepers(course)}")
         case OnFailure.HOLD:
-            course.stall(reason, f"{message}; all waits: {_ways_on(course)}")
+            course.stall(reason, _all_waits(course, message))
             course.record("Observed", f"hold-{batch.name}", reason, message)
 
 
@@ -104,6 +122,6 @@ def _why(course: Course, failed: tuple[str, ...]) -> str:
     return some(told, 2, between="; ")
 
 
-def _ways_on(course: Course) -> str:
+def _all_waits(course: Course, message: str) -> str:
     ref = course.observed.ref
-    return f"sluice abort {ref.name} -n {ref.namespace}"
+    return f"{message}; all waits: sluice abort {ref.name} -n {ref.namespace}"

@@ -14,10 +14,9 @@ from sluice.api.outcome import Outcome
 from sluice.api.rollout import PausedBy
 from sluice.api.units import format_duration
 from sluice.decide import approvals, audit, oncall
-from sluice.decide.fleet import approving, measuring
+from sluice.decide.fleet import approving, failing, measuring
 from sluice.decide.fleet.advance import freeze, growth_held, promote
 from sluice.decide.fleet.course import Course
-from sluice.decide.fleet.failing import keepers, send_back
 from sluice.decide.fleet.following import start
 from sluice.decide.fleet.rollback import NothingToTakeBack, roll_back
 from sluice.decide.model import GROWING_VERBS, ActionView, Answer
@@ -94,6 +93,9 @@ def _promote(course: Course, _: ActionView) -> str:
     frozen = freeze(course)
     if frozen is not None:
         raise _Refused(frozen.message)
+    halted = failing.in_the_way(course)
+    if halted:
+        raise _Refused(halted)
     set_aside = measuring.set_aside(course)
     if set_aside:
         return set_aside
@@ -181,8 +183,8 @@ def _reject(course: Course, action: ActionView) -> str:
 
 def _end(course: Course, action: ActionView, reason: Reason, how: str) -> str:
     halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
-    message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{keepers(course)}"
-    send_back(course, halfway)
+    message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{failing.keepers(course)}"
+    failing.send_back(course, halfway)
     why = f": {action.spec.reason}" if action.spec.reason else ""
     course.end_run(Outcome.ABORTED, reason, f"{how} by {_actor(action)}{why}; {message}", actor=_actor(action))
     return f"{how}: {message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from sluice.api.action import Verb
 from sluice.api.conditions import ConditionType
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Phase
-from unit.decide.fleet.pretended import DIVERT, LAST, MINUTE, PILOT, REST, SECOND, Pretended, installed
+from unit.decide.fleet.obedient import Fleet, healthy
+from unit.decide.fleet.pretended import DIVERT, LAST, MINUTE, PILOT, REST, SECOND, STEPS, Pretended, installed
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,48 @@ def test_what_a_failure_too_many_does(on_failure: str, outcome: Outcome | None, 
         assert "c: errors is 0.2" in hub.status.message
     if on_failure == "RollbackFleet":
         assert {hub.serves(name) for name in "abcdef"} == {stable}
+
+
+WAITS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "before a batch": ([{"setWeight": 25}], {"pause": {}}),
+    "at a step": ([{"setWeight": 25}, {"pause": {}}, {"setWeight": 50}], {}),
+    "at the last step": ([{"setWeight": 25}, {"setWeight": 100}, {"pause": {}}], {}),
+}
+TOO_MANY = (
+    "1 of 1 clusters of batch pilot failed, 0 may: c1: rolled back by alice; all waits: sluice abort checkout -n shop"
+)
+
+
+def waiting(where: str, **fleet: Any) -> Fleet:
+    """A run with `onFailure: Hold` that waits for a person there; c1 completed before."""
+    steps, rest = WAITS[where]
+    batches = [{"name": "pilot", "clusters": ["c1"], "strategy": {"canary": {"steps": STEPS}}}, {"name": "rest"} | rest]
+    hub = healthy().release("v2", batches=batches, onFailure="Hold", **fleet)
+    hub.spec["strategy"] = {"canary": {"steps": steps}}
+    return hub.until("waits for a person")
+
+
+@pytest.mark.parametrize("where", WAITS)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_nobody_promotes_past_a_failure_too_many(where: str, at_once: bool) -> None:
+    """With `onFailure: Hold` no cluster gets more by a word that is no decision about those that failed."""
+    hub = waiting(where)
+    step, stage = hub.status.step, hub.status.fleet and hub.status.fleet.batch and hub.status.fleet.batch.stage
+    back, on = hub._action(Verb.ROLLBACK, {"clusters": ["c1"]}), hub._action(Verb.PROMOTE, {})
+    on = replace(on, uid="uid-promote")
+    answers = hub.step(back, on) if at_once else (*hub.step(back), *hub.step(on))
+    assert [(each.done, each.message) for each in answers[1:]] == [(False, TOO_MANY)]
+    hub.settle()
+    assert (hub.status.message, hub.status.step) == (TOO_MANY, step)
+    assert hub.status.fleet is not None
+    assert hub.status.fleet.batch is not None
+    assert hub.status.fleet.batch.stage is stage
+
+
+@pytest.mark.parametrize("where", WAITS)
+def test_within_what_may_fail_a_promotion_is_obeyed(where: str) -> None:
+    """With `onFailure: Hold` too: nothing is held yet."""
+    assert waiting(where).tell(Verb.PROMOTE).done
 
 
 def test_within_what_may_fail_the_run_goes_on() -> None:

@@ -321,6 +321,22 @@ def test_what_a_failed_measurement_does(by: str, on_failure: str, outcome: Outco
     assert {hub.serves(name) for name in "cde"} == {stable}
 
 
+def test_nobody_promotes_past_a_failed_measurement() -> None:
+    """With `onFailure: Hold` of the fleet, also where a batch waits for a person before it begins."""
+    batches = {**FIRST, "soak": "1m"}, {**REST, "pause": {}}
+    hub = installed("abcd", *batches, fleet={"analysis": analysis(), "onFailure": "Hold"})
+    hub.prometheus = lambda _: 100.0
+    until_stage(hub, "Paused", "rest")
+    hub.prometheus = lambda _: 50.0
+    hub.wait(MINUTE)
+    hub.act(Verb.PROMOTE, revision=2)
+    hub.look()
+    halted = "the fleet: responding is 50, below min 98.5; all waits: sluice abort checkout -n shop"
+    assert [(each.done, each.message) for each in hub.plan.answers] == [(False, halted)]
+    hub.wait(MINUTE)
+    assert (hub.status.message, hub.batch.stage, hub.letters) == (halted, "Paused", ["cc", "ww"])
+
+
 def test_as_often_as_the_limit_says_a_number_may_fail() -> None:
     """But nobody goes further on the strength of one that did."""
     hub = measured(failureLimit=2)
