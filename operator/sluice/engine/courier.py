@@ -143,6 +143,7 @@ class Courier:
         await self._precedence.give_way()
         order = self._orders.get(key)
         if order is None or self._is_done(key, order) or not order.still_holds():
+            self._problems.pop(key, None)  # else `give` would take it for one whose retry is still to come
             return
         if self._kill_comes_first(key):
             self._queue.add_after(key, KILL_FIRST_SECONDS / KILL_FIRST_LOOKS)

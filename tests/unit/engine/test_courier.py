@@ -11,7 +11,7 @@ from sluice.engine.courier import KILL_FIRST_SECONDS, Courier, Order
 from sluice.engine.fence import Fence
 from sluice.engine.precedence import Precedence
 from sluice.engine.store import Store
-from sluice.errors import Unavailable
+from sluice.errors import Rejected, Unavailable
 from sluice.sim import manifests
 from sluice.sim.clock import VirtualClock, run
 from sluice.sim.cluster import Call, FakeCluster
@@ -29,6 +29,8 @@ class Way:
         self.mastery = FakeMastery()
         self.away = False
         self.owed = False
+        self.refused = False
+        self.wanted = True
         self.tries = 0
         fence = Fence(self.mastery)
         self.cluster.leadership = fence
@@ -47,12 +49,15 @@ class Way:
         self.tries += call.phase == "before"
         if self.away:
             raise Unavailable("MemberCluster m1: no answer")
+        if self.refused:
+            raise Rejected("apply MemberRollout shop/checkout: the webhook is down")
 
     def order(self, digest: str) -> None:
         """Order the Rollout's part; the digest tells which order it was."""
         body = manifests.rollout(SHOP, APP, manifests.canary({"setWeight": 10}), version="2.0")
         metadata = {"annotations": {"sluice.dev/order": digest}}
-        self.courier.give(SHOP, APP, Order(digest, {"metadata": metadata, "spec": body["spec"]}))
+        order = Order(digest, {"metadata": metadata, "spec": body["spec"]}, lambda: self.wanted)
+        self.courier.give(SHOP, APP, order)
 
     @property
     def there(self) -> str:
@@ -87,6 +92,29 @@ def test_an_order_is_tried_until_it_is_there() -> None:
         await asyncio.sleep(60)
         assert way.there == "two"
         assert not way.courier.problem(SHOP, APP)
+
+    playing(story)
+
+
+def test_an_order_that_held_no_more_is_sent_when_it_is_given_again() -> None:
+    """It failed, and its retry came to a switch: of that failure nothing is left, in its way or to be told."""
+
+    async def story(way: Way) -> None:
+        way.refused = True
+        way.order("one")
+        await asyncio.sleep(1)
+        assert "the webhook is down" in way.courier.problem(SHOP, APP)
+        way.refused = way.wanted = False
+        tries = way.tries
+        await asyncio.sleep(60)
+        assert (way.there, way.courier.problem(SHOP, APP), way.tries) == ("", "", tries)
+        way.order("one")
+        await asyncio.sleep(60)
+        assert (way.there, way.tries) == ("", tries)
+        way.wanted = True
+        way.order("one")
+        await asyncio.sleep(1)
+        assert way.there == "one"
 
     playing(story)
 
