@@ -8,6 +8,7 @@ from sluice.api.outcome import Outcome
 from sluice.decide.fleet import measuring
 from sluice.decide.fleet.advance import is_out_of_reach
 from sluice.decide.fleet.course import Course
+from sluice.decide.model import SwitchView
 from sluice.decide.switches import diverting
 from sluice.decide.texts import some
 
@@ -27,9 +28,14 @@ def obey_switches(course: Course) -> None:
     halfway = course.among(tuple(course.phases), *_HALFWAY)
     if not halfway:
         return
-    message = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}{keepers(course)}"
+    message = f"{killed_by(switch)}{switch.reason}{keepers(course)}"
     send_back(course, tuple(halfway))
     course.end_run(Outcome.KILLED, Reason.KILLED_BY_SWITCH, message, actor=switch.actor)
+
+
+def killed_by(switch: SwitchView) -> str:
+    """How the message begins of a run that a switch ended; its reason follows."""
+    return f"killed by {switch}, engaged by {switch.actor}: "
 
 
 def judge(course: Course) -> None:

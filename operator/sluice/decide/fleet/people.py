@@ -182,7 +182,8 @@ def _reject(course: Course, action: ActionView) -> str:
 
 
 def _end(course: Course, action: ActionView, reason: Reason, how: str) -> str:
-    halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE)
+    # Those on the way back too: after a crash between the record and the status they are by this very ending.
+    halfway = course.among(tuple(course.phases), ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.RETURNING)
     message = f"{len(halfway)} cluster{' returns' if len(halfway) == 1 else 's return'}{failing.keepers(course)}"
     failing.send_back(course, halfway)
     why = f": {action.spec.reason}" if action.spec.reason else ""

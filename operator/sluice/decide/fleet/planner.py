@@ -12,6 +12,7 @@ from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
 from sluice.decide import oncall
+from sluice.decide.draft import SYSTEM
 from sluice.decide.fleet import failing, measuring, people
 from sluice.decide.fleet.advance import advance
 from sluice.decide.fleet.course import Course
@@ -99,7 +100,9 @@ def _end_as_recorded(course: Course) -> None:
     run = course.run
     if run is not None and course.under_way and run.status.outcome is not None:
         known = {reason.value: reason for reason in Reason}
-        course.end_run(run.status.outcome, known.get(run.status.reason, Reason.SUPERSEDED), run.status.message)
+        reason, message = known.get(run.status.reason, Reason.SUPERSEDED), run.status.message
+        killers = (each.actor for each in course.observed.switches if message.startswith(failing.killed_by(each)))
+        course.end_run(run.status.outcome, reason, message, actor=next(killers, SYSTEM))
 
 
 def _let_go(course: Course) -> FleetPlan:

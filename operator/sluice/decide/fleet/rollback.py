@@ -15,7 +15,7 @@ from sluice.api.fleet import ClusterFailure, ClusterPhase, FleetRevision, FleetR
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet.advance import freeze
 from sluice.decide.fleet.course import MOST_FAILURES, Course
-from sluice.decide.fleet.failing import send_back
+from sluice.decide.fleet.failing import killed_by, send_back
 from sluice.decide.switches import rolling_back
 from sluice.decide.texts import MESSAGE_BYTES, REASON_BYTES, clip, some
 
@@ -81,8 +81,10 @@ def obey_switch(course: Course) -> None:
     switch, run = rolling_back(course.observed.switches), course.run_spec
     if switch is None or run is None or run.stable_spec is None or course.unread:
         return
-    if course.among(tuple(course.phases), *_HAVE_IT):
-        by = f"killed by {switch}, engaged by {switch.actor}: {switch.reason}"
+    # After a crash between the record and the status all are on the way back, and a run that was complete still is.
+    torn = (ClusterPhase.RETURNING,) if _is_stable(course, run) else ()
+    if course.among(tuple(course.phases), *_HAVE_IT, *torn):
+        by = f"{killed_by(switch)}{switch.reason}"
         _all(course, run, _Order(Outcome.KILLED, Reason.KILLED_BY_SWITCH, by, switch.actor))
 
 
@@ -127,7 +129,7 @@ def _several(course: Course, run: FleetRunSpec, names: tuple[str, ...], by: str)
 def _all(course: Course, run: FleetRunSpec, order: _Order) -> str:
     everybody = tuple(course.phases)
     goes = course.among(everybody, *_HAVE_IT, ClusterPhase.RETURNING)
-    completed = course.fleet.stable is not None and course.fleet.stable.hash == run.hash
+    completed = _is_stable(course, run)
     if not goes and not course.under_way and not completed:
         raise NothingToTakeBack(f"there is nothing to take back: {_why_not(course, everybody)}")
     message = f"{len(goes)} cluster{' returns' if len(goes) == 1 else 's return'} to {_before(run)}"
@@ -142,6 +144,11 @@ def _all(course: Course, run: FleetRunSpec, order: _Order) -> str:
     if completed:
         course.update_fleet(stable=_revision_before(course, run))
     return message
+
+
+def _is_stable(course: Course, run: FleetRunSpec) -> bool:
+    """Whether the fleet counts what the run brought as its stable revision."""
+    return course.fleet.stable is not None and course.fleet.stable.hash == run.hash
 
 
 def _revision_before(course: Course, run: FleetRunSpec) -> FleetRevision:

@@ -124,9 +124,13 @@ class Fleet:
     def crash_after_the_record(self, verb: Verb, **fields: Any) -> Answer:
         """The same, by an operator that follows one that wrote the record first and died."""
         action = self._action(verb, fields)
-        self._write(plan_fleet(self.observed(action), self.now + SECOND).closed)
+        self.crash(action)
         [answer] = self.step(action)
         return answer
+
+    def crash(self, *actions: ActionView) -> None:
+        """The first half of a pass: records that come before the status."""
+        self._write(plan_fleet(self.observed(*actions), self.now + SECOND).closed)
 
     def _action(self, verb: Verb, fields: dict[str, Any]) -> ActionView:
         number = self.status.fleet.revision.number if self.status.fleet and self.status.fleet.revision else None

@@ -9,10 +9,11 @@ import pytest
 
 from sluice.api.action import Verb
 from sluice.api.conditions import ConditionType
+from sluice.api.killswitch import Effect
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Phase
 from unit.decide.fleet.obedient import Fleet, healthy
-from unit.decide.fleet.pretended import DIVERT, LAST, MINUTE, PILOT, REST, SECOND, STEPS, Pretended, installed
+from unit.decide.fleet.pretended import DIVERT, HOLD, LAST, MINUTE, PILOT, REST, SECOND, STEPS, Pretended, installed
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ TOO_MANY = (
 def waiting(where: str, **fleet: Any) -> Fleet:
     """A run with `onFailure: Hold` that waits for a person there; c1 completed before."""
     steps, rest = WAITS[where]
-    batches = [{"name": "pilot", "clusters": ["c1"], "strategy": {"canary": {"steps": STEPS}}}, {"name": "rest"} | rest]
+    batches = [{"name": "pilot", "clusters": ["c1"], "steps": STEPS}, {"name": "rest"} | rest]
     hub = healthy().release("v2", batches=batches, onFailure="Hold", **fleet)
     hub.spec["strategy"] = {"canary": {"steps": steps}}
     return hub.until("waits for a person")
@@ -288,3 +289,35 @@ def test_a_cluster_that_is_lost_later_has_its_own_time() -> None:
     assert hub.letters == ["mfm"]
     hub.wait(3 * MINUTE + 15 * SECOND)
     assert hub.letters == ["mff"]
+
+
+def ends(hub: Fleet) -> list[tuple[str, str, str]]:
+    """Who ended runs, and how it is told in the audit, and in the record of the last."""
+    told = [entry for entry in hub.status.audit.entries if entry.action == "return"]
+    return [(entry.actor, entry.message, hub.runs[-1].status.message) for entry in told]
+
+
+@pytest.mark.parametrize("verb, how", [(Verb.ABORT, "aborted"), (Verb.REJECT, "rejected")])
+def test_who_returns_by_an_abort_is_told_also_after_a_crash(verb: Verb, how: str) -> None:
+    """The record was closed and the status not written: whoever it sends back is counted in the answer all the same."""
+    quiet, torn = (waiting("at a step") for _ in range(2))
+    answers = [quiet.tell(verb, reason="5xx"), torn.crash_after_the_record(verb, reason="5xx")]
+    message = "3 clusters return; 1 cluster had completed before and keeps it"
+    assert [(each.done, each.message) for each in answers] == [(True, f"{how}: {message}")] * 2
+    told = f"{how} by alice: 5xx; {message}"
+    assert [ends(quiet), ends(torn)] == [[("alice", told, told)]] * 2
+
+
+@pytest.mark.parametrize("effect", [Effect.DIVERT, Effect.ROLLBACK])
+def test_who_killed_is_told_also_after_a_crash(effect: Effect) -> None:
+    """The record was closed and the status not written: the audit names who engaged the switch all the same."""
+    quiet, torn = (waiting("at a step") for _ in range(2))
+    for hub in (quiet, torn):
+        hub.switches = (replace(DIVERT, name="5xx", effect=effect, actor="carol"), HOLD)
+    torn.crash()
+    quiet.step()
+    torn.step()
+    [(actor, told, recorded)] = ends(quiet)
+    assert (actor, told) == ("carol", recorded)
+    assert told.startswith("killed by KillSwitch shop/5xx, engaged by carol: 5xx; ")
+    assert ends(torn) == ends(quiet)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sluice.api.action import Verb
 from sluice.api.fleet import ClusterPhase, OnFailure
+from sluice.api.killswitch import Effect
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Phase
 from unit.decide.fleet.obedient import Fleet, healthy
+from unit.decide.fleet.pretended import DIVERT
 
 OLD, NEW = "v1", "v2"
 CAREFUL = {"batches": [{"name": "pilot", "clusters": ["c1"]}, {"name": "rest", "soak": "1h", "maxFailures": 2}]}
@@ -252,3 +256,20 @@ def test_a_crash_between_the_record_and_the_status(fields: dict[str, object], ov
     assert quiet.status.fleet is not None
     assert torn.status.fleet.stable == quiet.status.fleet.stable
     assert torn.status.phase is quiet.status.phase
+
+
+def test_a_crash_between_the_record_and_the_status_of_a_rollback_by_a_switch() -> None:
+    """Of a run that was complete: what was stable before is stable again, and who engaged the switch is told."""
+    quiet, torn = completed(), completed()
+    for fleet in (quiet, torn):
+        fleet.switches = (replace(DIVERT, effect=Effect.ROLLBACK, actor="carol"),)
+    torn.crash()
+    for _ in range(10):
+        torn.step()
+        quiet.step()
+    assert (torn.phases(), torn.status.message) == (quiet.phases(), quiet.status.message)
+    assert torn.status.fleet is not None
+    assert quiet.status.fleet is not None
+    assert torn.status.fleet.stable == quiet.status.fleet.stable
+    told = [[entry.actor for entry in each.status.audit.entries if entry.action == "return"] for each in (quiet, torn)]
+    assert told == [["carol"], ["carol"]]
