@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sluice.api.conditions import Reason
+from sluice.api.fleet import ClusterPhase
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Waiting
 from sluice.decide import oncall
@@ -19,6 +20,7 @@ from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.directing import direct
 from sluice.decide.fleet.following import follow
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan
+from sluice.decide.fleet.record import phases_of
 from sluice.decide.fleet.report import report
 from sluice.decide.fleet.rollback import obey_switch
 from sluice.decide.fleet.soundness import insist_sound, tell_unread
@@ -27,6 +29,7 @@ from sluice.decide.model import FinalizerChange
 from sluice.decide.switches import kept
 from sluice.decide.texts import some
 
+_HAS_IT = frozenset({ClusterPhase.DONE, ClusterPhase.COMPLETED})
 RUN_LOST_AFTER = timedelta(seconds=10)
 
 
@@ -145,4 +148,29 @@ def _surplus(course: Course) -> tuple[str, ...]:
         for run in course.observed.runs
         if run.status.outcome is not None and run.name != fleet.run and run.spec.hash not in needed
     ]
+    if len(finished) > limit:
+        kept = _of_strangers(course)
+        finished = [run for run in finished if run.name not in kept]
     return tuple(run.name for run in finished[: max(0, len(finished) - limit)])
+
+
+def _of_strangers(course: Course) -> set[str]:
+    """The FleetRuns that tell what serves in clusters that are not known: they get it again when they are back.
+
+    That is the newest that such a cluster was done in; where there is none, the first that it took part in tells what
+    was stable before. So there is at most one for each, however long it is away.
+    """
+    strangers = {name for name, member in course.observed.members.items() if not member.known}
+    found, settled, unread = dict[str, str](), set[str](), set[str]()
+    for run in reversed(course.observed.runs) if strangers else ():
+        records = {record.name: record for record in run.status.batches}
+        for batch in run.spec.batches:
+            here = strangers.intersection(batch.clusters) - settled
+            try:
+                phases = phases_of(batch, records.get(batch.name)) if here else {}
+            except ValueError:
+                unread.add(run.name)
+                continue
+            found |= dict.fromkeys(here, run.name)
+            settled |= {name for name in here if phases[name] in _HAS_IT}
+    return unread.union(found.values())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from sluice.api.action import Verb
+from sluice.api.fleet import BatchRecord
 from sluice.api.outcome import Outcome
 from sluice.decide.fleet.model import LegView, MemberView
 from sluice.decide.model import FinalizerChange
@@ -125,6 +128,56 @@ def test_records_that_unknown_members_may_need_are_kept_for_longer() -> None:
     hub.members["b"] = replace(hub.members["b"], known=True)
     hub.go()
     assert len(kept) > len(hub.runs)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_who_is_away_for_long_gets_what_it_had_when_it_is_back(joined: bool) -> None:
+    """Half-way through 2.0, and the hub's operator began anew meanwhile: what the cluster had outlasts its limit.
+
+    Also where no run completed there: it joined when 1.0 served, and was given that.
+    """
+    hub = installed("a" if joined else "ab", {**REST, "maxFailures": 1}, revisionHistoryLimit=1, progressDeadline="5m")
+    stable = hub.serves("a")
+    if joined:
+        hub.members["b"] = MemberView("b", {})
+        hub.legs["b"] = hub.legs["a"]
+    hub.reach("rest", 1)
+    assert hub.legs["b"].weight
+    hub.lose("b")
+    hub.members["b"] = replace(hub.members["b"], known=False)
+    there = hub.legs.pop("b")
+    for version in ("2.0", "3.0", "4.0", "5.0", "6.0"):
+        hub.ask(version)
+        hub.wait(6 * MINUTE)
+        hub.go()
+        assert (hub.outcome, hub.letters) == (Outcome.COMPLETED, ["cf"])
+    assert len(hub.runs) <= 4
+    hub.find("b")
+    hub.members["b"] = replace(hub.members["b"], known=True)
+    hub.legs["b"] = there
+    hub.go()
+    assert (hub.serves("b"), hub.legs["b"].under_way, hub.legs["b"].weight) == (stable, False, 0)
+
+
+def test_a_record_that_cannot_be_read_is_kept_while_somebody_may_need_it() -> None:
+    """Nobody knows whether that was the run which a cluster that is away has completed."""
+    hub = installed("ab", {**REST, "maxFailures": 1}, revisionHistoryLimit=1, progressDeadline="5m")
+    torn = hub.runs[0]
+    [batch] = torn.status.batches
+    hub.runs = (replace(torn, status=torn.status.model_copy(update={"batches": (rubbish(batch),)})),)
+    hub.lose("b")
+    hub.members["b"] = replace(hub.members["b"], known=False)
+    del hub.legs["b"]
+    for version in ("2.0", "3.0", "4.0", "5.0", "6.0"):
+        hub.ask(version)
+        hub.wait(6 * MINUTE)
+        hub.go()
+    assert hub.runs[0].spec.revision == 1
+
+
+def rubbish(record: BatchRecord) -> BatchRecord:
+    """It tells nothing of any cluster."""
+    return record.model_copy(update={"clusters": "?"})
 
 
 def test_a_leg_that_tells_nothing_is_waited_for() -> None:
