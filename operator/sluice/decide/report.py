@@ -16,7 +16,7 @@ from sluice.api.names import HOLD_ANNOTATION
 from sluice.api.outcome import Outcome
 from sluice.api.rollout import Confirmation, HistoryEntry, Phase, Readiness, RolloutStatus
 from sluice.api.run import RolloutRunStatus
-from sluice.api.units import format_share
+from sluice.api.units import NONE, format_share
 from sluice.decide import analysis
 from sluice.decide.alarms import warn
 from sluice.decide.analysis import Outcome as Finding
@@ -166,7 +166,7 @@ def _message(draft: Draft) -> str:
         return urgent + _run_message(draft)
     rejected = _rejected(draft)
     if rejected is not None and _serves(draft):
-        return f"{rejected.message}; {draft.stable.slot} serves; {_way_on(draft)}"
+        return f"{rejected.message}; {_who_serves(draft)}; {_way_on(draft)}"
     if draft.main_hold is not None:
         return draft.main_hold.message
     if draft.status.stable is None:
@@ -177,6 +177,16 @@ def _message(draft: Draft) -> str:
         return _stable_fails(draft) + _forced(draft)
     version = f" ({draft.stable.version})" if draft.stable.version else ""
     return f"{draft.stable.slot}{version} serves"
+
+
+def _who_serves(draft: Draft) -> str:
+    """Stable; or what a run that came to nothing has left, and why it is not taken back yet."""
+    left = max((target.share(draft.candidate) for target in draft.observed.targets), default=NONE)
+    if left == NONE:
+        return f"{draft.stable.slot} serves"
+    hold = draft.main_hold
+    why = f": {hold.message}" if hold is not None and hold.reason is not Reason.NOT_CONFIRMED else ""
+    return f"{draft.candidate} still has {format_share(left)}{why}"
 
 
 def _stable_fails(draft: Draft) -> str:

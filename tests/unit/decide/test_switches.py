@@ -106,7 +106,7 @@ def test_a_hold_by_hand_ends_the_run_as_a_divert_would() -> None:
     told = "killed by hand: HTTPRoute shop/checkout carries sluice.dev/hold (dora: INC-42)"
     assert made.status.revision.message == told
     assert made.status.message.startswith(
-        f"{told}; blue serves; to try again, first remove sluice.dev/hold from it, then: sluice retry"
+        f"{told}; green still has 10%; to try again, first remove sluice.dev/hold from it, then: sluice retry"
     )
     assert (made.status.phase, len(made.status.rejected)) == ("Killed", 1)
 
