@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,7 +22,7 @@ from sluice.api.units import format_time
 # What a status keeps; whatever is beyond is sealed, and then leaves.
 MAX_ENTRIES = 32
 MAX_BYTES = 16 * 1024
-# What it keeps at most, where that can't be sealed.
+# What it keeps at most, where that can't be sealed. Nothing that is told in one pass can be: it is not stored before.
 HELD_ENTRIES = 64
 HELD_BYTES = 32 * 1024
 # What one segment holds.
@@ -67,10 +68,7 @@ class Telling:
 
 
 def append(audit: Audit, telling: Telling, at: datetime) -> Audit:
-    """The chain with one more entry; unchanged where the entry is already told.
-
-    The oldest are dropped where there are more than a status can hold, which is only where they can't be sealed.
-    """
+    """The chain with one more entry; unchanged where the entry is already told."""
     if has(audit, telling.identity, telling.stage):
         return audit
     draft = AuditEntry(
@@ -85,15 +83,22 @@ def append(audit: Audit, telling: Telling, at: datetime) -> Audit:
         hash="",
     )
     entry = draft.model_copy(update={"hash": chain_hash(audit.head, draft)})
-    return Audit(seq=entry.seq, head=entry.hash, entries=_bounded((*audit.entries, entry)))
+    return Audit(seq=entry.seq, head=entry.hash, entries=(*audit.entries, entry))
 
 
-def _bounded(entries: tuple[AuditEntry, ...]) -> tuple[AuditEntry, ...]:
-    kept = entries[-HELD_ENTRIES:]
+def held(audit: Audit) -> Audit:
+    """The chain without the oldest entries that a status can't hold: only for what could not be sealed."""
+    kept = audit.entries[-HELD_ENTRIES:]
     sizes = [_size(entry) for entry in kept]
     while len(kept) > 1 and sum(sizes) > HELD_BYTES:
         kept, sizes = kept[1:], sizes[1:]
-    return kept
+    return audit if len(kept) == len(audit.entries) else audit.model_copy(update={"entries": kept})
+
+
+def is_much(entries: Iterable[AuditEntry]) -> bool:
+    """Whether what can wait for another pass should: a status has to hold what one pass tells."""
+    sizes = [_size(entry) for entry in entries]
+    return len(sizes) >= SEALED_ENTRIES or sum(sizes) >= SEALED_BYTES
 
 
 def _size(entry: AuditEntry) -> int:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from sluice.api.action import Verb
 from sluice.api.conditions import Reason
 from sluice.api.outcome import Outcome
-from sluice.api.rollout import PausedBy, StepStatus
+from sluice.api.rollout import AuditEntry, PausedBy, StepStatus
 from sluice.api.run import RolloutRunSpec
 from sluice.api.units import FULL, format_duration
 from sluice.decide import analysis, approvals, audit, gates, oncall, policies
@@ -39,14 +39,22 @@ class _NotYet(Exception):
 
 
 def obey(draft: Draft) -> None:
-    """Answer every action that has no answer yet, oldest first."""
+    """Answer the actions that have no answer yet, oldest first: as many as one pass can tell of.
+
+    Those that are done, but could not be answered, count: their entries must not leave the status before that.
+    """
+    owed = list[AuditEntry]()
+    before = draft.status.audit.seq
     for action in draft.observed.actions:
         verb = action.spec.action
         identity = audit.entry_id(draft.observed.ref.uid, action.spec.revision or 0, action.uid, verb.value)
         told = [entry for entry in draft.status.audit.entries if entry.action == verb.value and entry.id == identity]
         if told:
+            owed.append(told[-1])
             draft.answers.append(Answer(action.name, done=True, message=told[-1].message))
             continue
+        if audit.is_much([*owed, *(entry for entry in draft.status.audit.entries if entry.seq > before)]):
+            break
         waits = len(draft.holds)
         try:
             _check(draft, action)

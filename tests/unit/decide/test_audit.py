@@ -24,6 +24,8 @@ from sluice.decide.audit import (
     broken_at,
     entry_id,
     has,
+    held,
+    is_much,
     next_sealed,
     overflows,
     trimmed,
@@ -90,15 +92,29 @@ def test_identities_tell_apart_what_differs() -> None:
     assert len(set(ids[:-1])) == 6
 
 
-def test_the_tail_is_bounded_by_number_and_size() -> None:
+def test_what_a_status_holds_is_bounded_by_number_and_size() -> None:
     """At most 64 entries and 32 KiB, the newest, whatever can't be sealed; numbers go on."""
-    many = chain(100)
+    many = held(chain(100))
     assert (len(many.entries), many.entries[0].seq, many.seq) == (HELD_ENTRIES, 37, 100)
-    large = chain(60, "\u20ac" * 10_000)
+    large = held(chain(60, "\u20ac" * 10_000))
     assert size(large.entries) <= HELD_BYTES
     assert len(large.entries) < HELD_ENTRIES
     assert broken_at(many) is None
     assert broken_at(large) is None
+    fits = chain(HELD_ENTRIES)
+    assert held(fits) is fits
+
+
+def test_nothing_is_dropped_by_telling_more() -> None:
+    """What is beyond the bounds may still be sealed: who seals drops what can't be."""
+    assert [entry.seq for entry in chain(100).entries] == list(range(1, 101))
+
+
+def test_what_is_much_for_a_pass() -> None:
+    """As many entries as a segment has, or as large."""
+    assert not is_much(chain(SEALED_ENTRIES - 1).entries)
+    assert is_much(chain(SEALED_ENTRIES).entries)
+    assert is_much(chain(2, "\u20ac" * 512).entries)
 
 
 def test_the_oldest_are_sealed_once_there_are_too_many() -> None:

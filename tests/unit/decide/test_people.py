@@ -10,6 +10,7 @@ import pytest
 from sluice.api.action import Verb
 from sluice.api.names import Slot
 from sluice.api.outcome import Outcome
+from sluice.decide.audit import SEALED_ENTRIES
 from sluice.decide.model import Answer, Observed, Plan, Templates
 from sluice.decide.planner import plan
 from unit.decide import cluster, workloads
@@ -354,3 +355,19 @@ def test_a_run_never_starts_without_its_analysis() -> None:
     made = plan(replace(running(), templates=unresolved, actions=(action(Verb.ABORT), action(Verb.RETRY, 1))), NOW)
     assert [answer.done for answer in made.answers] == [True, False]
     assert made.create_run is None
+
+
+def test_of_many_actions_a_pass_does_as_many_as_a_status_can_tell_of() -> None:
+    """The oldest first, the others in the passes after it; each is told once, and none is left out."""
+    seen, done = running(), list[str]()
+    verbs = [Verb.PAUSE, Verb.RESUME] * 20
+    waiting = [replace(action(verb, 1), name=f"{at}", uid=f"uid-{at}") for at, verb in enumerate(verbs)]
+    while waiting:
+        before = seen.status.audit.seq
+        made = plan(replace(seen, actions=tuple(waiting)), NOW)
+        assert 0 < made.status.audit.seq - before <= SEALED_ENTRIES
+        assert all(answer.done for answer in made.answers)
+        done += [answer.name for answer in made.answers]
+        waiting = [each for each in waiting if each.name not in done]
+        seen = replace(seen, status=made.status)
+    assert done == [f"{at}" for at in range(40)]

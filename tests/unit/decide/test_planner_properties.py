@@ -21,7 +21,7 @@ from sluice.api.outcome import Outcome
 from sluice.api.rollout import Drift, RolloutStatus, Waiting
 from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
-from sluice.decide.audit import broken_at
+from sluice.decide.audit import broken_at, held
 from sluice.decide.model import (
     Acceptance,
     Measurement,
@@ -426,7 +426,8 @@ def test_the_largest_status_stays_below_64_kib() -> None:
     loud = replace(switch(Effect.HOLD), reason=novel, actor=novel)
     views = (target(1000, acceptance=Acceptance.REFUSED, acceptance_message=novel),)
     seen = settle(replace(seen, actions=(pause,), measurements=answers, switches=(loud,), targets=views), at)
-    stored = json.dumps(seen.status.dump(), ensure_ascii=False).encode()
+    kept = seen.status.model_copy(update={"audit": held(seen.status.audit)})  # as who seals has it written at worst
+    stored = json.dumps(kept.dump(), ensure_ascii=False).encode()
     assert len(stored) < MOST_BYTES
     assert len(seen.status.metrics) == 32
     assert len(seen.status.rejected) == 10

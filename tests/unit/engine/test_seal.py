@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from sluice.api.audit import AuditSegmentSpec
@@ -117,6 +119,54 @@ def test_what_cannot_be_sealed_stays(error: Exception) -> None:
         found = proof(scene)
         assert (found.whole, found.anchored_to) == (True, found.last - len(scene.world.status(APP).audit.entries))
         assert len(scene.world.status(APP).audit.entries) <= MAX_ENTRIES
+
+    play(story)
+
+
+@pytest.mark.parametrize("fault", ["none", "crashes", "errors"])
+def test_what_is_told_at_once_is_sealed_all_the_same(fault: str) -> None:
+    """A hundred actions that waited while nobody was there: each done and told once, whatever fails in between."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN)
+        await make_entries(scene, MAX_ENTRIES)
+        before = scene.world.status(APP).audit.seq
+        verbs = ("Pause", "Resume") if scene.world.status(APP).paused_by is None else ("Resume", "Pause")
+        await scene.world.operator.crash()
+        for verb in verbs * 50:
+            await scene.world.act(APP, verb)
+            await rest(1)
+        writes = itertools.count()
+        kinds = {Kind.AUDIT_SEGMENT, Kind.ROLLOUT}
+        scene.refuse = lambda call: (
+            Unavailable("timed out") if fault == "errors" and call.kind in kinds and next(writes) % 3 == 0 else None
+        )
+        scene.world.operator.start()
+        for count in range(1, 40) if fault == "crashes" else ():
+            scene.world.operator.crash_after_writes(count % 7 + 1)
+            await rest(1)
+            await scene.world.restart()
+        await rest(120)
+        status = scene.world.status(APP)
+        found = proof(scene)
+        assert found.findings == ()
+        new = [entry for entry in found.entries if entry.seq > before]
+        assert [entry.action for entry in new] == [*verbs * 50]
+        assert len(status.audit.entries) <= (HELD_ENTRIES if fault == "errors" else MAX_ENTRIES)
+        assert found.anchored_to == status.audit.entries[0].seq - 1
+
+    play(story)
+
+
+def test_what_is_stored_is_sealed_before_more_comes_than_a_status_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is dropped for what one pass tells, as long as segments can be written."""
+    monkeypatch.setattr("sluice.decide.audit.HELD_ENTRIES", MAX_ENTRIES)
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN)
+        await make_entries(scene, 60)
+        assert proof(scene).findings == ()
+        assert not [note for _, _, note in scene.world.notifier.notes if note.reason == "AuditNotSealed"]
 
     play(story)
 

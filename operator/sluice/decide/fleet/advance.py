@@ -18,7 +18,7 @@ from sluice.api.rollout import Waiting
 from sluice.api.units import format_duration
 from sluice.decide import oncall, policies
 from sluice.decide.fleet import approving, measuring
-from sluice.decide.fleet.course import Course, elapsed_seconds, stage_after_pause
+from sluice.decide.fleet.course import Course, stage_after_pause
 from sluice.decide.fleet.stock import was_new
 from sluice.decide.hold import Hold
 from sluice.decide.switches import held_by
@@ -342,7 +342,7 @@ def _count(course: Course, *, counts: bool) -> None:
         course.update_fleet(batch=measured)
         return
     since = course.at.counted_until or course.at.started_at
-    passed = elapsed_seconds(course, since)
+    passed = max(timedelta(0), course.now - since).total_seconds()  # a clock may go back
     more = passed if counts and passed <= _GAP_SECONDS else 0.0
     course.update_fleet(
         batch=course.at.model_copy(

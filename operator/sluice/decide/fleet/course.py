@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from sluice.api.run import RunStep
 from sluice.decide import audit
 from sluice.decide.draft import MAX_REJECTED, SYSTEM
 from sluice.decide.fleet import parts
+from sluice.decide.fleet.failures import with_failures
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan, FleetRunView, LegView, MemberView
 from sluice.decide.fleet.record import phases_of, recorded
 from sluice.decide.fleet.tallies import FLEET, scope_of
@@ -61,6 +62,7 @@ class Course:
     measured: dict[str, tuple[ResolvedMetric, ...]] = field(default_factory=dict)  # what the hub measures, by scope
     closed: list[tuple[str, FleetRunStatus]] = field(default_factory=list)
     unread: str = ""  # why the record of the current or last run tells nothing
+    untold: dict[str, tuple[str, str]] = field(default_factory=dict)  # who failed in this pass: reason and message
     record_first: bool = False  # what nobody but the record tells is in it before the status speaks of it
 
     def __post_init__(self) -> None:
@@ -209,19 +211,28 @@ class Course:
         *,
         actor: str = SYSTEM,
         cause: str = "",
-        cluster: str = "",
     ) -> None:
         """Add to the audit chain, unless it is told already."""
         number = self.fleet.revision.number if self.fleet.revision else 0
         telling = audit.Telling(
-            identity=audit.entry_id(self.observed.ref.uid, number, cause, action, cluster),
+            identity=audit.entry_id(self.observed.ref.uid, number, cause, action),
             stage=stage,
             action=action,
             actor=actor,
             reason=reason,
             message=message,
         )
+        self.tell(telling)
+
+    def tell(self, telling: audit.Telling) -> None:
+        """Add to the audit chain, after the clusters that failed before."""
+        self.tell_failures()
         self.update(audit=audit.append(self.status.audit, telling, self.now))
+
+    def tell_failures(self) -> None:
+        """Add the clusters that failed to the audit chain."""
+        failed, self.untold = self.untold, {}
+        self.update(audit=with_failures(self.status, self.observed.ref.uid, failed, self.now))
 
     def fail(self, name: str, reason: str, message: str) -> None:
         """A cluster failed: it returns, and counts."""
@@ -229,7 +240,7 @@ class Course:
         failure = ClusterFailure(name=name, reason=reason, message=clip(message, REASON_BYTES), at=self.now)
         self.failures = [*(each for each in self.failures if each.name != name), failure][-MOST_FAILURES:]
         self.note(Reason.CLUSTER_FAILED, f"{name}: {message}", warning=True)
-        self.record("Observed", "cluster-failed", Reason.CLUSTER_FAILED, f"{name}: {message}", cluster=name)
+        self.untold[name] = (reason, message)
 
     def enter_batch(self, index: int) -> None:
         """Begin a batch: with its pause, where it has one."""
@@ -318,6 +329,7 @@ class Course:
 
     def finish(self, delete_runs: tuple[str, ...] = ()) -> FleetPlan:
         """The plan."""
+        self.tell_failures()
         return FleetPlan(
             status=self.status,
             create_run=self.create_run,
@@ -386,8 +398,3 @@ class Course:
 def stage_after_pause(batch: RunBatch) -> BatchStage:
     """What comes of a batch once its pause, if any, is over."""
     return BatchStage.APPROVING if batch.approval is not None else BatchStage.MOVING
-
-
-def elapsed_seconds(course: Course, since: datetime) -> float:
-    """Seconds from then to now; 0 where the clock went back."""
-    return max(timedelta(0), course.now - since).total_seconds()

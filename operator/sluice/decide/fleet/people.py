@@ -11,7 +11,7 @@ from sluice.api.action import Verb
 from sluice.api.conditions import Reason
 from sluice.api.fleet import BatchStage, ClusterPhase, RunBatch
 from sluice.api.outcome import Outcome
-from sluice.api.rollout import PausedBy
+from sluice.api.rollout import AuditEntry, PausedBy
 from sluice.api.units import format_duration
 from sluice.decide import approvals, audit, oncall
 from sluice.decide.fleet import approving, failing, measuring
@@ -26,14 +26,22 @@ from sluice.decide.texts import REASON_BYTES, clip
 
 
 def obey(course: Course) -> None:
-    """Answer every action that has no answer yet, oldest first."""
+    """Answer the actions that have no answer yet, oldest first: as many as one pass can tell of.
+
+    Those that are done, but could not be answered, count: their entries must not leave the status before that.
+    """
+    owed = list[AuditEntry]()
+    before = course.status.audit.seq
     for action in course.observed.actions:
         verb = action.spec.action
         identity = audit.entry_id(course.observed.ref.uid, action.spec.revision or 0, action.uid, verb.value)
         told = [each for each in course.status.audit.entries if each.action == verb.value and each.id == identity]
         if told:
+            owed.append(told[-1])
             course.answers.append(Answer(action.name, done=True, message=told[-1].message))
             continue
+        if audit.is_much([*owed, *(entry for entry in course.status.audit.entries if entry.seq > before)]):
+            break
         try:
             _check(course, action)
             message = _do(course, action)
@@ -63,7 +71,7 @@ def _tell(course: Course, action: ActionView, message: str, identity: str) -> No
     reason = f" ({action.spec.reason})" if action.spec.reason else ""
     verb = action.spec.action.value
     telling = audit.Telling(identity, "Observed", verb, _actor(action), Reason.ACTION_DONE, f"{message}{reason}")
-    course.update(audit=audit.append(course.status.audit, telling, course.now))
+    course.tell(telling)
     course.answers.append(Answer(action.name, done=True, message=message))
     course.note(Reason.ACTION_DONE, f"{action.spec.action} by {_actor(action)}: {message}{reason}")
 

@@ -28,6 +28,7 @@ def take_stock(course: Course) -> None:
                 course.fail(name, Reason.NAMESPACE_REFUSED, course.refusal(name))
             else:
                 _look(course, spec, batch, name, None if name in early else last)
+    course.tell_failures()
 
 
 def was_new(course: Course, spec: FleetRunSpec, name: str) -> bool:

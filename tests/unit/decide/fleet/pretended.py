@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ class Pretended:
         asked: every question of the hub's, oldest first.
     """
 
-    def __init__(self, names: str, *batches: dict[str, Any], **fields: Any) -> None:
+    def __init__(self, names: Iterable[str], *batches: dict[str, Any], **fields: Any) -> None:
         self.now = NOW
         self.members = {name: MemberView(name, {}) for name in names}
         self.legs: dict[str, LegView] = {}
@@ -270,7 +270,7 @@ class Pretended:
             self.legs[name] = replace(rest, stable_hash=leg.stable_hash, under_way=True, **mine, **at)
 
 
-def installed(names: str, *batches: dict[str, Any], **fields: Any) -> Pretended:
+def installed(names: Sequence[str], *batches: dict[str, Any], **fields: Any) -> Pretended:
     """A fleet in which 1.0 serves everywhere, and 2.0 is asked for."""
     hub = Pretended(names, *batches, **fields)
     for name in names:
