@@ -46,6 +46,7 @@ from sluice.engine.sites import Sites, hub_of
 from sluice.engine.standing import is_under_way
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
+from sluice.engine.telling import Teller
 from sluice.engine.writes import Ports, Writer
 from sluice.errors import InvalidSpec, NotFound, Unavailable
 
@@ -92,6 +93,7 @@ class Director:
         self._records = Records(store, index)
         self._writer = Writer(ports, store)
         self._sealer = Sealer(ports)
+        self._teller = Teller(ports)
         self._deletions = Deletions(ports, store)
         self._runs: dict[str, tuple[str, FleetRunView]] = {}
         self._legs: dict[str, dict[str, _Read]] = {}
@@ -120,8 +122,10 @@ class Director:
         for name, status in plan.closed:
             await self._write_run(observed.ref.namespace, name, status)
         kept = await self._sealer.seal(rollout, observed, plan.status)
-        changed = await self._writer.write_status(rollout, observed, kept, version)
-        self._tell(rollout, observed, plan)
+        with self._teller.telling(observed, plan.status.audit):
+            changed = await self._writer.write_status(rollout, observed, kept, version)
+        for note in plan.notes:
+            self._ports.notifier.note(rollout, note)
         self._direct(observed, plan.directives)
         self._owed[observed.ref.uid] = plan.run_statuses
         self._measure(observed, plan)
@@ -142,6 +146,7 @@ class Director:
 
     def forget(self, uid: str) -> None:
         """Drop what is known and still to be written of a Rollout that is gone, or that another process may move."""
+        self._teller.forget(uid)
         self._owed.pop(uid, None)
         self._legs.pop(uid, None)
 
@@ -296,12 +301,6 @@ class Director:
         if run is not None:
             await self._ports.cluster.delete(Kind.FLEET_RUN, observed.ref.namespace, name, uid=run.uid)
             self._runs.pop(run.uid, None)
-
-    def _tell(self, rollout: Obj, observed: FleetObserved, plan: FleetPlan) -> None:
-        for note in plan.notes:
-            self._ports.notifier.note(rollout, note)
-        audit = self._ports.audit
-        audit.follow(observed.ref, self._ports.name, plan.status.audit, observed.status.audit.seq)
 
 
 def _always() -> bool:

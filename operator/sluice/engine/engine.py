@@ -197,6 +197,7 @@ class Engine:
 
     def _forget_rollout(self, uid: str) -> None:
         self._observer.forget(uid)
+        self._executor.forget(uid)
         if self._director is not None:
             self._director.forget(uid)
 
@@ -248,11 +249,8 @@ class Engine:
                 self.queue.add_after((kind, *place), SWITCH_DEBOUNCE_SECONDS)
 
     def _wake_reach(self, kind: Kind, namespace: str) -> None:
-        found = (
-            self.store.of_namespace(Kind.ROLLOUT, namespace)
-            if kind is Kind.KILL_SWITCH
-            else self.store.all(Kind.ROLLOUT)
-        )
+        local = kind is Kind.KILL_SWITCH
+        found = self.store.of_namespace(Kind.ROLLOUT, namespace) if local else self.store.all(Kind.ROLLOUT)
         for rollout in found:
             self._add(Kind.ROLLOUT, rollout, urgent=True)
 

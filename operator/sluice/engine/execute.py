@@ -17,6 +17,7 @@ from sluice.engine.deletions import Deletions
 from sluice.engine.seal import Sealer
 from sluice.engine.store import Obj, Store
 from sluice.engine.switchboard import SwitchBoard
+from sluice.engine.telling import Teller
 from sluice.engine.writes import Ports, Writer, reason_of
 from sluice.errors import Conflict, NotLeader, Permanent
 from sluice.ports import Guard, Lane
@@ -38,6 +39,7 @@ class Executor:
         self._ports = ports
         self._writer = Writer(ports, store)
         self._sealer = Sealer(ports)
+        self._teller = Teller(ports)
         self._deletions = Deletions(ports, store)
         self._board = board
         self._persisted = persisted
@@ -64,13 +66,13 @@ class Executor:
             raise killing
         version = await self._prepare(rollout, observed, plan)
         status = await self._sealer.seal(rollout, observed, plan.status)
-        if _completes(observed, status) and not stopping(
-            observed.switches, observed.status.under_way, led=observed.led
-        ):
+        if _completes(observed, status):
             self._insist_on_leave(observed, "its run was completed")
-        changed = await self._writer.write_status(rollout, observed, status, version)
+        with self._teller.telling(observed, plan.status.audit):
+            changed = await self._writer.write_status(rollout, observed, status, version)
         self._persisted(observed)
-        self._tell(rollout, observed, plan)
+        for note in plan.notes:
+            self._ports.notifier.note(rollout, note)
         failure = await self._first_failure(self._rest(observed, plan))
         failure = killing or failure or await self._first_failure(self._farewells(observed, plan))
         if failure is not None:
@@ -80,6 +82,10 @@ class Executor:
             await self._sealer.seal_all(rollout, observed, status.audit)
             await self._writer.change_finalizer(rollout, observed, "", present=False)
         return changed or bool(plan.urgent or plan.shifts)
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a Rollout that is gone, or that another process may move."""
+        self._teller.forget(uid)
 
     async def _prepare(self, rollout: Obj, observed: Observed, plan: Plan) -> str:
         """What has to be there before the status speaks of it. Returns the Rollout's resourceVersion after that.
@@ -149,12 +155,6 @@ class Executor:
         results = await asyncio.gather(*writes, return_exceptions=True)
         failures = [result for result in results if result is not None]
         return next((failure for failure in failures if isinstance(failure, NotLeader)), next(iter(failures), None))
-
-    def _tell(self, rollout: Obj, observed: Observed, plan: Plan) -> None:
-        for note in plan.notes:
-            self._ports.notifier.note(rollout, note)
-        audit = self._ports.audit
-        audit.follow(observed.ref, self._ports.name, plan.status.audit, observed.status.audit.seq)
 
 
 def _completes(observed: Observed, status: RolloutStatus) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.api.names import Kind
+from sluice.api.names import FIELD_MANAGER, Kind
 from sluice.decide.sharding import NO_SHARDS
 from sluice.engine.writes import merge_patch
 from sluice.errors import Conflict, Forbidden, Rejected, Unavailable
@@ -266,3 +266,45 @@ def test_losing_the_shard_stops_at_once() -> None:
 def test_a_merge_patch_names_what_is_gone(old: dict, new: dict, patch: dict) -> None:
     """Keys that a map no longer has are null in the patch; lists are replaced whole."""
     assert merge_patch(old, new) == patch
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_entries_reach_the_sink_though_the_answer_to_the_status_is_lost(lost: int) -> None:
+    """The API server has stored them, and the operator does not know: once each, by the pass that finds them there."""
+
+    async def story(scene: Scene) -> None:
+        left = [Unavailable("no answer within 5 s")] * lost
+
+        def lose(call: Call) -> float | None:
+            ours = call.manager == FIELD_MANAGER and call.kind is Kind.ROLLOUT and call.subresource == "status"
+            if ours and call.phase == "after" and left:
+                raise left.pop()
+            return None
+
+        await scene.start(OPEN)
+        scene.world.cluster.faults.append(lose)
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000)
+        await rest(60)
+        assert not left
+        sent = [(entry.seq, entry.hash) for _, entry in scene.world.audit.entries]
+        assert sent == [(entry.seq, entry.hash) for entry in scene.world.status(APP).audit.entries]
+
+    play(story)
+
+
+def test_a_status_that_was_not_stored_is_told_once_it_is() -> None:
+    """As it was then decided anew; nothing of the first try."""
+
+    async def story(scene: Scene) -> None:
+        await scene.start(OPEN)
+        left = [Unavailable("no answer within 5 s")] * 3
+        scene.refuse = lambda call: left.pop() if left and call.subresource == "status" else None
+        await scene.world.release_version(APP, "2.0")
+        await scene.until_share(1000)
+        await rest(60)
+        assert not left
+        sent = [(entry.seq, entry.hash) for _, entry in scene.world.audit.entries]
+        assert sent == [(entry.seq, entry.hash) for entry in scene.world.status(APP).audit.entries]
+
+    play(story)

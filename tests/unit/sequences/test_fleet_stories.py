@@ -8,9 +8,11 @@ import pytest
 
 from sluice.api.fleet import FleetStatus
 from sluice.api.names import FIELD_MANAGER, Kind, Slot
+from sluice.errors import Unavailable
 from sluice.ports import Obj
 from sluice.sim import manifests
 from sluice.sim.clock import run
+from sluice.sim.cluster import Call
 from sluice.sim.fleet import FleetWorld
 from sluice.sim.store import Change
 from unit.defects import gathered
@@ -417,3 +419,26 @@ def test_a_pause_without_an_end_waits_for_a_person_also_as_the_last_step(weights
     told(story)
     most = weights[-1]
     assert promoted == [[most, 0, 0, 0], [100, most, most, 0], [100, 100, 100, most]]
+
+
+def test_what_the_hub_tells_is_logged_though_an_answer_is_lost() -> None:
+    """The API server stored the status, and the operator does not know: its entries are told once all the same."""
+    lost: list[str] = []
+
+    async def story(world: FleetWorld) -> None:
+        def lose(call: Call) -> float | None:
+            ours = call.manager == FIELD_MANAGER and call.kind is Kind.ROLLOUT and call.subresource == "status"
+            if ours and call.phase == "after" and not lost:
+                lost.append(call.name)
+                raise Unavailable("no answer within 5 s")
+            return None
+
+        world.cluster.faults.append(lose)
+        await world.release_fleet(APP, "1.5.0")
+        await world.until(lambda: outcome(world) != "")
+
+    world = told(story)
+    kept = {entry.hash for entry in world.status(APP).audit.entries}
+    sent = [entry.hash for _, entry in world.audit.entries if entry.hash in kept]
+    assert lost
+    assert sorted(sent) == sorted(kept)
