@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.approval import Approval
-from sluice.api.fleet import BatchStage, ClusterPhase
+from sluice.api.fleet import BatchStage
 from sluice.decide import approvals
 from sluice.decide.approvals import Petition, petitions
 from sluice.decide.consent import await_consent
@@ -18,12 +18,16 @@ def in_the_way(course: Course) -> Hold | None:
 
 
 def unapproved(course: Course) -> Hold | None:
-    """What is missing of the approval that RolloutPolicies want before the batch, or the run, begins."""
+    """What is missing of the approval that RolloutPolicies want before the batch, or the run, begins.
+
+    No run gets past the first clusters of its first batch without it, so it begins there. Where each cluster is does
+    not tell: one that left, or failed, may never have had anything of the run.
+    """
     spec = course.run_spec
     if spec is None or course.at.first:
         return None
     petition = petitions(course.observed.ref, spec)
-    begins_run = all(phase is ClusterPhase.WAITING for phase in course.phases.values())
+    begins_run = course.batch == next((batch for batch in spec.batches if batch.clusters), None)
     policies = course.observed.policies
     return await_consent(course, policies, petition, begins_run=begins_run, batch=course.at.name)
 

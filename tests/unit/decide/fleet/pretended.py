@@ -20,6 +20,7 @@ from sluice.decide.fleet import parts
 from sluice.decide.fleet.model import Directive, FleetObserved, FleetPlan, FleetRunView, LegView, MemberView
 from sluice.decide.fleet.planner import plan_fleet
 from sluice.decide.model import ActionView, FinalizerChange, Measure, Measurement, Reading, ReadingKind, SwitchView
+from sluice.decide.policyview import PolicyView
 from sluice.decide.revision import run_name
 from sluice.decide.templates import resolve_all
 
@@ -72,6 +73,7 @@ class Pretended:
         self.deaf: set[str] = set()
         self.switches: tuple[SwitchView, ...] = ()
         self.actions: tuple[ActionView, ...] = ()
+        self.policies: tuple[PolicyView, ...] = ()
         self.runs: tuple[FleetRunView, ...] = ()
         self.status = RolloutStatus()
         self.plan = FleetPlan(self.status)
@@ -166,10 +168,12 @@ class Pretended:
             failed: dict[str, Any] = {"outcome": Outcome.ABORTED, "reason": "AnalysisFailed", "message": message}
             self.legs[name] = replace(self.legs[name], under_way=False, step_done=False, weight=0, **failed)
 
-    def act(self, verb: Verb, *, revision: int | None = None) -> None:
+    def act(self, verb: Verb, *, revision: int | None = None, **fields: Any) -> None:
         """A RolloutAction for the next pass."""
-        spec = RolloutActionSpec(rollout="checkout", action=verb, actor="bob", revision=revision)
-        self.actions = (*self.actions, ActionView(f"{verb}-1", f"uid-{verb}-{self.now}", self.now, spec))
+        spec = RolloutActionSpec(
+            **{"rollout": "checkout", "action": verb, "actor": "bob", "revision": revision, **fields}
+        )
+        self.actions = (*self.actions, ActionView(f"{verb}-1", f"uid-{verb}-{spec.actor}-{self.now}", self.now, spec))
 
     # ------------------------------------------------------------------ what is seen
 
@@ -238,6 +242,7 @@ class Pretended:
             switches=self.switches,
             actions=self.actions,
             measurements=self._answers,
+            policies=self.policies,
             resolve=lambda spec: resolve_all(spec, self.templates.get),
         )
 
