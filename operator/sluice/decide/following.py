@@ -79,12 +79,13 @@ def _never_up(draft: Draft) -> bool:
 
 
 def _settle(draft: Draft, desired: Desired) -> None:
-    """The slot that is asked for serves. A changed version in it is taken note of; it needs no run."""
+    """The slot that is asked for serves. A changed version in it is taken note of; it needs no run.
+
+    It is stable from now on: policies that want a version to be so for a week mean that one, not the one before.
+    """
     if (draft.stable.hash, draft.stable.version) == (desired.hash, desired.version):
         return
-    changes: dict[str, Any] = {"hash": desired.hash, "version": desired.version}
-    if draft.stable.hash != desired.hash:
-        changes["since"] = draft.now
+    changes: dict[str, Any] = {"hash": desired.hash, "version": desired.version, "since": draft.now}
     draft.update(stable=draft.stable.model_copy(update=changes))
 
 

@@ -172,6 +172,16 @@ def test_without_a_version_the_content_is_compared() -> None:
     assert "something else is stable in house/checkout (2.0)" in message(seen)
 
 
+def test_a_new_name_for_what_serves_is_stable_from_then_on() -> None:
+    """The same pods under another version: who wants that one for a week does not get the week of the one before."""
+    served = workloads.serving()
+    assert served.asked is not None
+    named = cluster.settle(replace(served, asked=replace(served.asked, version="2.0")), NOW + HOUR)
+    assert named.status.stable is not None
+    assert (named.status.stable.version, named.status.stable.since) == ("2.0", NOW + HOUR)
+    assert cluster.settle(named, NOW + 2 * HOUR).status.stable == named.status.stable
+
+
 # ---------------------------------------------------------------------------------------------- turns
 
 

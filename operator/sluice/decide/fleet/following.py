@@ -36,7 +36,8 @@ def follow(course: Course, spec: RolloutSpec) -> None:
             return
     if fleet.stable is not None and wanted == fleet.stable.hash:
         if fleet.stable.version != version:
-            course.update_fleet(stable=fleet.stable.model_copy(update={"version": version}))
+            changes = {"version": version, "since": course.now}  # policies ask since when that version is stable
+            course.update_fleet(stable=fleet.stable.model_copy(update=changes))
         return
     if wanted not in course.status.rejected:
         start(course, spec, "First" if fleet.stable is None else "SpecChanged")

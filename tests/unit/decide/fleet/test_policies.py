@@ -59,3 +59,17 @@ def test_a_cluster_that_parts_before_it_moved_approves_nothing(
     assert [each.point for each in hub.status.approvals] == ["policy/prod"]
     approved(hub, "policy/prod")
     assert {hub.serves(name) for name in left} == {hub.runs[1].spec.hash}
+
+
+def test_a_new_name_for_what_serves_is_stable_from_then_on() -> None:
+    """Who wants that version to be stable for a week does not get the week of the one before."""
+    hub = installed("ab", REST)
+    hub.ask("1.0")
+    hub.wait(MINUTE)
+    assert hub.fleet.stable is not None
+    before = hub.fleet.stable.since
+    hub.given["workload"]["version"] = "2.0"
+    hub.go(8, each=MINUTE)
+    assert (hub.fleet.stable.version, hub.fleet.stable.number) == ("2.0", 1)
+    assert before is not None
+    assert hub.fleet.stable.since == hub.now - 8 * MINUTE > before
