@@ -61,12 +61,13 @@ def start(course: Course, spec: RolloutSpec, cause: Cause) -> bool:
     if frozen is not None:
         course.hold(frozen.reason, f"revision {version or wanted} waits: {frozen.message}")
         return False
-    observed = course.observed
-    if keep_from_beginning(course, observed.policies, Asked(wanted, version), observed.status.queued):
-        return False
     assignment = _assigned(course, spec)
     run = _measured(course, spec, _run(course, spec, assignment, cause)) if assignment is not None else None
     if run is None:
+        return False
+    # Last of all: a turn that was given and not taken would have kept others waiting.
+    observed = course.observed
+    if keep_from_beginning(course, observed.policies, Asked(wanted, version), observed.status.queued):
         return False
     begun = _begun(course, run)
     run = begun.spec if begun is not None else run

@@ -73,3 +73,26 @@ def test_a_new_name_for_what_serves_is_stable_from_then_on() -> None:
     assert (hub.fleet.stable.version, hub.fleet.stable.number) == ("2.0", 1)
     assert before is not None
     assert hub.fleet.stable.since == hub.now - 8 * MINUTE > before
+
+
+@pytest.mark.parametrize(
+    "fields, said",
+    [
+        ({"fleet": {"batches": [{"name": "pilot", "clusters": ["z"]}, REST]}}, "spec.fleet.batches names z"),
+        ({"fleet": {"batches": [{"name": "pilot", "clusters": ["a"]}]}}, "no batch takes b"),
+        ({"fleet": {"selector": {"matchLabels": {"env": "prod"}}}}, "spec.fleet.selector matches no MemberCluster"),
+        ({"analysis": {"templates": [{"name": "errors"}]}}, "errors"),
+    ],
+)
+def test_who_cannot_begin_anyhow_does_not_stand_in_line(fields: dict[str, Any], said: str) -> None:
+    """What is wrong is told at once; others get the turn that it could not take, and once it is mended it asks."""
+    hub = installed("ab", REST)
+    hub.policies = (policy(maxConcurrent=1, minInterval="10m"),)
+    hub.ask("2.0", **fields)
+    hub.go()
+    assert (hub.status.phase, hub.status.queued) == ("Degraded", None)
+    assert said in hub.status.message
+    hub.ask("2.0", fleet={"batches": [REST], "selector": {}}, analysis=None)
+    hub.look()
+    assert "waits for its turn by RolloutPolicy prod" in hub.status.message
+    assert hub.status.queued is not None
