@@ -56,7 +56,7 @@ class PolicyKeeper:
             if before is not None and after is None:
                 self._meter.forget(before["metadata"]["uid"])
             yield from self._policed(before, after)
-        elif kind is Kind.NAMESPACE and labels_of(before or {}) != labels_of(after or {}):
+        elif kind is Kind.NAMESPACE and (before is None or after is None or labels_of(before) != labels_of(after)):
             yield from self._rehomed()
 
     def _concerned(self, before: Obj | None, after: Obj | None) -> Iterator[WorkKey]:

@@ -16,6 +16,8 @@ from sluice.engine.standing import Standing, is_touched, reference_to, standing_
 from sluice.engine.store import Key, Obj, Store, key_of
 from sluice.errors import InvalidSpec
 
+_Labels = tuple[dict[str, str], dict[str, str] | None]  # a Rollout's, and its namespace's; None: not known yet
+
 
 class Policy(NamedTuple):
     """A policy as it was read last. `spec` is None where it cannot be; then its selectors tell as far as they can."""
@@ -117,8 +119,7 @@ class PolicyBoard:
 
     def concerned(self, before: Obj | None, after: Obj | None) -> list[Policy]:
         """The policies whose picture a change of a Rollout may change."""
-        homes = [(labels_of(each), key_of(each)[0]) for each in (before, after) if each]
-        sides = [(labels, labels_of_namespace(self._store, home)) for labels, home in homes]
+        sides = self._sides(before, after)
         return [
             policy
             for policy in self._policies.values()
@@ -126,15 +127,20 @@ class PolicyBoard:
         ]
 
     def followers(self, before: Obj | None, after: Obj | None) -> list[Key]:
-        """The Rollouts that may go on because of how another stands now: those that a policy has come after it."""
-        changed = after or before or {}
-        labels, home = labels_of(changed), labels_of_namespace(self._store, key_of(changed)[0])
+        """The Rollouts that may go on because of how another stands now: those that a policy has, or had, follow it."""
+        sides = self._sides(before, after)
         return [
             key
             for policy in self._policies.values()
-            if _goes_first(policy, labels, home)
+            if any(_may_go_first(policy, labels, home) for labels, home in sides)
             for key, standing in self.covered_by(policy).items()
             if standing.held
+        ]
+
+    def _sides(self, before: Obj | None, after: Obj | None) -> list[_Labels]:
+        """What policies go by in a Rollout, before a change of it and after: whom it leaves has to know, too."""
+        return [
+            (labels_of(each), labels_of_namespace(self._store, key_of(each)[0])) for each in (before, after) if each
         ]
 
     def _references(self, policy: Policy) -> tuple[Reference, ...]:
@@ -183,6 +189,11 @@ def _selector(given: Obj, field: str) -> LabelSelector:
 
 
 def _goes_first(policy: Policy, labels: dict[str, str], home: dict[str, str] | None) -> bool:
-    """Whether a Rollout is one of those that have to be stable before others."""
+    """Whether a Rollout is surely one of those that have to be stable before others, and so waits for none of them."""
+    return home is not None and _may_go_first(policy, labels, home)
+
+
+def _may_go_first(policy: Policy, labels: dict[str, str], home: dict[str, str] | None) -> bool:
+    """Whether others wait for a Rollout; also while its namespace is not known, for then they do as well."""
     first = policy.spec.require_stable if policy.spec is not None else None
-    return first is not None and home is not None and matches(first.selector, first.namespace_selector, labels, home)
+    return first is not None and matches(first.selector, first.namespace_selector, labels, home)

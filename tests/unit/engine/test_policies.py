@@ -198,6 +198,29 @@ def test_others_go_once_the_house_account_was_stable_for_long_enough() -> None:
     play(story)
 
 
+def test_who_goes_first_no_longer_holds_nobody_up() -> None:
+    """One of two house accounts loses the label that makes it one: who waited for it goes on without a push."""
+
+    async def story(scene: Scene) -> None:
+        async def label(app: str, account: str | None) -> None:
+            body = {"metadata": {"labels": {"account": account}}}
+            await scene.world.people.patch_merge(Kind.ROLLOUT, scene.world.namespace, app, body)
+
+        await scene.start(SHORT, APP, BYSTANDER, "third")
+        for app in (BYSTANDER, "third"):
+            await label(app, "house")
+        await rule(scene, requireStable={"selector": {"matchLabels": {"account": "house"}}, "for": "1m"})
+        await scene.world.release_version(BYSTANDER, "2.0")
+        await scene.world.until(lambda: completed(scene, BYSTANDER), timeout_seconds=600)
+        await scene.world.release_version(APP, "2.0")
+        await rest(120)
+        assert "something else is stable in shop/third" in scene.world.status(APP).message
+        await label("third", None)
+        await scene.world.until(lambda: under_way(scene, APP), timeout_seconds=5)
+
+    play(story)
+
+
 def test_a_namespace_that_gets_other_labels_is_taken_note_of() -> None:
     """Nobody's Rollout changed, and the policy covers others from now on; who has to be stable first counts at once."""
 
