@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sluice.api.names import Kind
 from sluice.sim import manifests
+from sluice.sim.clock import run
+from sluice.sim.fleet import FleetWorld
 from unit.engine.scene import APP, BYSTANDER, CANARY, Scene, play, rest
 from unit.engine.test_policies import MANY, SHORT, completed, rule, said, under_way
 
@@ -95,3 +99,34 @@ def test_a_rollout_created_anew_does_not_skip_who_has_to_be_stable_first() -> No
         assert "2.0 has to be stable for 1h first" in scene.world.status(APP).message
 
     play(story)
+
+
+@pytest.mark.parametrize("how", ["selector", "labels"])
+def test_a_cluster_that_is_drawn_into_a_fleet_is_not_taken_past_a_policy(how: str) -> None:
+    """Its traffic stays on what serves there: no wider selector, and no label of a cluster, replaces approval."""
+
+    async def story() -> None:
+        world = FleetWorld(pods=False)
+        for name, env in (("m1", "test"), ("m2", "test"), ("m3", "prod")):
+            world.join(name, env=env)
+        world.fleet_app(APP, [{"name": "all"}], SHORT, fleet={"selector": {"matchLabels": {"env": "test"}}})
+        await world.start()
+        await world.install_fleet(APP)
+        await world.release_fleet(APP, "2.0")
+        await world.until(lambda: "2.0 serves in 2 of 2 clusters" in world.status(APP).message)
+        approval = {"group": "release-managers"}
+        await world.apply(Kind.ROLLOUT_POLICY, manifests.policy("prod", approval=approval))
+        if how == "selector":
+            await world.spec(APP, {"fleet": {"selector": {"matchLabels": {"env": None}}}})
+        else:
+            await world.people.patch_merge(Kind.MEMBER_CLUSTER, "", "m3", {"metadata": {"labels": {"env": "test"}}})
+        await rest(300)
+        assert [world.share(name, APP) for name in ("m1", "m2", "m3")] == [10_000, 10_000, 0]
+        assert world.status(APP).message == (
+            "2.0 serves in 2 of 2 clusters; m3 joins with the next run, for RolloutPolicy prod wants approval"
+        )
+        policy = world.cluster.store.get(Kind.ROLLOUT_POLICY, "", "prod")
+        await world.people.delete(Kind.ROLLOUT_POLICY, "", "prod", uid=policy["metadata"]["uid"])
+        await world.until(lambda: world.status(APP).message == "2.0 serves in 3 of 3 clusters", timeout_seconds=300)
+
+    run(story())

@@ -50,6 +50,7 @@ class Course:
     phases: dict[str, ClusterPhase] = field(default_factory=dict)
     failures: list[ClusterFailure] = field(default_factory=list)
     directives: dict[str, Directive] = field(default_factory=dict)
+    kept_out: list[str] = field(default_factory=list)  # clusters that wait to join the fleet
     holds: list[Hold] = field(default_factory=list)
     stalled: Hold | None = None
     answers: list[Answer] = field(default_factory=list)

@@ -7,15 +7,22 @@ from typing import Any
 from sluice.api.fleet import BatchStage, ClusterPhase, FleetRunSpec, RunBatch
 from sluice.decide.fleet import parts
 from sluice.decide.fleet.course import Course
+from sluice.decide.fleet.joining import Gate
 from sluice.decide.fleet.model import Directive
 
 _OF_THE_RUN = frozenset({ClusterPhase.MOVING, ClusterPhase.DONE, ClusterPhase.COMPLETED})
+_NO_PART = Directive(None)
 
 
 def direct(course: Course) -> None:
-    """Say for every cluster of the fleet what it is to have; one for which nothing is clear keeps what it has."""
+    """Say for every cluster of the fleet what it is to have; one for which nothing is clear keeps what it has.
+
+    What a run gives was held, and approved, before. Outside of it policies may keep a cluster from joining: it is to
+    have nothing then, also by an order from before that has not come there yet.
+    """
     spec, given = course.run_spec, _Given(course)
     wave = frozenset(course.wave)
+    gate = Gate(course)
     placed = {name: batch for batch in spec.batches for name in batch.clusters} if spec is not None else {}
     for name in course.observed.members:
         phase = course.phases.get(name)
@@ -33,7 +40,7 @@ def direct(course: Course) -> None:
         else:
             continue
         if told is not None:
-            course.directives[name] = told
+            course.directives[name] = _NO_PART if not told.grows and gate.keeps_out(name) else told
 
 
 class _Given:

@@ -10,7 +10,7 @@ from sluice.api.units import NONE, format_share
 from sluice.decide import analysis
 from sluice.decide.analysis import Outcome as Finding
 from sluice.decide.conditions import tell_condition
-from sluice.decide.fleet import measuring
+from sluice.decide.fleet import joining, measuring
 from sluice.decide.fleet.course import Course
 from sluice.decide.fleet.record import counts
 from sluice.decide.hold import PAUSING, Hold
@@ -151,7 +151,7 @@ def _message(course: Course) -> str:
     if course.stalled is not None:
         return course.stalled.message
     if course.under_way:
-        return _run_message(course)
+        return f"{_run_message(course)}{joining.tell(course)}"
     revision, hold = course.fleet.revision, course.main_hold
     if revision is not None and _rejected(course):
         returning = course.among(tuple(course.phases), ClusterPhase.RETURNING)
@@ -165,11 +165,13 @@ def _message(course: Course) -> str:
     if stable is None:
         return "not yet observed"
     version, fleet = f"{stable.version} " if stable.version else "", course.fleet
-    others = [name for name, leg in course.observed.legs.items() if leg.stable_hash not in {"", stable.hash}]
-    if not others:
-        return f"{version}serves in {fleet.ready} of {fleet.total} clusters"
+    # Not `ready`: a cluster that has just joined may be well, and still on its way from what it had.
     serves = sum(1 for name in course.observed.members if _has(course, name, stable.hash))
-    return f"{version}serves in {serves} of {fleet.total} clusters; {some(sorted(others), 1)} has another revision"
+    told = f"{version}serves in {serves} of {fleet.total} clusters"
+    others = [name for name, leg in course.observed.legs.items() if leg.stable_hash not in {"", stable.hash}]
+    if others:
+        told += f"; {some(sorted(others), 1)} has another revision"
+    return f"{told}{joining.tell(course)}"
 
 
 def _has(course: Course, name: str, revision_hash: str) -> bool:
