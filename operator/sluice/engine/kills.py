@@ -126,7 +126,10 @@ class KillPath:
 
     def _shifts(self, rollout: Obj, view: SwitchView) -> tuple[Shift, ...]:
         try:
-            return shifts_of(rollout, self._observer.moves_of(rollout), view, now=self._clock.now())
+            seen = self._observer.moves_of(rollout)
+            if seen.status.under_way is None:
+                return ()  # what an ended run has left is on its way back by the passes, which tell of it
+            return shifts_of(rollout, seen, view, now=self._clock.now())
         except Exception:
             # The edge: a defect that one Rollout brings out must not spare the candidates of all others.
             log.exception("a kill could not be decided; this is a defect of Sluice", extra={"rollout": key_of(rollout)})

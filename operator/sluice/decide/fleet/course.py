@@ -215,15 +215,8 @@ class Course:
     ) -> None:
         """Add to the audit chain, unless it is told already."""
         number = self.fleet.revision.number if self.fleet.revision else 0
-        telling = audit.Telling(
-            identity=audit.entry_id(self.observed.ref.uid, number, cause, action),
-            stage=stage,
-            action=action,
-            actor=actor,
-            reason=reason,
-            message=message,
-        )
-        self.tell(telling)
+        identity = audit.entry_id(self.observed.ref.uid, number, cause, action)
+        self.tell(audit.Telling(identity, stage, action, actor, reason, message))
 
     def tell(self, telling: audit.Telling) -> None:
         """Add to the audit chain, after the clusters that failed before."""
