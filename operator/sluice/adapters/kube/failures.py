@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from sluice.decide.texts import one_line
 from sluice.errors import Conflict, Forbidden, NotFound, Rejected, SluiceError, Unauthenticated, Unavailable
 
 MESSAGE_CHARACTERS = 300
@@ -28,12 +29,12 @@ def failure_of(status: int, headers: Any, body: bytes, what: str, *, json_patch:
     Args:
         status: HTTP status; 300 or more.
         headers: a mapping without regard to case.
-        body: as received; its `message` is quoted, cut short.
+        body: as received, from a member's server too; its `message` is quoted on one line, cut short.
         what: the request in words, such as `patch HTTPRoute shop/checkout`.
         json_patch: whether a JSON Patch was sent.
     """
     answer = _decode(body)
-    said = " ".join(str(answer.get("message") or "").split())[:MESSAGE_CHARACTERS]
+    said = one_line(str(answer.get("message") or ""), MESSAGE_CHARACTERS)
     text = f"{what}: the API server answered {status}" + (f": {said}" if said else "")
     details = answer.get("details")
     details = details if isinstance(details, dict) else {}

@@ -120,3 +120,9 @@ def test_the_servers_wish(headers: dict[str, str], body: Any, seconds: float) ->
     error = failure(429, body, headers=headers)
     assert isinstance(error, Unavailable)
     assert error.retry_after_seconds == seconds
+
+
+def test_what_a_server_says_is_fit_for_a_terminal() -> None:
+    """A member's server, or a webhook behind it, writes into what the hub tells: no escapes, and on one line."""
+    told = str(failure(422, {"message": "denied\x1b]0;pwned\x07 by\n\u202eeman a"}))
+    assert told == "patch HTTPRoute shop/web: the API server answered 422: denied ]0;pwned by eman a"
