@@ -23,7 +23,7 @@ from sluice.decide.texts import some
 
 _SHOWN = 5
 _MOST_FORGOTTEN = 100  # so that no member makes numbers grow without end
-Cause = Literal["First", "SpecChanged", "Retry", "Undo"]
+Cause = Literal["First", "SpecChanged", "Retry"]
 
 
 def follow(course: Course, spec: RolloutSpec) -> None:
