@@ -15,7 +15,7 @@ from sluice.api.names import CAUSE_ANNOTATION, HOLD_ANNOTATION, OWNER_ANNOTATION
 from sluice.api.units import FULL
 from sluice.api.workload import SlotServices
 from sluice.decide.model import Cause, Shift, TargetRef, TargetView
-from sluice.errors import Conflict, NotFound, NotLeader
+from sluice.errors import Conflict, NotFound, NotLeader, Rejected
 from sluice.ports import Lane, Obj, TrafficRouter
 
 SERVICES = SlotServices(blue="checkout-blue", green="checkout-green")
@@ -261,6 +261,23 @@ async def test_a_kill_finds_rules_that_moved(stage: Stage) -> None:
     await stage.router.shift(kill, lane=Lane.KILL)
     await stage.refresh()
     assert stage.view().shares == (0, 0)
+
+
+@pytest.mark.parametrize("stage", [Kind.SERVICE], indirect=True)
+async def test_stable_gets_all_back_though_the_candidates_service_is_gone(stage: Stage) -> None:
+    """It takes stable's selector alone; to give the candidate anything takes both."""
+    await stage.router.shift(stage.shift(FULL, grows=True))
+    gone = await stage.world.cluster.get(Kind.SERVICE, stage.world.namespace, SERVICES.green)
+    await stage.world.cluster.delete(
+        Kind.SERVICE, stage.world.namespace, SERVICES.green, uid=str(gone["metadata"]["uid"])
+    )
+    await stage.refresh()
+    assert (stage.view().problem_reason, stage.view().shares) == ("RouteUnsuitable", (5000,))
+    with pytest.raises(Rejected, match="cannot be switched"):
+        await stage.router.shift(stage.shift(FULL, grows=True))
+    await stage.router.shift(stage.shift(0, grows=False), lane=Lane.KILL)
+    await stage.refresh()
+    assert stage.view().at(Slot.BLUE, FULL)
 
 
 @pytest.mark.parametrize("stage", [Kind.SERVICE], indirect=True)

@@ -142,6 +142,31 @@ def test_what_cannot_be_read_counts_as_traffic() -> None:
     play(story)
 
 
+def test_a_candidate_whose_service_is_gone_is_diverted() -> None:
+    """A prune took the candidate's own Service: the one that people call goes back by stable's selector alone."""
+
+    async def story(scene: Scene) -> None:
+        world = scene.world
+        world.app(APP, switched=True)
+        await world.start()
+        await world.adopt(
+            APP, manifests.canary({"setWeight": 100}, {"pause": {}}), traffic={"service": {"active": APP}}
+        )
+        await world.release_version(APP, "2.0")
+        await world.until_phase(APP, "Paused")
+        await world.engage(reason="5xx", effect="Hold")
+        name = manifests.slot_service(APP, Slot.GREEN)
+        found = world.cluster.store.get(Kind.SERVICE, "shop", name)
+        await world.people.delete(Kind.SERVICE, "shop", name, uid=found["metadata"]["uid"])
+        await world.engage(reason="5xx", effect="Divert")
+        await rest(30)
+        active = world.cluster.store.get(Kind.SERVICE, "shop", APP)
+        assert manifests.slot_of(active["spec"]["selector"]) == Slot.BLUE
+        assert (status(scene).state, status(scene).diverted.pending) == ("Engaged", 0)
+
+    play(story)
+
+
 def test_a_route_that_refuses_keeps_it_engaging() -> None:
     """Nothing is claimed of a route that still gives the candidate traffic."""
 

@@ -37,7 +37,8 @@ class SelectorRouter:
     def observe(self, ref: TargetRef, services: SlotServices) -> TargetView:
         """What the caches know of the Service.
 
-        One that selects neither slot has a problem *and* a share: it cannot be started from, but it can be put right.
+        One that selects neither slot, or whose other slot has no selector, has a problem *and* a share: it cannot be
+        started from, but it can be put right.
         """
         service = self._reader.get(Kind.SERVICE, ref.namespace, ref.name)
         if service is None:
@@ -48,20 +49,22 @@ class SelectorRouter:
                 problem_reason=Reason.ROUTE_MISSING,
                 problem=f"{ref} does not exist. Create it, or correct the Rollout's spec.traffic",
             )
-        view = _bare_view(ref, service)
+        view, active = _bare_view(ref, service), _selector_of(service)
         selectors = self._slot_selectors(ref.namespace, services)
+        slot = next((slot for slot in Slot if selectors[slot] and selectors[slot] == active), None)
         problem = _problem_of(selectors, services)
         if problem:
-            return replace(view, problem_reason=Reason.ROUTE_UNSUITABLE, problem=f"{ref} cannot be switched: {problem}")
-        slot = next((slot for slot in Slot if selectors[slot] == _selector_of(service)), None)
-        if slot is None:
-            return replace(
-                view,
-                shares=(_NEITHER,),
-                problem_reason=Reason.ROUTE_UNSUITABLE,
-                problem=f"{ref} selects neither slot: its spec.selector is that of neither Service {services.blue} nor "
-                f"Service {services.green}. Give it the selector of the one that shall serve",
+            view = replace(view, problem_reason=Reason.ROUTE_UNSUITABLE, problem=f"{ref} cannot be switched: {problem}")
+            if not _told_apart(selectors):
+                return view
+        elif slot is None:
+            neither = (
+                f"{ref} selects neither slot: its spec.selector is that of neither Service {services.blue} nor "
+                f"Service {services.green}. Give it the selector of the one that shall serve"
             )
+            view = replace(view, problem_reason=Reason.ROUTE_UNSUITABLE, problem=neither)
+        if slot is None:
+            return replace(view, shares=(_NEITHER,))
         accepted = self._endpoints_agree(ref, services.of(slot))
         return replace(
             view,
@@ -79,7 +82,9 @@ class SelectorRouter:
             raise Rejected(f"{ref}: a Service's selector gives a slot all of the traffic or none, nothing between")
         slot = shift.slot if shift.share == FULL else shift.slot.other
         selectors = self._slot_selectors(ref.namespace, shift.services)
-        if problem := _problem_of(selectors, shift.services):
+        # To take from the candidate needs no more than what selects stable.
+        able = not shift.grows and selectors[slot] and _told_apart(selectors)
+        if not able and (problem := _problem_of(selectors, shift.services)):
             raise Rejected(f"{ref} cannot be switched: {problem}")
         metadata = service["metadata"]
         operations: list[Obj] = [{"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}]
@@ -136,6 +141,11 @@ def _selecting(service: Obj, slot: Slot) -> dict[str, Any]:
 
 def _selector_of(service: Obj) -> dict[str, Any]:
     return mapping(mapping(service.get("spec")).get("selector"))
+
+
+def _told_apart(selectors: dict[Slot, dict[str, Any] | None]) -> bool:
+    """Whether at least one slot's pods are told from the other's."""
+    return any(selectors.values()) and selectors[Slot.BLUE] != selectors[Slot.GREEN]
 
 
 def _problem_of(selectors: dict[Slot, dict[str, Any] | None], services: SlotServices) -> str:

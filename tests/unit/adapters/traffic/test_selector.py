@@ -74,26 +74,24 @@ def test_neither_slot(selector: Any) -> None:
     assert "selects neither slot" in view.problem
 
 
-@pytest.mark.parametrize(
-    "blue, green, words",
-    [
-        (GREEN, GREEN, "the same selector"),
-        ({}, GREEN, "web-blue of slot blue has no selector"),
-        (BLUE, {}, "web-green"),
-    ],
-)
-def test_slots_that_cannot_be_told_apart(blue: Obj, green: Obj, words: str) -> None:
+@pytest.mark.parametrize("both, words", [(GREEN, "the same selector"), ({}, "slot blue has no selector")])
+def test_slots_that_cannot_be_told_apart(both: Obj, words: str) -> None:
     """No share can be known, and none written."""
-    view = router(*services(BLUE, blue, green)).observe(REF, SERVICES)
+    view = router(*services(BLUE, both, both)).observe(REF, SERVICES)
     assert (view.problem_reason, view.shares) == ("RouteUnsuitable", ())
     assert words in view.problem
 
 
-def test_a_slot_without_a_service() -> None:
-    """The message names the Service that is missing."""
-    view = router(*services(BLUE)[:2]).observe(REF, SERVICES)
-    assert view.problem_reason == "RouteUnsuitable"
-    assert "Service web-green of slot green does not exist" in view.problem
+@pytest.mark.parametrize("active, share", [(BLUE, 0), (GREEN, 5000), ({}, 5000)])
+def test_one_slot_that_is_left(active: Obj, share: int) -> None:
+    """The other's Service is gone or selects nothing: what does not select the one slot may be the other's."""
+    for others, words in (
+        (services(active)[:2], "Service web-green of slot green does not exist"),
+        (services(active, BLUE, {}), "Service web-green of slot green has no selector"),
+    ):
+        view = router(*others).observe(REF, SERVICES)
+        assert (view.problem_reason, view.shares) == ("RouteUnsuitable", (share,))
+        assert words in view.problem
 
 
 def test_no_such_service() -> None:
