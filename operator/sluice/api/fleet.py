@@ -132,7 +132,7 @@ class FleetRunSpec(Model):
     analysis: dict[str, Any] | None = None
     hub_analysis: dict[str, Any] | None = None
     stable_spec: dict[str, Any] | None = None
-    cause: Literal["First", "SpecChanged", "Retry", "Undo"] = "SpecChanged"
+    cause: Literal["First", "SpecChanged", "Retry"] = "SpecChanged"
     requester: str = ""
 
 
