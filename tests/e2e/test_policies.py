@@ -165,7 +165,7 @@ def fail_and_be_rejected(world: World, rule: Policy, app: App, load: Steady) -> 
     """People let it go and give it more time; its errors halt everybody, and one of them ends it."""
     approve(world, app)
     app.wait_weight("20%")
-    extended = world.sluice("extend", app.name, "-n", app.namespace, "--by", "10s", "--reason", "one more look")
+    extended = world.sluice("extend", app.name, "-n", app.namespace, "--by", "2m", "--reason", "one more look")
     assert extended.code == 0, extended
     load.wait_for_version("v2")
     app.behaves("v2", error_rate=1.0)
